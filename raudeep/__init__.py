@@ -1,0 +1,1 @@
+"""Unsupervised representations of sound on Ray."""

@@ -1,0 +1,1 @@
+"""Audio to spectrograms: decode, frame, transform. Arrays in, arrays out; no paths, no Ray, no torch."""

@@ -1,0 +1,102 @@
+"""Corpora: one function per folder layout, and the choice of the one that a corpus has.
+
+A layout says where labels, folds and partitions stand. Further layouts are one file and one line
+in `LAYOUTS`; a corpus without a layout of its own comes with a manifest (`parse_manifest`).
+"""
+
+import difflib
+from collections.abc import Callable
+
+import pyarrow as pa
+
+from raudeep.corpora.bare import read_bare
+from raudeep.corpora.class_folders import read_class_folders
+from raudeep.corpora.cross_validated import read_cross_validated
+from raudeep.corpora.esc import read_esc_10, read_esc_10_folders, read_esc_50
+from raudeep.corpora.partitioned import read_partitioned
+from raudeep.corpora.tree import AUDIO_SUFFIXES, LayoutMismatch, Tree, audio_files
+from raudeep.errors import ManifestError
+from raudeep.manifest import Recording, check_manifest, manifest_table
+
+__all__ = ["AUDIO_SUFFIXES", "LAYOUTS", "LayoutMismatch", "Tree", "audio_files", "read_corpus"]
+
+Layout = Callable[[Tree], list[Recording]]
+
+LAYOUTS: dict[str, Layout] = {
+    "esc-10": read_esc_10,
+    "esc-50": read_esc_50,
+    "cross-validated": read_cross_validated,
+    "partitioned": read_partitioned,
+    "class-folders": read_class_folders,
+    "bare": read_bare,
+}
+"""What `--corpus-layout` names."""
+
+# A bare folder fits anything, and ESC-50's repository would be ESC-10 as well.
+_DETECTED = {name: read for name, read in LAYOUTS.items() if name != "bare"}
+_DETECTED["esc-10"] = read_esc_10_folders
+
+
+def read_corpus(
+    tree: Tree, *, layout: str | None = None, labelled: bool = True
+) -> tuple[pa.Table, str]:
+    """Return the manifest of a corpus and the name of the layout it was read as.
+
+    Parameters
+    ----------
+    tree : Tree
+        The corpus.
+    layout : str, optional
+        A name from `LAYOUTS`. None tries each labelled layout, of which exactly one must fit.
+    labelled : bool
+        Whether labels are needed. If not, and no labelled layout fits, the layout is ``bare``.
+
+    Raises
+    ------
+    ManifestError
+        If there is no audio, the layout is unknown or does not fit, or none or several fit.
+    """
+    if layout is not None and layout not in LAYOUTS:
+        near = difflib.get_close_matches(layout, LAYOUTS, n=1)
+        raise ManifestError(
+            f"unknown corpus layout {layout!r}.{f' Did you mean {near[0]!r}?' if near else ''} "
+            f"Known layouts: {', '.join(LAYOUTS)}."
+        )
+    if not audio_files(tree):
+        count = f"none of its {len(tree.files)} files is audio" if tree.files else "it is empty"
+        suffixes = ", ".join(f".{suffix}" for suffix in AUDIO_SUFFIXES)
+        raise ManifestError(f"{tree.root}: no audio found: {count}. Looked for {suffixes}.")
+    if layout is None:
+        recordings, layout = _detect(tree, labelled=labelled)
+    else:
+        try:
+            recordings = LAYOUTS[layout](tree)
+        except LayoutMismatch as error:
+            raise ManifestError(f"{tree.root}: not of layout {layout!r}: {error}.") from error
+    manifest = manifest_table(recordings)
+    check_manifest(manifest, name=tree.root)
+    return manifest, layout
+
+
+def _detect(tree: Tree, *, labelled: bool) -> tuple[list[Recording], str]:
+    fitting: dict[str, list[Recording]] = {}
+    reasons = []
+    for name, read in _DETECTED.items():
+        try:
+            fitting[name] = read(tree)
+        except LayoutMismatch as error:
+            reasons.append(f"{name}: {error}")
+    if len(fitting) > 1:
+        raise ManifestError(
+            f"{tree.root}: several corpus layouts fit: {', '.join(fitting)}. "
+            "Pass one of them as --corpus-layout."
+        )
+    if fitting:
+        name, recordings = fitting.popitem()
+        return recordings, name
+    if not labelled:
+        return read_bare(tree), "bare"
+    raise ManifestError(
+        f"{tree.root}: no labelled corpus layout fits ({'; '.join(reasons)}). "
+        "Arrange the files as one of these, or give a CSV or Parquet manifest."
+    )

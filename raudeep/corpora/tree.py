@@ -1,0 +1,58 @@
+"""A corpus as a list of its files, so that layouts read folders and object stores alike."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from raudeep.manifest import Folds, Recording, uri_of
+
+__all__ = ["AUDIO_SUFFIXES", "LayoutMismatch", "Tree", "audio_files"]
+
+AUDIO_SUFFIXES = ("wav", "flac", "ogg", "oga", "opus", "mp3", "aiff", "aif", "au", "caf")
+"""Suffixes, in any case, of what is taken for audio; decoding finds out whether it is."""
+
+
+class LayoutMismatch(Exception):
+    """A tree is not of a layout; the text says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tree:
+    """The files below the root of a corpus."""
+
+    root: str
+    """URI of the corpus."""
+    files: Mapping[str, int]
+    """Path relative to the root, with slashes, to size in bytes."""
+    read: Callable[[str], bytes]
+    """Returns the content of a small file, given its relative path."""
+
+    def recording(
+        self,
+        file: str,
+        *,
+        label: str | None = None,
+        partition: str | None = None,
+        folds: Folds | None = None,
+    ) -> Recording:
+        """Return the recording at the relative path `file`, which may be missing on disk."""
+        return Recording(
+            file=file,
+            uri=uri_of(file, self.root),
+            label=label,
+            partition=partition,
+            folds=folds,
+            bytes=self.files.get(file),
+        )
+
+
+def audio_files(tree: Tree) -> list[str]:
+    """Return the sorted paths of the audio files, without hidden files and folders.
+
+    Hidden are names that start with a dot, among them the ``._`` twins that macOS writes.
+    """
+    endings = tuple(f".{suffix}" for suffix in AUDIO_SUFFIXES)
+    return sorted(
+        file
+        for file in tree.files
+        if file.lower().endswith(endings) and not file.startswith(".") and "/." not in file
+    )

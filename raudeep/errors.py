@@ -1,0 +1,57 @@
+"""Every error that raudeep raises on purpose.
+
+    RaudeepError
+    ├── ConfigError       a parameter or recipe is not usable
+    ├── ManifestError     a corpus or its manifest is not usable
+    ├── AudioError        one recording is not usable (becomes a row of the errors table)
+    ├── TableError        a table on storage is missing, broken or of another configuration
+    ├── FusionError       embeddings cannot be joined
+    ├── EvaluationError   embeddings cannot be scored
+    └── ResourceError     the cluster cannot carry what was asked for
+
+Each takes one string, so that it survives pickling between Ray processes. Messages are one line:
+the rule, the value, where it came from, the way out.
+"""
+
+__all__ = [
+    "AudioError",
+    "ConfigError",
+    "EvaluationError",
+    "FusionError",
+    "ManifestError",
+    "RaudeepError",
+    "ResourceError",
+    "TableError",
+]
+
+
+class RaudeepError(Exception):
+    """Root of all errors that a user can act on."""
+
+
+class ConfigError(RaudeepError):
+    """A parameter or a recipe is not usable."""
+
+
+class ManifestError(RaudeepError):
+    """A corpus or its manifest is not usable."""
+
+
+class AudioError(RaudeepError):
+    """One recording is not usable."""
+
+
+class TableError(RaudeepError):
+    """A table on storage is missing, broken, or was made with another configuration."""
+
+
+class FusionError(RaudeepError):
+    """Embeddings cannot be joined."""
+
+
+class EvaluationError(RaudeepError):
+    """Embeddings cannot be scored."""
+
+
+class ResourceError(RaudeepError):
+    """The cluster cannot carry what was asked for."""

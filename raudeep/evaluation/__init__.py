@@ -1,0 +1,1 @@
+"""Folds, fusion, classifiers, metrics, cross-validation: arrays in, results out."""

@@ -1,0 +1,168 @@
+"""The training loop of an autoencoder: spectrograms in memory in, a trained model out.
+
+It knows nothing of Ray, files or progress. Data-parallel workers call it alike: each computes its
+share of every global batch, and all arrive at the same weights.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from raudeep.config import TrainingConfig
+from raudeep.models.autoencoder import TimeAutoencoder, reconstruction_error
+
+__all__ = ["EpochResult", "Fit", "bfloat16_is_faster", "split_by_recording"]
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """One pass over the data; losses are RMSE, means over the steps."""
+
+    epoch: int
+    loss: float
+    validation_loss: float | None
+    seconds: float
+    chunks_per_second: float
+
+
+class Fit:
+    """An autoencoder in training: Adam on the RMSE, gradients clipped by value.
+
+    Everything random of an epoch follows from the seed and the epoch's number, so that training
+    resumed after an epoch equals training that was never interrupted.
+
+    Parameters
+    ----------
+    model : TimeAutoencoder
+        On the device to train on.
+    config : TrainingConfig
+        Batch size, learning rate, clipping, precision and seed.
+    """
+
+    def __init__(self, model: TimeAutoencoder, config: TrainingConfig) -> None:
+        self.model = model
+        self.config = config
+        self.device = next(model.parameters()).device
+        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+        self.rank = torch.distributed.get_rank() if distributed else 0
+        self.world_size = torch.distributed.get_world_size() if distributed else 1
+        self._network: nn.Module = DistributedDataParallel(model) if self.world_size > 1 else model
+        self._optimizer = torch.optim.Adam(
+            model.parameters(), lr=config.learning_rate, fused=self.device.type in ("cpu", "cuda")
+        )
+        self._bfloat16 = config.precision == "bfloat16" or (
+            config.precision == "auto" and bfloat16_is_faster(self.device)
+        )
+
+    def run_epoch(
+        self, epoch: int, spectrograms: Tensor, validation: Tensor | None = None
+    ) -> EpochResult:
+        """Train on every spectrogram once and return the losses.
+
+        Parameters
+        ----------
+        epoch : int
+            From 1; seeds the order and the dropout.
+        spectrograms : Tensor, shape (N, T, F)
+            Values in [-1, 1], on the CPU or the model's device.
+        validation : Tensor, shape (M, T, F), optional
+            What the validation loss is computed on.
+        """
+        started = time.perf_counter()
+        # A large odd factor keeps the streams of seeds, epochs and workers apart.
+        torch.manual_seed((self.config.seed * 1_000_003 + epoch) * 1_000_003 + self.rank)
+        self.model.train()
+        losses = [self._step(rows, spectrograms) for rows in self._batches(epoch, len(spectrograms))]
+        loss = float(torch.stack(losses).mean())
+        seconds = time.perf_counter() - started
+        return EpochResult(
+            epoch=epoch,
+            loss=loss,
+            validation_loss=None if validation is None else self._validate(validation),
+            seconds=seconds,
+            chunks_per_second=len(spectrograms) / seconds,
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Return weights and optimiser state, for `restore`."""
+        return {"model": self.model.state_dict(), "optimizer": self._optimizer.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from what `state` returned."""
+        self.model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+
+    def _batches(self, epoch: int, num_rows: int) -> Iterator[Tensor]:
+        """Yield the rows of each global batch; every row once."""
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
+        order = torch.randperm(num_rows, generator=generator)
+        yield from order.split(self.config.batch_size)
+
+    def _step(self, rows: Tensor, spectrograms: Tensor) -> Tensor:
+        """Update the weights on one global batch and return its RMSE, shape ()."""
+        share = rows[self.rank :: self.world_size]
+        # A worker without a row takes part with one that counts for nothing, or all would wait.
+        weight = 1.0 if len(share) else 0.0
+        batch = spectrograms[share if len(share) else rows[:1]].to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
+            reconstruction = self._network(batch)
+        error = reconstruction_error(
+            reconstruction, batch, mask_silence=self.model.config.mask_silence
+        )
+        # The workers' gradients are averaged; scaled like this they add up to the global mean's.
+        cells = len(rows) * batch[0].numel()
+        mean_square = error.sum() * (weight * self.world_size / cells)
+        overall = mean_square.detach()
+        if self.world_size > 1:
+            overall = overall.clone()
+            torch.distributed.all_reduce(overall)
+            overall /= self.world_size
+        rmse = overall.sqrt()
+        self._optimizer.zero_grad()
+        # The gradient of sqrt(m) is that of m over 2 sqrt(m), whoever computed which part of m.
+        (mean_square / (2 * rmse).clamp_min(1e-12)).backward()  # type: ignore[no-untyped-call]
+        if self.config.gradient_clip is not None:
+            nn.utils.clip_grad_value_(self.model.parameters(), self.config.gradient_clip)
+        self._optimizer.step()
+        return rmse
+
+    @torch.inference_mode()
+    def _validate(self, spectrograms: Tensor) -> float:
+        self.model.eval()
+        total = 0.0
+        for batch in spectrograms.split(self.config.batch_size):
+            batch = batch.to(self.device)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
+                reconstruction = self.model(batch)
+            error = reconstruction_error(
+                reconstruction, batch, mask_silence=self.model.config.mask_silence
+            )
+            total += float(error.sum())
+        return float((total / spectrograms.numel()) ** 0.5)
+
+
+def bfloat16_is_faster(device: torch.device) -> bool:
+    """Return whether `device` multiplies matrices in bfloat16 faster than in float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def split_by_recording(
+    files: list[str], *, fraction: float | None, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Return row indices for training and validation; chunks of a recording stay together."""
+    if fraction is None:
+        return torch.arange(len(files)), torch.empty(0, dtype=torch.int64)
+    recordings = sorted(set(files))
+    order = torch.randperm(len(recordings), generator=torch.Generator().manual_seed(seed))
+    held_out = {recordings[i] for i in order[: max(1, round(fraction * len(recordings)))]}
+    held = torch.tensor([file in held_out for file in files])
+    return (~held).nonzero().flatten(), held.nonzero().flatten()

@@ -1,0 +1,72 @@
+"""One progress line per stage: a bar on a terminal, plain lines elsewhere, always on stderr."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+__all__ = ["StageProgress", "stage_progress"]
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+@dataclass
+class StageProgress:
+    """What a stage reports to: how much is done, and a short note."""
+
+    title: str
+    unit: str
+    total: int
+    done: int = 0
+    _bar: Progress | None = None
+    _task: TaskID | None = None
+    _started: float = field(default_factory=time.monotonic)
+    _printed: float = field(default_factory=time.monotonic)
+
+    def advance(self, count: int, note: str = "") -> None:
+        """Say that `count` more units are done."""
+        self.done += count
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=self.done, note=note)
+        elif time.monotonic() - self._printed >= _SECONDS_BETWEEN_LINES:
+            self._printed = time.monotonic()
+            elapsed = self._printed - self._started
+            left = elapsed / max(self.done, 1) * (self.total - self.done)
+            print(
+                f"{self.title}: {self.done} of {self.total} {self.unit}, {elapsed:.0f} s, "
+                f"about {left:.0f} s left{', ' + note if note else ''}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+@contextmanager
+def stage_progress(title: str, *, unit: str, total: int) -> Iterator[StageProgress]:
+    """Show the progress of a stage of `total` units while the context lasts."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield StageProgress(title, unit, total)
+        return
+    columns = (
+        TextColumn("{task.description:<14}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console) as bar:
+        yield StageProgress(title, unit, total, 0, bar, bar.add_task(title, total=total, note=""))

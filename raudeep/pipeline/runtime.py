@@ -1,0 +1,170 @@
+"""Ray: started once, quietly; what the cluster has; items streamed through stages."""
+
+import atexit
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from raudeep.errors import RaudeepError, ResourceError
+
+__all__ = ["Pool", "Resources", "ensure_ray", "stream", "unwrap"]
+
+logger = logging.getLogger(__name__)
+
+Item = dict[str, Any]
+_QUIET = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_TQDM": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # The controller of a training run polls its workers; 2 s would be a large part of a demo.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+}
+_START_SECONDS = 5.0  # of Ray, roughly, with the worker processes of a first stage
+_CREDENTIALS = ("AWS_", "FSSPEC_", "GOOGLE_", "AZURE_STORAGE_", "RAUDEEP_")
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the cluster has in all."""
+
+    cpus: float
+    gpus: float
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A stage of `stream` that keeps state: `factory(**arguments)` is made once per actor."""
+
+    factory: type[Any]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    size: int = 1
+    cpus: float = 0.5
+    gpus: float = 0.0
+
+
+def ensure_ray() -> Resources:
+    """Start Ray unless this process has, and return what the cluster has.
+
+    With ``RAY_ADDRESS`` (set by the user, or by a submitted job) that cluster is joined; without, a
+    Ray of this process's own is started on this machine. Credentials for object storage in the
+    environment are handed to the workers.
+    """
+    import ray
+
+    if not ray.is_initialized():
+        quiet = not logging.getLogger("raudeep").isEnabledFor(logging.DEBUG)
+        for name, value in _QUIET.items():
+            os.environ.setdefault(name, value)
+        settings: dict[str, Any] = {
+            "log_to_driver": not quiet,
+            "logging_level": "ERROR" if quiet else "INFO",
+            "runtime_env": {"env_vars": _environment()},
+        }
+        started = time.perf_counter()
+        if os.environ.get("RAY_ADDRESS"):
+            ray.init(**settings)
+        else:
+            ray.init(address="local", include_dashboard=False, **settings)
+        atexit.register(ray.shutdown)
+        if quiet:
+            _silence()
+        logger.debug("Ray was ready after %.1f s", time.perf_counter() - started)
+    return _resources()
+
+
+def _resources() -> Resources:
+    import ray
+
+    total = ray.cluster_resources()
+    return Resources(cpus=total.get("CPU", 0.0), gpus=total.get("GPU", 0.0))
+
+
+def stream(
+    items: Sequence[Item],
+    stages: Sequence[Callable[[Item], Item] | Pool],
+    *,
+    estimated_seconds: float,
+) -> Iterator[Item]:
+    """Yield each item after it went through all stages, in any order.
+
+    Parameters
+    ----------
+    items : sequence of dict
+        Values that Arrow can hold; large ones as bytes.
+    stages : sequence of function or Pool
+        Functions run as Ray Data tasks, pools as a fixed number of actors; stages overlap.
+    estimated_seconds : float
+        What the work would take on one core. Unless Ray runs already, work that is done sooner
+        than Ray has started is done in a plain loop in this process.
+    """
+    import ray
+
+    if not items or (not ray.is_initialized() and estimated_seconds < _START_SECONDS):
+        functions = [
+            stage.factory(**stage.arguments) if isinstance(stage, Pool) else stage
+            for stage in stages
+        ]
+        for item in items:
+            for function in functions:
+                item = function(item)  # noqa: PLW2901
+            yield item
+        return
+    total = ensure_ray()
+    import ray.data
+    from ray.data import ActorPoolStrategy
+
+    _silence()
+    # Every stage takes half a core of Ray's bookkeeping, so that two stages find room on one.
+    cpus = 0.5 if len(stages) > 1 else 1.0
+    if total.cpus < cpus * len(stages):
+        raise ResourceError(f"the cluster has {total.cpus:g} CPUs; at least 1 is needed.")
+    dataset = ray.data.from_items(list(items), override_num_blocks=len(items))
+    for stage in stages:
+        if isinstance(stage, Pool):
+            dataset = dataset.map(
+                stage.factory,
+                fn_constructor_kwargs=dict(stage.arguments),
+                compute=ActorPoolStrategy(size=stage.size),
+                num_cpus=stage.cpus,
+                num_gpus=stage.gpus or None,
+            )
+        else:
+            dataset = dataset.map(stage, num_cpus=cpus)
+    try:
+        yield from dataset.iter_rows()
+    except ray.exceptions.RayError as error:
+        raise unwrap(error) from error
+
+
+def unwrap(error: BaseException) -> BaseException:
+    """Return the error of ours that a Ray error carries, or the Ray error."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, RaudeepError):
+            # Ray makes errors that are both a RayError and ours; ours alone has a one-line text.
+            kind = next(cls for cls in type(seen).__mro__ if cls.__module__ == "raudeep.errors")
+            return kind(str(getattr(seen, "cause", seen)))
+        seen = getattr(seen, "cause", None) or seen.__cause__
+    return error
+
+
+def _environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if key.startswith(_CREDENTIALS)}
+
+
+def _silence() -> None:
+    """Keep Ray's own chatter off the terminal; it sets its loggers up anew when first used."""
+    if logging.getLogger("raudeep").isEnabledFor(logging.DEBUG):
+        return
+    import ray.data
+
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    for name in ("ray", "ray.data", "ray.train", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+

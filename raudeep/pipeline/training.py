@@ -1,0 +1,244 @@
+"""Training autoencoders with Ray Train: one run per configuration, as many at once as fit.
+
+``spectrogram tables -> run (a TorchTrainer started from a 0-CPU task) -> artifact``
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from raudeep.config import AutoencoderConfig, ResourceConfig, TrainingConfig
+from raudeep.errors import ResourceError, TableError
+from raudeep.pipeline.artifacts import artifact_identity, is_artifact
+from raudeep.pipeline.progress import StageProgress, stage_progress
+from raudeep.pipeline.runtime import Resources, ensure_ray, unwrap
+from raudeep.pipeline.stage import StageSummary
+from raudeep.pipeline.training_worker import WorkerSettings, train_worker
+from raudeep.storage import uri as uris
+from raudeep.storage.identity import Identity
+from raudeep.storage.table import read_index
+
+__all__ = ["Run", "Share", "share_resources", "train_autoencoders"]
+
+_MAX_FAILURES = 3  # of a run's workers, before the run fails
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One autoencoder to train."""
+
+    name: str
+    spectrograms: tuple[str, ...]
+    """URIs of the spectrogram tables to train on, all of one shape."""
+    output: str
+    """URI of the artifact's folder."""
+    model: AutoencoderConfig
+    training: TrainingConfig
+
+    def identity(self) -> Identity:
+        """Return what the artifact is made from."""
+        tables = [read_index(uri, stage="spectrograms") for uri in self.spectrograms]
+        config = {"autoencoder": asdict(self.model), "training": asdict(self.training)}
+        inputs = {f"spectrograms{i}": table.identity.fingerprint for i, table in enumerate(tables)}
+        return Identity("autoencoder", config, inputs)
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one run gets of the cluster, and how many runs there are at a time."""
+
+    concurrent: int
+    num_workers: int
+    cpus_per_worker: int
+    gpus_per_worker: float
+
+
+def train_autoencoders(
+    runs: Sequence[Run],
+    *,
+    checkpoints: str,
+    resources: ResourceConfig | None = None,
+    overwrite: bool = False,
+) -> list[StageSummary]:
+    """Train autoencoders, several at once, and write an artifact for each.
+
+    A run whose artifact exists is not repeated; an interrupted one goes on from its last epoch.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        The autoencoders.
+    checkpoints : str
+        URI of the folder for the runs' checkpoints, which can be deleted afterwards.
+    resources : ResourceConfig, optional
+        What each run may take.
+    overwrite : bool
+        Replace artifacts that were made with another configuration.
+
+    Returns
+    -------
+    list of StageSummary
+        One for each run, in their order.
+
+    Raises
+    ------
+    ResourceError
+        If a single run asks for more than the cluster has.
+    TableError
+        If an output holds another artifact, or the tables cannot be trained on.
+    """
+    identities = {run.name: run.identity() for run in runs}
+    pending = []
+    for run in runs:
+        identity = identities[run.name]
+        if not is_artifact(run.output):
+            uris.check_writable(run.output)
+            pending.append(run)
+        elif (stored := artifact_identity(run.output)) != identity:
+            if not overwrite:
+                raise TableError(stored.conflict(identity, place=run.output))
+            uris.delete(run.output)
+            pending.append(run)
+    seconds = {}
+    if pending:
+        share = share_resources(ensure_ray(), resources or ResourceConfig(), len(pending))
+        epochs = sum(run.training.num_epochs for run in pending)
+        with stage_progress("training", unit="epochs", total=epochs) as progress:
+            seconds = _fit_all(pending, identities, checkpoints, share, progress)
+    return [
+        StageSummary(
+            stage="training",
+            table=run.output,
+            seconds=seconds.get(run.name, 0.0),
+            parts=1,
+            reused=int(run.name not in seconds),
+            rows=sum(read_index(uri).rows for uri in run.spectrograms),
+        )
+        for run in runs
+    ]
+
+
+def share_resources(cluster: Resources, wanted: ResourceConfig, num_runs: int) -> Share:
+    """Return how `num_runs` runs share a cluster.
+
+    GPUs and cores are divided among the runs; a data-parallel worker never gets less than a core,
+    and a whole GPU where there are GPUs.
+
+    Raises
+    ------
+    ResourceError
+        If one run asks for more than there is.
+    """
+    workers = wanted.num_workers
+    gpus = wanted.gpus_per_worker or 0.0
+    if wanted.gpus_per_worker is None and cluster.gpus >= 1:
+        gpus = 1.0 if workers > 1 else min(1.0, cluster.gpus / num_runs)
+    most = int(cluster.cpus // workers)
+    if gpus:
+        most = min(most, math.floor(cluster.gpus / (gpus * workers) + 1e-6))
+    if wanted.cpus_per_worker is not None:
+        most = min(most, int(cluster.cpus // (workers * wanted.cpus_per_worker)))
+    if most < 1:
+        raise ResourceError(
+            f"a run of {workers} worker(s) with {wanted.cpus_per_worker or 1} CPU(s) and {gpus:g} "
+            f"GPU(s) each was requested; the cluster has {cluster.cpus:g} CPUs and "
+            f"{cluster.gpus:g} GPUs. Lower num_workers, cpus_per_worker or gpus_per_worker."
+        )
+    concurrent = min(num_runs, most, wanted.max_concurrent_runs or num_runs)
+    cpus = wanted.cpus_per_worker or int(cluster.cpus // (concurrent * workers))
+    return Share(concurrent, workers, cpus, gpus)
+
+
+def _fit_all(
+    runs: Sequence[Run],
+    identities: dict[str, Identity],
+    checkpoints: str,
+    share: Share,
+    progress: StageProgress,
+) -> dict[str, float]:
+    """Run all, never more at once than fit, and return the seconds that each took."""
+    import ray
+
+    board = ray.remote(num_cpus=0)(_Board).remote()
+    waiting, running, seconds = list(runs), {}, {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < share.concurrent:
+                run = waiting.pop(0)
+                settings = WorkerSettings(
+                    name=run.name,
+                    spectrograms=run.spectrograms,
+                    output=run.output,
+                    model=run.model,
+                    training=run.training,
+                    identity=identities[run.name],
+                    threads=share.cpus_per_worker,
+                )
+                # No CPU of its own: a task that waits must not starve the workers it waits for.
+                task = ray.remote(num_cpus=0, max_retries=0)(_fit)
+                reference = task.remote(settings, checkpoints, share, board)
+                running[reference] = (run, time.perf_counter())
+            finished, _ = ray.wait(list(running), timeout=1.0)
+            for epoch in ray.get(board.take.remote()):
+                note = f"{epoch['name']} epoch {epoch['epoch']}, loss {epoch['loss']:.4f}"
+                progress.advance(epoch["advance"], note)
+            for reference in finished:
+                run, started = running.pop(reference)
+                ray.get(reference)
+                seconds[run.name] = time.perf_counter() - started
+    except ray.exceptions.RayError as error:
+        raise unwrap(error) from error
+    finally:
+        for reference in running:
+            ray.cancel(reference)
+        ray.kill(board)
+    return seconds
+
+
+def _fit(settings: WorkerSettings, checkpoints: str, share: Share, board: Any) -> None:
+    """Train one autoencoder; runs as a Ray task."""
+    import logging
+
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+    from ray.train.v2.api.exceptions import TrainingFailedError
+
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    storage = uris.arrow_filesystem(checkpoints)
+    trainer = TorchTrainer(
+        train_worker,
+        train_loop_config={"settings": settings, "board": board},
+        scaling_config=ScalingConfig(
+            num_workers=share.num_workers,
+            use_gpu=share.gpus_per_worker > 0,
+            resources_per_worker={"CPU": share.cpus_per_worker, "GPU": share.gpus_per_worker},
+        ),
+        run_config=RunConfig(
+            # The fingerprint in the name makes the same command resume, and no other one.
+            name=f"{settings.name}-{settings.identity.fingerprint}",
+            storage_path=storage.path,
+            storage_filesystem=storage.system,
+            checkpoint_config=CheckpointConfig(num_to_keep=1),
+            failure_config=FailureConfig(max_failures=_MAX_FAILURES),
+        ),
+    )
+    try:
+        trainer.fit()
+    except TrainingFailedError as error:
+        raise unwrap(error) from error
+
+
+class _Board:
+    """Where workers say what they did and the driver takes it from; an actor."""
+
+    def __init__(self) -> None:
+        self._entries: list[dict[str, Any]] = []
+
+    def put(self, entry: dict[str, Any]) -> None:
+        self._entries.append(entry)
+
+    def take(self) -> list[dict[str, Any]]:
+        entries, self._entries = self._entries, []
+        return entries

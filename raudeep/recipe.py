@@ -1,0 +1,176 @@
+"""Recipes: a named experiment as TOML, read into one frozen dataclass.
+
+The sections ``[spectrogram]``, ``[autoencoder]`` and ``[training]`` hold what all views and
+autoencoders share; ``[views.NAME]`` and ``[autoencoders.NAME]`` name each one and say how it
+differs. The recipes that raudeep ships lie in ``raudeep/recipes``.
+"""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from raudeep.config import (
+    AutoencoderConfig,
+    EvaluationConfig,
+    MlpConfig,
+    Readout,
+    SpectrogramConfig,
+    TrainingConfig,
+    build,
+    reject_unknown,
+)
+from raudeep.errors import ConfigError
+
+__all__ = ["NamedAutoencoder", "Recipe", "load_recipe", "shipped_recipes"]
+
+SECTIONS: dict[str, type[Any]] = {
+    "spectrogram": SpectrogramConfig,
+    "autoencoder": AutoencoderConfig,
+    "training": TrainingConfig,
+    "evaluation": EvaluationConfig,
+    "mlp": MlpConfig,
+}
+_SCALARS = ("name", "description", "corpus_layout", "readouts", "seed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedAutoencoder:
+    """An autoencoder of a recipe: the view it is trained on, its shape and its training."""
+
+    view: str
+    model: AutoencoderConfig
+    training: TrainingConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A named experiment: views, autoencoders, readouts, classifier and seed."""
+
+    name: str
+    description: str = ""
+    corpus_layout: str | None = None
+    seed: int = 0
+    readouts: tuple[Readout, ...] = ("state", "pooled")
+    views: dict[str, SpectrogramConfig] = field(default_factory=dict)
+    autoencoders: dict[str, NamedAutoencoder] = field(default_factory=dict)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    mlp: MlpConfig = field(default_factory=MlpConfig)
+
+    def __post_init__(self) -> None:
+        for name in [*self.views, *self.autoencoders]:
+            # Names become folders, so they may not reach outside the output.
+            if not name.replace("-", "").replace("_", "").isalnum() or name == "fused":
+                raise ConfigError(
+                    f"recipe {self.name!r}: a view or autoencoder is named in letters, digits, "
+                    f"'-' and '_', and not 'fused'. Got {name!r}."
+                )
+        if not self.autoencoders:
+            raise ConfigError(f"recipe {self.name!r} names no autoencoder. Add [autoencoders.NAME].")
+        for name, autoencoder in self.autoencoders.items():
+            if autoencoder.view not in self.views:
+                raise ConfigError(
+                    f"recipe {self.name!r}: autoencoder {name!r} is trained on view "
+                    f"{autoencoder.view!r}, which is none of: {', '.join(self.views)}."
+                )
+        unknown = [readout for readout in self.readouts if readout not in ("state", "pooled")]
+        if unknown or not self.readouts:
+            raise ConfigError(
+                f"recipe {self.name!r}: readouts are 'state' and 'pooled'. "
+                f"Got {list(self.readouts)!r}."
+            )
+
+
+def shipped_recipes() -> list[str]:
+    """Return the names of the recipes that raudeep ships."""
+    files = resources.files("raudeep.recipes").iterdir()
+    return sorted(entry.name.removesuffix(".toml") for entry in files if entry.name.endswith(".toml"))
+
+
+def load_recipe(
+    recipe: str | Path,
+    *,
+    seed: int | None = None,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Recipe:
+    """Return a recipe with overrides applied.
+
+    Parameters
+    ----------
+    recipe : str or Path
+        A shipped recipe's name, or the path of a TOML file.
+    seed : int, optional
+        Replaces the recipe's seed, which training and evaluation take over.
+    overrides : mapping of section to mapping, optional
+        Values for the shared sections, ``{"training": {"num_epochs": 2}}``; they win over the
+        sections but not over what a view or an autoencoder says of itself.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such recipe, a key is unknown, or a value is out of its range.
+    """
+    where = str(recipe)
+    if where in shipped_recipes():
+        text = resources.files("raudeep.recipes").joinpath(f"{where}.toml").read_text("utf-8")
+    elif where.endswith(".toml") and Path(where).is_file():
+        text = Path(where).read_text("utf-8")
+    else:
+        raise ConfigError(
+            f"no recipe {where!r}. Give the path of a TOML file or one of: "
+            f"{', '.join(shipped_recipes())}."
+        )
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where}: not valid TOML: {error}") from error
+    for section, values in (overrides or {}).items():
+        content[section] = {**content.get(section, {}), **values}
+    if seed is not None:
+        content["seed"] = seed
+    return _parse(content, where)
+
+
+def _parse(content: Mapping[str, Any], where: str) -> Recipe:
+    reject_unknown(content, [*_SCALARS, *SECTIONS, "views", "autoencoders"], where=where)
+    name = content.get("name", Path(where).stem)
+    seed = content.get("seed", 0)
+    for key, value, kind in (("name", name, str), ("seed", seed, int)):
+        if type(value) is not kind:
+            raise ConfigError(f"{where}: {key!r} must be {kind.__name__}. Got {value!r}.")
+
+    def section(key: str, extra: Mapping[str, Any], place: str) -> Any:
+        values = {**content.get(key, {}), **extra}
+        if "seed" in {f.name for f in dataclasses.fields(SECTIONS[key])}:
+            values.setdefault("seed", seed)
+        return build(SECTIONS[key], values, where=f"{where}: [{place}]")
+
+    views = {
+        view: section("spectrogram", extra, f"views.{view}")
+        for view, extra in content.get("views", {}).items()
+    }
+    shapes = {f.name for f in dataclasses.fields(AutoencoderConfig)}
+    trainings = {f.name for f in dataclasses.fields(TrainingConfig)}
+    autoencoders = {}
+    for key, extra in content.get("autoencoders", {}).items():
+        place = f"autoencoders.{key}"
+        reject_unknown(extra, ["view", *shapes, *trainings], where=f"{where}: [{place}]")
+        autoencoders[key] = NamedAutoencoder(
+            view=extra.get("view", key),
+            model=section("autoencoder", {k: v for k, v in extra.items() if k in shapes}, place),
+            training=section("training", {k: v for k, v in extra.items() if k in trainings}, place),
+        )
+    return Recipe(
+        name=name,
+        description=content.get("description", ""),
+        corpus_layout=content.get("corpus_layout"),
+        seed=seed,
+        readouts=tuple(content.get("readouts", ("state", "pooled"))),
+        views=views,
+        autoencoders=autoencoders,
+        evaluation=section("evaluation", {}, "evaluation"),
+        mlp=section("mlp", {}, "mlp"),
+    )

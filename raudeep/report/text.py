@@ -1,0 +1,29 @@
+"""Numbers as the report writes them."""
+
+import math
+from typing import Any
+
+__all__ = ["duration", "percent", "thousands"]
+
+
+def percent(share: float | None) -> str:
+    """Return a share in percent with one decimal; a dash where there is none."""
+    return "–" if share is None or not math.isfinite(share) else f"{100 * share:.1f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds in the units that people read; nothing where there are none."""
+    if seconds is None:
+        return ""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def thousands(value: Any) -> str:
+    """Return an int with thin spaces between thousands, anything else as it is, None as nothing."""
+    if value is None:
+        return ""
+    return f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else str(value)

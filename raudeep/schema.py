@@ -1,0 +1,123 @@
+"""The five tables as Arrow schemas: what a row is, and the names and types of its columns.
+
+Plain Arrow types only, so that pandas, DuckDB, Polars and PyArrow read every part without raudeep.
+What a schema cannot say (shapes, axes, the configuration) is JSON in the schema metadata, under
+``METADATA_KEY``.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+__all__ = [
+    "ERRORS",
+    "FILE_METADATA",
+    "KEYS",
+    "MANIFEST",
+    "METADATA_KEY",
+    "PARTITIONS",
+    "SCHEMA_VERSION",
+    "embeddings_schema",
+    "predictions_schema",
+    "read_metadata",
+    "spectrograms_schema",
+    "with_metadata",
+]
+
+SCHEMA_VERSION = 1
+METADATA_KEY = b"raudeep"
+PARTITIONS = ("train", "devel", "test")
+
+FILE_METADATA = [
+    pa.field("label", pa.string()),
+    pa.field("partition", pa.string()),
+    pa.field("folds", pa.list_(pa.int8())),  # per fold: 0 train, 1 valid, null neither
+]
+"""Columns that every row inherits from its recording."""
+
+MANIFEST = pa.schema(
+    [
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        *FILE_METADATA,
+        pa.field("bytes", pa.int64()),
+        pa.field("duration", pa.float64()),  # seconds
+        pa.field("sample_rate", pa.int32()),  # Hz
+        pa.field("channels", pa.int32()),
+    ]
+)
+
+KEYS = [
+    pa.field("file", pa.string(), nullable=False),
+    pa.field("chunk", pa.int32(), nullable=False),
+    pa.field("start", pa.float64()),  # seconds
+    pa.field("end", pa.float64()),  # seconds
+]
+
+ERRORS = pa.schema(
+    [
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("uri", pa.string()),
+        pa.field("stage", pa.string()),
+        pa.field("error", pa.string()),
+        pa.field("message", pa.string()),
+    ]
+)
+
+
+def spectrograms_schema(frames: int | None, bands: int | None) -> pa.Schema:
+    """Return the schema of a spectrograms table.
+
+    Parameters
+    ----------
+    frames, bands : int or None
+        Shape (T, F) of every spectrogram, or None where recordings differ in length.
+    """
+    values = (
+        pa.list_(pa.float32())
+        if frames is None or bands is None
+        else pa.list_(pa.float32(), frames * bands)
+    )
+    return pa.schema(
+        [
+            *KEYS,
+            *FILE_METADATA,
+            pa.field("spectrogram", values, nullable=False),
+            pa.field("frames", pa.int32(), nullable=False),
+            pa.field("bands", pa.int32(), nullable=False),
+        ]
+    )
+
+
+def embeddings_schema(size: int) -> pa.Schema:
+    """Return the schema of an embeddings table whose vectors have `size` values."""
+    return pa.schema(
+        [*KEYS, *FILE_METADATA, pa.field("embedding", pa.list_(pa.float32(), size), nullable=False)]
+    )
+
+
+def predictions_schema(num_classes: int) -> pa.Schema:
+    """Return the schema of a predictions table; `probabilities` are in sorted label order."""
+    return pa.schema(
+        [
+            *KEYS[:2],
+            pa.field("label", pa.string()),
+            pa.field("predicted", pa.string(), nullable=False),
+            pa.field("probabilities", pa.list_(pa.float32(), num_classes), nullable=False),
+            pa.field("fold", pa.int16()),
+            pa.field("repeat", pa.int16(), nullable=False),
+        ]
+    )
+
+
+def with_metadata(schema: pa.Schema, metadata: Mapping[str, Any]) -> pa.Schema:
+    """Return `schema` carrying `metadata` as JSON."""
+    return schema.with_metadata({METADATA_KEY: json.dumps(metadata, sort_keys=True).encode()})
+
+
+def read_metadata(schema: pa.Schema) -> dict[str, Any]:
+    """Return what `with_metadata` stored, or an empty dict."""
+    stored = (schema.metadata or {}).get(METADATA_KEY)
+    return dict(json.loads(stored)) if stored else {}

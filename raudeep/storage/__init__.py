@@ -1,0 +1,1 @@
+"""Where tables and artifacts lie: URIs, and the protocol of parts and index."""

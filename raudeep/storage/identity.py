@@ -1,0 +1,47 @@
+"""What an output is made from: the test of whether what is there is what is wanted."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from raudeep.config import fingerprint
+from raudeep.schema import SCHEMA_VERSION
+
+__all__ = ["Identity"]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Stage, configuration and inputs of an output: equal identities hold equal content."""
+
+    stage: str
+    config: dict[str, Any]
+    inputs: dict[str, str] = field(default_factory=dict)
+    """Name of each input and the fingerprint of its identity."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that stand for this identity."""
+        return fingerprint(SCHEMA_VERSION, self.stage, self.config, self.inputs)
+
+    def conflict(self, wanted: "Identity", *, place: str) -> str:
+        """Return the message for a place that holds this identity where `wanted` is to be made."""
+        return (
+            f"{place} was made with another configuration: {self._difference(wanted)}. "
+            "Choose another output, or pass --overwrite to replace it."
+        )
+
+    def _difference(self, wanted: "Identity") -> str:
+        before, after = _flatten(asdict(self)), _flatten(asdict(wanted))
+        for name in sorted({*before, *after}):
+            if before.get(name) != after.get(name):
+                return f"{name} is {before.get(name)!r} there and {after.get(name)!r} now"
+        return "its fields are the same in another form"
+
+
+def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        flat.update(_flatten(inner, f"{prefix}.{key}" if prefix else str(key)))
+    return flat

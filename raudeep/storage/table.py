@@ -1,0 +1,275 @@
+"""The protocol of a table on storage: parts that appear whole, and an index that is written last.
+
+A table is a directory. Its input is cut into slices; each slice yields exactly one part under a
+deterministic name, and beside it an errors part where an input of the slice failed. A slice is done
+when its part is there, so that any run computes only what is missing and doing a slice twice
+changes nothing. Every part carries the identity of the table, so that parts made with another
+configuration are found before the index exists.
+"""
+
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from raudeep.errors import TableError
+from raudeep.schema import ERRORS, SCHEMA_VERSION, read_metadata, with_metadata
+from raudeep.storage import uri as uris
+from raudeep.storage.identity import Identity
+
+__all__ = [
+    "Part",
+    "TableIndex",
+    "TableWriter",
+    "is_table",
+    "iterate_parts",
+    "open_table",
+    "package_versions",
+    "read_errors",
+    "read_index",
+    "read_part",
+    "read_table",
+]
+
+INDEX = "index.json"
+_ROW_GROUP_BYTES = 16 * 2**20  # small enough to stream
+
+
+@dataclass(frozen=True)
+class Part:
+    """One Parquet file of a table."""
+
+    name: str
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableIndex:
+    """The content of ``index.json``."""
+
+    schema_version: int
+    stage: str
+    config: dict[str, Any]
+    inputs: dict[str, str]
+    fingerprint: str
+    versions: dict[str, str]
+    parts: list[Part]
+    errors: list[Part]
+
+    @property
+    def identity(self) -> Identity:
+        """What the table is made from."""
+        return Identity(self.stage, self.config, self.inputs)
+
+    @property
+    def rows(self) -> int:
+        """Number of rows in all parts."""
+        return sum(part.rows for part in self.parts)
+
+    @property
+    def num_errors(self) -> int:
+        """Number of inputs that could not be used."""
+        return sum(part.rows for part in self.errors)
+
+
+@dataclass(frozen=True)
+class TableWriter:
+    """Writes the parts of one table; survives pickling, so that any process can hold it."""
+
+    uri: str
+    identity: Identity
+
+    def missing(self, num_parts: int) -> list[int]:
+        """Return the slices of 0 … `num_parts` - 1 that have no part yet."""
+        present = uris.list_files(self.uri)
+        return [part for part in range(num_parts) if _part_name(part) not in present]
+
+    def write(self, part: int, table: pa.Table, errors: pa.Table | None = None) -> None:
+        """Write the part of a slice, after the errors of that slice, if any."""
+        if errors is not None and errors.num_rows:
+            self._write(_errors_name(part), errors)
+        self._write(_part_name(part), table)
+
+    def commit(self, num_parts: int) -> TableIndex:
+        """Write and return the index, once every slice has its part."""
+        sizes = uris.list_files(self.uri)
+        names = [_part_name(part) for part in range(num_parts)]
+        error_names = [name for part in range(num_parts) if (name := _errors_name(part)) in sizes]
+        if absent := [name for name in names if name not in sizes]:
+            raise TableError(f"{self.uri}: {len(absent)} parts are missing, e.g. {absent[0]}")
+        with ThreadPoolExecutor(16) as pool:
+            rows = dict(zip(names + error_names, pool.map(self._rows, names + error_names)))
+        index = TableIndex(
+            schema_version=SCHEMA_VERSION,
+            stage=self.identity.stage,
+            config=self.identity.config,
+            inputs=self.identity.inputs,
+            fingerprint=self.identity.fingerprint,
+            versions=package_versions(),
+            parts=[Part(name, rows[name], sizes[name]) for name in names],
+            errors=[Part(name, rows[name], sizes[name]) for name in error_names],
+        )
+        content = json.dumps(asdict(index), indent=1, sort_keys=True)
+        uris.write_bytes(uris.join(self.uri, INDEX), content.encode())
+        return index
+
+    def _write(self, name: str, table: pa.Table) -> None:
+        metadata = {
+            **read_metadata(table.schema),
+            "schema_version": SCHEMA_VERSION,
+            "stage": self.identity.stage,
+            "config": self.identity.config,
+            "inputs": self.identity.inputs,
+        }
+        schema = with_metadata(table.schema, metadata)
+        rows_per_group = max(1, _ROW_GROUP_BYTES * table.num_rows // max(1, table.nbytes))
+        strings = [column.name for column in schema if pa.types.is_string(column.type)]
+        buffer = io.BytesIO()
+        pq.write_table(
+            table.cast(schema),
+            buffer,
+            compression="zstd",
+            row_group_size=rows_per_group,
+            use_dictionary=strings,
+        )
+        uris.write_bytes(uris.join(self.uri, name), buffer.getvalue())
+
+    def _rows(self, name: str) -> int:
+        return int(_read_footer(uris.join(self.uri, name)).num_rows)
+
+
+def open_table(uri: str, identity: Identity, *, overwrite: bool = False) -> TableWriter:
+    """Return a writer for the table at `uri`, new, unfinished or finished.
+
+    Raises
+    ------
+    TableError
+        If what is there was made with another identity (the message names the field that differs)
+        or is not a table; with `overwrite` it is deleted instead.
+    """
+    present = uris.list_files(uri)
+    if not present:
+        uris.check_writable(uri)
+        return TableWriter(uri, identity)
+    stored = _stored_identity(uri, present)
+    if stored is None:
+        raise TableError(f"{uri} holds files but no table of raudeep. Choose another output.")
+    if stored != identity:
+        if not overwrite:
+            raise TableError(stored.conflict(identity, place=uri))
+        uris.delete(uri)
+    return TableWriter(uri, identity)
+
+
+def is_table(uri: str) -> bool:
+    """Return whether a finished table lies at `uri`."""
+    return uris.exists(uris.join(uri, INDEX))
+
+
+def read_index(uri: str, *, stage: str | None = None) -> TableIndex:
+    """Return the index of a finished table.
+
+    Raises
+    ------
+    TableError
+        If there is no table, it is unfinished, of another schema version, or not of `stage`.
+    """
+    try:
+        content = json.loads(uris.read_bytes(uris.join(uri, INDEX)))
+    except FileNotFoundError as error:
+        unfinished = any(name.startswith("part-") for name in uris.list_files(uri))
+        reason = "is unfinished. Run the same command again" if unfinished else "holds no table"
+        raise TableError(f"{uri} {reason} (no {INDEX}).") from error
+    except (OSError, ValueError) as error:
+        raise TableError(f"{uri}: {INDEX} cannot be read: {error}") from error
+    if content.get("schema_version") != SCHEMA_VERSION:
+        raise TableError(
+            f"{uri} has schema version {content.get('schema_version')!r}; this raudeep reads "
+            f"version {SCHEMA_VERSION}. Make the table again."
+        )
+    parts = {key: [Part(**part) for part in content.pop(key)] for key in ("parts", "errors")}
+    index = TableIndex(**content, **parts)
+    if stage is not None and index.stage != stage:
+        raise TableError(f"{uri} is a table of {index.stage}; a table of {stage} is needed.")
+    return index
+
+
+def read_table(uri: str, *, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return all rows of a finished table, in the order of its parts."""
+    return pa.concat_tables([table for _, table in iterate_parts(uri, columns=columns)])
+
+
+def iterate_parts(
+    uri: str, *, columns: Sequence[str] | None = None
+) -> Iterator[tuple[Part, pa.Table]]:
+    """Yield the parts of a finished table one after the other."""
+    for part in read_index(uri).parts:
+        yield part, read_part(uri, part.name, columns=columns)
+
+
+def read_part(uri: str, name: str, *, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return one part of a table.
+
+    Raises
+    ------
+    TableError
+        If the file is missing or damaged.
+    """
+    place = uris.join(uri, name)
+    try:
+        with uris.open_file(place) as file:
+            return pq.read_table(file, columns=list(columns) if columns else None)
+    except (OSError, pa.ArrowException) as error:
+        raise TableError(f"{place} cannot be read: {error}") from error
+
+
+def read_errors(uri: str) -> pa.Table:
+    """Return the rows of a table's errors: the inputs that could not be used."""
+    parts = [read_part(uri, part.name) for part in read_index(uri).errors]
+    return pa.concat_tables([part.cast(ERRORS) for part in parts] or [ERRORS.empty_table()])
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of raudeep and of what its numbers depend on."""
+    found = {}
+    for name in ("raudeep", "numpy", "pyarrow", "ray", "scipy", "soundfile", "torch"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # run from an uploaded folder, not installed
+            found[name] = "unknown"
+    return found
+
+
+def _part_name(part: int) -> str:
+    return f"part-{part:05d}.parquet"
+
+
+def _errors_name(part: int) -> str:
+    return f"errors-{part:05d}.parquet"
+
+
+def _read_footer(uri: str) -> Any:
+    try:
+        with uris.open_file(uri) as file:
+            return pq.read_metadata(file)
+    except (OSError, pa.ArrowException) as error:
+        raise TableError(f"{uri} cannot be read: {error}. Delete it and run again.") from error
+
+
+def _stored_identity(uri: str, present: Mapping[str, int]) -> Identity | None:
+    if INDEX in present:
+        return read_index(uri).identity
+    parts = [name for name in present if name.startswith(("part-", "errors-"))]
+    if not parts:
+        return None
+    metadata = read_metadata(_read_footer(uris.join(uri, parts[0])).schema.to_arrow_schema())
+    if "stage" not in metadata:
+        return None
+    return Identity(metadata["stage"], metadata["config"], metadata["inputs"])

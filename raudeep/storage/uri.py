@@ -1,0 +1,154 @@
+"""Reading and writing by URI, local or remote, through fsspec: the one place that opens files."""
+
+import os
+import uuid
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import fsspec
+import pyarrow.fs
+
+from raudeep.errors import TableError
+
+__all__ = [
+    "ArrowPlace",
+    "absolute",
+    "arrow_filesystem",
+    "check_writable",
+    "delete",
+    "exists",
+    "filesystem",
+    "is_local",
+    "join",
+    "list_files",
+    "open_file",
+    "read_bytes",
+    "write_bytes",
+]
+
+
+def is_local(uri: str) -> bool:
+    """Return whether `uri` is a path on this machine."""
+    return "://" not in uri or uri.startswith("file://")
+
+
+def absolute(uri: str) -> str:
+    """Return `uri` such that it means the same in every working directory; no slash at the end."""
+    if is_local(uri):
+        return str(Path(uri.removeprefix("file://")).expanduser().absolute())
+    return uri.rstrip("/")
+
+
+def join(uri: str, *names: str) -> str:
+    """Return the URI of something below `uri`."""
+    return "/".join([uri.rstrip("/"), *names])
+
+
+def filesystem(uri: str) -> tuple[Any, str]:
+    """Return the fsspec file system of `uri` and the path within it.
+
+    Raises
+    ------
+    TableError
+        If no file system handles the scheme, or its package is not installed.
+    """
+    try:
+        system, path = fsspec.core.url_to_fs(uri)
+    except (ImportError, ValueError) as error:
+        raise TableError(f"{uri!r} cannot be opened: {error}") from error
+    return system, path
+
+
+class ArrowPlace(NamedTuple):
+    """A place as Ray takes it: a PyArrow file system, None for the local one, and a path."""
+
+    system: pyarrow.fs.FileSystem | None
+    path: str
+
+
+def arrow_filesystem(uri: str) -> ArrowPlace:
+    """Return the PyArrow form of a place."""
+    system, path = filesystem(uri)
+    if is_local(uri):
+        return ArrowPlace(None, path)
+    return ArrowPlace(pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(system)), path)
+
+
+def exists(uri: str) -> bool:
+    """Return whether there is a file or folder at `uri`."""
+    system, path = filesystem(uri)
+    return bool(system.exists(path))
+
+
+def read_bytes(uri: str) -> bytes:
+    """Return the content of a file; OSError as the file system raises it."""
+    if is_local(uri):
+        return Path(uri.removeprefix("file://")).read_bytes()
+    system, path = filesystem(uri)
+    return bytes(system.cat_file(path))
+
+
+def open_file(uri: str) -> Any:
+    """Return a seekable file object for reading."""
+    system, path = filesystem(uri)
+    return system.open(path, "rb")
+
+
+def write_bytes(uri: str, content: bytes) -> None:
+    """Write a file so that it appears whole or not at all.
+
+    Locally under a temporary name that is renamed, on object storage with one PUT.
+
+    Raises
+    ------
+    TableError
+        If the place cannot be written.
+    """
+    try:
+        if not is_local(uri):
+            system, path = filesystem(uri)
+            system.pipe_file(path, content)
+            return
+        target = Path(uri.removeprefix("file://"))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+        try:
+            temporary.write_bytes(content)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise TableError(f"cannot write {uri}: {error.strerror or error}") from error
+
+
+def check_writable(uri: str) -> None:
+    """Raise `TableError` unless files can be written below `uri`."""
+    probe = join(uri, f".writable-{uuid.uuid4().hex[:8]}")
+    write_bytes(probe, b"")
+    delete(probe)
+
+
+def delete(uri: str) -> None:
+    """Delete a file or a folder with all that is in it; nothing where there is none."""
+    system, path = filesystem(uri)
+    if system.exists(path):
+        system.rm(path, recursive=True)
+
+
+def list_files(uri: str) -> dict[str, int]:
+    """Return every file below a folder: path relative to it (POSIX) and size in bytes.
+
+    Sorted by path; empty where there is no such folder.
+    """
+    system, path = filesystem(uri)
+    system.invalidate_cache()
+    try:
+        found = system.find(path, detail=True)
+    except FileNotFoundError:
+        return {}
+    prefix = path.rstrip("/") + "/"
+    return {
+        name.removeprefix(prefix): int(info["size"] or 0)
+        for name, info in sorted(found.items())
+        if name.startswith(prefix)
+    }

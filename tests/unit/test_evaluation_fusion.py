@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from raudeep.errors import FusionError
+from raudeep.evaluation.fusion import check_same_metadata, fuse
+
+
+def table(keys, width, start=0):
+    values = np.arange(start, start + len(keys) * width, dtype=np.float32)
+    return keys, values.reshape(len(keys), width)
+
+
+def test_tables_are_joined_by_key_in_the_order_of_the_first():
+    keys = [("a", 0), ("a", 1), ("b", 0)]
+    first, second = table(keys, 2), table(keys[::-1], 1, start=100)
+    fused_keys, fused = fuse({"x": first, "y": second})
+    assert fused_keys == keys
+    assert fused.dtype == np.float32
+    np.testing.assert_array_equal(fused, [[0, 1, 102], [2, 3, 101], [4, 5, 100]])
+
+
+def test_columns_follow_the_order_of_the_mapping():
+    keys = [("a", 0)]
+    tables = {"x": table(keys, 1, 1), "y": table(keys, 1, 2), "z": table(keys, 2, 3)}
+    np.testing.assert_array_equal(fuse(tables)[1], [[1, 2, 3, 4]])
+    reordered = {name: tables[name] for name in "zxy"}
+    np.testing.assert_array_equal(fuse(reordered)[1], [[3, 4, 1, 2]])
+
+
+def test_keys_in_only_one_table_are_counted_and_named():
+    few, many = table([("a", 0)], 1), table([("a", 0), ("b", 0), ("b", 1)], 1)
+    message = r"^cannot fuse 'x' and 'y': 2 \(file, chunk\) keys are only in 'y', e\.g\. \('b', 0\)"
+    with pytest.raises(FusionError, match=message):
+        fuse({"x": few, "y": many})
+    with pytest.raises(FusionError, match=r"'y' and 'x': 2 \(file, chunk\) keys are only in 'y'"):
+        fuse({"y": many, "x": few})
+
+
+def test_keys_missing_on_both_sides_are_both_named():
+    with pytest.raises(FusionError, match=r"1 .* only in 'x', e\.g\..*; 1 .* only in 'y'"):
+        fuse({"x": table([("a", 0)], 1), "y": table([("b", 0)], 1)})
+
+
+def test_key_that_is_twice_in_a_table_is_named():
+    good, bad = table([("a", 0)], 1), table([("a", 0), ("b", 2), ("b", 2)], 1)
+    with pytest.raises(FusionError, match=r"'y': 1 of 3 rows repeat .* key, e\.g\. \('b', 2\)"):
+        fuse({"x": good, "y": bad})
+
+
+def test_fewer_than_two_tables_are_refused():
+    with pytest.raises(FusionError, match=r"at least two tables\. Got \['x'\]"):
+        fuse({"x": table([("a", 0)], 1)})
+
+
+def test_table_with_more_keys_than_rows_is_refused():
+    keys = [("a", 0), ("b", 0)]
+    with pytest.raises(FusionError, match=r"'y': 2 keys, but embeddings of shape \(1, 3\)"):
+        fuse({"x": table(keys, 1), "y": (keys, np.zeros((1, 3), np.float32))})
+
+
+def test_differing_labels_of_a_key_are_named():
+    tables = {"x": {("a", 0): "dog", ("b", 0): "cat"}, "y": {("b", 0): "cow", ("a", 0): "dog"}}
+    message = r"1 .* keys differ in 'label', e\.g\. \('b', 0\) is 'cat' in 'x' and 'cow' in 'y'"
+    with pytest.raises(FusionError, match=message):
+        check_same_metadata(tables)
+
+
+def test_equal_metadata_passes():
+    check_same_metadata({"x": {("a", 0): None}, "y": {("a", 0): None}}, column="partition")

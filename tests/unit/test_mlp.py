@@ -1,0 +1,139 @@
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from raudeep.config import MlpConfig
+from raudeep.errors import EvaluationError
+from raudeep.models.mlp import _dropout_masks, fit_mlps, mlp_classifier
+
+SMALL = MlpConfig(num_layers=2, num_units=17, num_epochs=30, dropout=0.4)
+
+
+@pytest.fixture
+def data():
+    """Return 41 rows of 3 classes, 7 values each: odd sizes on purpose."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(41) % 3
+    return (rng.standard_normal((41, 7)) + labels[:, None]).astype(np.float32), labels
+
+
+def fit(data, seeds, config=SMALL):
+    return fit_mlps(*data, num_classes=3, config=config, seeds=seeds)
+
+
+def reference_fit(data, ensemble, r, config):
+    """Train network r from the ensemble's initial weights, layer by layer, without dropout."""
+    units = config.num_units
+    layers = [torch.nn.Linear(7, units), torch.nn.Linear(units, units), torch.nn.Linear(units, 3)]
+    for i, layer in enumerate(layers):
+        rows = slice(r * units, (r + 1) * units) if i == 0 else r
+        layer.weight.data = ensemble.weights[i][rows].clone()
+        torch.nn.init.zeros_(layer.bias)
+    network = torch.nn.Sequential(layers[0], torch.nn.ReLU(), layers[1], torch.nn.ReLU(), layers[2])
+    optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
+    X, y = torch.from_numpy(data[0]), torch.from_numpy(data[1])
+    for _ in range(config.num_epochs):
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(network(X), y).backward()
+        optimiser.step()
+    return torch.softmax(network(X), dim=1).detach().numpy()
+
+
+def test_same_seeds_give_bitwise_equal_probabilities(data):
+    first, second = (fit(data, [3, 4]).predict_proba(data[0]) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert first.shape == (2, 41, 3)
+    assert first.dtype == np.float32
+    np.testing.assert_allclose(first.sum(axis=2), 1, rtol=1e-5)
+
+
+def test_different_seeds_give_different_networks(data):
+    one, other = fit(data, [3, 4]).predict_proba(data[0])
+    assert np.abs(one - other).max() > 1e-3
+
+
+@pytest.mark.parametrize("num_layers", [1, 2, 3])
+def test_network_is_the_same_alone_and_beside_others(data, num_layers):
+    config = dataclasses.replace(SMALL, num_layers=num_layers)
+    together = fit(data, [5, 6, 7], config).predict_proba(data[0])
+    for r, seed in enumerate([5, 6, 7]):
+        alone = fit(data, [seed], config).predict_proba(data[0])
+        np.testing.assert_allclose(together[r], alone[0], atol=1e-4)
+
+
+def test_fit_equals_separate_training_with_plain_layers(data):
+    config = dataclasses.replace(SMALL, dropout=0.0)
+    unmoved = fit(data, [1, 2], dataclasses.replace(config, learning_rate=1e-30))
+    trained = fit(data, [1, 2], config).predict_proba(data[0])
+    for r in range(2):
+        expected = reference_fit(data, unmoved, r, config)
+        np.testing.assert_allclose(trained[r], expected, atol=1e-4)
+
+
+def test_initial_weights_are_glorot_uniform_and_biases_zero(data):
+    ensemble = fit(data, [1, 2], dataclasses.replace(SMALL, learning_rate=1e-30, num_units=300))
+    for weight, fans in zip(ensemble.weights, [7 + 300, 300 + 300, 300 + 3], strict=True):
+        bound = math.sqrt(6 / fans)
+        assert bound * 0.98 < weight.abs().max() <= bound
+        assert weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.05)
+    assert all(bias.abs().max() < 1e-20 for bias in ensemble.biases)
+
+
+def test_dropout_drops_its_share_independently_in_each_network_and_layer():
+    generators = [torch.Generator().manual_seed(seed) for seed in (1, 2)]
+    masks = _dropout_masks(401, dataclasses.replace(SMALL, num_units=101), generators)
+    assert masks.shape == (2, 2, 101, 401)
+    assert set(masks.unique().tolist()) == {0.0, 1.0}
+    for mask in masks.flatten(0, 1):
+        assert mask.mean().item() == pytest.approx(0.6, abs=0.01)
+    agreement = (masks[0, 0] == masks[0, 1]).float().mean().item()
+    assert agreement == pytest.approx(0.6**2 + 0.4**2, abs=0.01)
+
+
+def test_separable_classes_are_learnt_and_generalise():
+    rng = np.random.default_rng(1)
+    labels = np.arange(120) % 3
+    X = (np.eye(3)[labels] * 6 + rng.standard_normal((120, 3))).astype(np.float32)
+    classify = mlp_classifier(MlpConfig(num_units=32, num_epochs=150))
+    probabilities = classify(X[:90], labels[:90], X[90:], 3, [1, 2])
+    assert probabilities.shape == (2, 30, 3)
+    assert (probabilities.argmax(axis=2) == labels[90:]).mean() > 0.95
+
+
+def test_global_random_state_and_threads_are_left_alone(data):
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    fit(data, [1])
+    assert torch.equal(state, torch.get_rng_state())
+    assert torch.get_num_threads() == threads
+
+
+def test_read_only_rows_and_empty_tables_are_accepted(data):
+    X = data[0].copy()
+    X.flags.writeable = False
+    ensemble = fit((X, data[1]), [1])
+    assert ensemble.predict_proba(X[:0]).shape == (1, 0, 3)
+
+
+def test_prediction_in_blocks_equals_prediction_at_once(data, monkeypatch):
+    ensemble = fit(data, [1, 2])
+    whole = ensemble.predict_proba(data[0])
+    monkeypatch.setattr("raudeep.models.mlp.PREDICT_ROWS", 10)
+    np.testing.assert_allclose(ensemble.predict_proba(data[0]), whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_label_id_out_of_range_is_refused(data, label):
+    labels = data[1].copy()
+    labels[5] = label
+    with pytest.raises(EvaluationError, match=rf"label ids in the range \[0, 3\)\. Got .*{label}"):
+        fit((data[0], labels), [1])
+
+
+@pytest.mark.gpu
+def test_fit_on_a_gpu_learns_as_on_the_cpu(data):
+    ensemble = fit_mlps(*data, num_classes=3, config=SMALL, seeds=[1, 2], device="cuda")
+    probabilities = ensemble.predict_proba(data[0])
+    assert (probabilities.argmax(axis=2) == data[1]).mean() > 0.5
