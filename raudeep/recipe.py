@@ -69,7 +69,9 @@ class Recipe:
                     f"'-' and '_', and not 'fused'. Got {name!r}."
                 )
         if not self.autoencoders:
-            raise ConfigError(f"recipe {self.name!r} names no autoencoder. Add [autoencoders.NAME].")
+            raise ConfigError(
+                f"recipe {self.name!r} names no autoencoder. Add [autoencoders.NAME]."
+            )
         for name, autoencoder in self.autoencoders.items():
             if autoencoder.view not in self.views:
                 raise ConfigError(
@@ -87,7 +89,9 @@ class Recipe:
 def shipped_recipes() -> list[str]:
     """Return the names of the recipes that raudeep ships."""
     files = resources.files("raudeep.recipes").iterdir()
-    return sorted(entry.name.removesuffix(".toml") for entry in files if entry.name.endswith(".toml"))
+    return sorted(
+        entry.name.removesuffix(".toml") for entry in files if entry.name.endswith(".toml")
+    )
 
 
 def load_recipe(

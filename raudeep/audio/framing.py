@@ -1,4 +1,4 @@
-"""From decoded channels to overlapping frames: length, channel mix, pre-emphasis, frame arithmetic."""
+"""From decoded channels to frames: length, channel mix, pre-emphasis, frame arithmetic."""
 
 from typing import Literal
 
@@ -32,17 +32,12 @@ def mix_channels(
     and the others take the first two; auDeep interleaves the channels there.
     """
     if samples.shape[0] == 1:
-        return samples[0]
-    left, right = samples[0], samples[1]
-    match mix:
-        case "mean":
-            return samples.mean(axis=0)
-        case "left":
-            return left
-        case "right":
-            return right
-        case "difference":
-            return left - right
+        return np.asarray(samples[0])
+    left: NDArray[np.float32] = samples[0]
+    right: NDArray[np.float32] = samples[1]
+    if mix == "mean":
+        return np.asarray(samples.mean(axis=0))
+    return {"left": left, "right": right}[mix] if mix != "difference" else left - right
 
 
 def emphasise(samples: NDArray[np.float32], coefficient: float) -> NDArray[np.float32]:

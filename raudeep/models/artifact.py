@@ -83,7 +83,9 @@ def load_artifact(read: Callable[[str], bytes], *, where: str) -> TrainedAutoenc
             metrics=config["metrics"],
         )
     except FileNotFoundError as error:
-        raise TableError(f"{where} holds no finished autoencoder ({CONFIG_FILE} missing).") from error
+        raise TableError(
+            f"{where} holds no finished autoencoder ({CONFIG_FILE} missing)."
+        ) from error
     except (KeyError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
         raise TableError(f"{where}: the model cannot be read: {error}") from error
 
@@ -101,11 +103,12 @@ tags: [audio, feature-extraction, autoencoder, unsupervised]
 
 # {config["name"]}
 
-A time-recurrent sequence-to-sequence autoencoder of spectrograms (raudeep {config["versions"].get("raudeep")}),
-trained without labels.
+A time-recurrent sequence-to-sequence autoencoder of spectrograms, trained without labels by
+raudeep {config["versions"].get("raudeep")}.
 
 - embedding `state`: {model.embedding_size("state")} values, the representation
-- embedding `pooled`: {model.embedding_size("pooled")} values, mean and deviation of the encoder over time
+- embedding `pooled`: {model.embedding_size("pooled")} values, mean and standard deviation of the
+  encoder's outputs over time
 
 ```bash
 raudeep embed AUDIO_FOLDER --model THIS_FOLDER --output EMBEDDINGS

@@ -3,7 +3,7 @@
 Shapes: B batch, T frames, F mel bands, S state size, E embedding size.
 """
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -132,4 +132,4 @@ def reconstruction_error(
     error = (reconstruction.float() - spectrograms).square()
     if mask_silence:
         error = error * (spectrograms != -1.0)
-    return cast(Tensor, error)
+    return error

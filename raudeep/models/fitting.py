@@ -78,7 +78,9 @@ class Fit:
         # A large odd factor keeps the streams of seeds, epochs and workers apart.
         torch.manual_seed((self.config.seed * 1_000_003 + epoch) * 1_000_003 + self.rank)
         self.model.train()
-        losses = [self._step(rows, spectrograms) for rows in self._batches(epoch, len(spectrograms))]
+        losses = [
+            self._step(rows, spectrograms) for rows in self._batches(epoch, len(spectrograms))
+        ]
         loss = float(torch.stack(losses).mean())
         seconds = time.perf_counter() - started
         return EpochResult(
@@ -102,7 +104,7 @@ class Fit:
         """Yield the rows of each global batch; every row once."""
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
         order = torch.randperm(num_rows, generator=generator)
-        yield from order.split(self.config.batch_size)
+        yield from torch.split(order, self.config.batch_size)
 
     def _step(self, rows: Tensor, spectrograms: Tensor) -> Tensor:
         """Update the weights on one global batch and return its RMSE, shape ()."""
@@ -136,7 +138,7 @@ class Fit:
     def _validate(self, spectrograms: Tensor) -> float:
         self.model.eval()
         total = 0.0
-        for batch in spectrograms.split(self.config.batch_size):
+        for batch in torch.split(spectrograms, self.config.batch_size):
             batch = batch.to(self.device)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
                 reconstruction = self.model(batch)
@@ -150,7 +152,7 @@ class Fit:
 def bfloat16_is_faster(device: torch.device) -> bool:
     """Return whether `device` multiplies matrices in bfloat16 faster than in float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 

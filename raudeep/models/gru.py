@@ -65,7 +65,7 @@ class _GruSequence(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, projected: Tensor, initial: Tensor, weight: Tensor, bias: Tensor
     ) -> Tensor:
         """Return the states (T, B, H); `projected` is (T, B, 3 H) in the order r, z, n."""
@@ -82,18 +82,18 @@ class _GruSequence(torch.autograd.Function):
             gate, new, state = gates[step], candidate[step], states[step]
             gate.addmm_(state, transposed)
             gate[:, : 2 * units].sigmoid_()
-            reset, update, recurrent = gate.split(units, dim=1)
+            reset, update, recurrent = gate.chunk(3, dim=1)
             new.addcmul_(reset, recurrent).tanh_()
             torch.lerp(new, state, update, out=states[step + 1])
         ctx.save_for_backward(gates, candidate, states, weight)
         return states[1:]
 
     @staticmethod
-    def backward(ctx: Any, grad_states: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, grad_states: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the gradients of `forward`'s inputs."""
         gates, new, states, weight = ctx.saved_tensors
         num_steps, batch, units = new.shape
-        reset, update, recurrent = gates.split(units, dim=2)
+        reset, update, recurrent = gates.chunk(3, dim=2)
         # What a state's gradient is multiplied with at each gate does not depend on that
         # gradient: it is computed for all steps at once, and a step is left with few operations.
         keep = 1 - update

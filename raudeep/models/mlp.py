@@ -25,6 +25,9 @@ from raudeep.errors import EvaluationError
 
 __all__ = ["MlpEnsemble", "fit_mlps", "mlp_classifier"]
 
+Floats = NDArray[np.float32]
+Classifier = Callable[[Floats, NDArray[np.int64], Floats, int, Sequence[int]], Floats]
+
 PREDICT_ROWS = 16384  # bounds the memory of the hidden layers, whatever the size of the table
 
 
@@ -35,26 +38,25 @@ class MlpEnsemble:
     weights: tuple[Tensor, ...]
     """(R·H, D), then (R, H, H) for each further hidden layer and (R, C, H)."""
     biases: tuple[Tensor, ...]
-    """(R·H, 1), then (R, H, 1) for each further hidden layer and (R, C, 1)."""
+    """Shaped as `weights`, with 1 for the last size."""
 
-    def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict_proba(self, X: Floats) -> Floats:
         """Return the class probabilities of each row under each network.
 
         `X` is ndarray of float32, shape (N, D), scaled as the training rows were; the result is
         ndarray of float32, shape (R, N, C).
         """
         device = self.weights[0].device
-        blocks = []
-        with torch.no_grad():
-            for start in range(0, max(len(X), 1), PREDICT_ROWS):
-                block = _columns(X[start : start + PREDICT_ROWS]).to(device)
-                logits = _logits(block, self.weights, self.biases)
-                blocks.append(functional.softmax(logits, dim=1).transpose(1, 2).cpu().numpy())
-        return np.concatenate(blocks, axis=1)
+        probabilities = []
+        for start in range(0, max(len(X), 1), PREDICT_ROWS):
+            block = _columns(X[start : start + PREDICT_ROWS]).to(device)
+            logits = _logits(block, self.weights, self.biases)  # no gradient: all are detached
+            probabilities.append(logits.softmax(dim=1).transpose(1, 2).cpu().numpy())
+        return np.concatenate(probabilities, axis=1)
 
 
 def fit_mlps(
-    train_X: NDArray[np.float32],
+    train_X: Floats,
     train_y: NDArray[np.int64],
     *,
     num_classes: int,
@@ -70,18 +72,14 @@ def fit_mlps(
 
     Parameters
     ----------
-    train_X : ndarray of float32, shape (N, D)
-        Training rows, standardised.
-    train_y : ndarray of int64, shape (N,)
-        Label ids in [0, num_classes).
-    num_classes : int
-        Number of classes C.
+    train_X, train_y : ndarray of float32, shape (N, D), and of int64, shape (N,)
+        Training rows, standardised, and their label ids in [0, num_classes).
     config : MlpConfig
         Shape and training of the networks.
     seeds : sequence of int
         One seed in [0, 2**64) for each of the R networks, at least one.
     device : str
-        Torch device that the networks are trained on.
+        Torch device.
 
     Raises
     ------
@@ -90,8 +88,8 @@ def fit_mlps(
 
     Notes
     -----
-    auDeep also puts a ReLU on the logits, which leaves a class without gradient wherever its logit
-    is negative; here the logits are linear.
+    auDeep also puts a ReLU on the logits, so that a negative one gets no gradient; here they are
+    linear. Threads are the caller's: on a busy machine one thread per fit is the fastest.
     """
     if not len(train_y) or train_y.min() < 0 or train_y.max() >= num_classes:
         raise EvaluationError(
@@ -99,22 +97,27 @@ def fit_mlps(
             f"Got {np.unique(train_y).tolist()}."
         )
     X = _columns(train_X).to(device)
-    targets = torch.as_tensor(train_y, dtype=torch.int64, device=device).expand(len(seeds), -1)
+    targets = torch.tensor(train_y, dtype=torch.int64, device=device).expand(len(seeds), -1)
     generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
     weights, biases = _initial(len(X), num_classes, config, generators)
     parameters = [*weights, *biases]
-    moments = [[torch.zeros_like(parameter) for parameter in parameters] for _ in range(2)]
+    means, squares = ([torch.zeros_like(p) for p in parameters] for _ in range(2))  # of gradients
     steps = [torch.zeros((), device=device) for _ in parameters]
     for _ in range(config.num_epochs):
         masks = _dropout_masks(X.shape[1], config, generators)
         logits = _logits(X, weights, biases, masks, scale=1 / (1 - config.dropout))
         total = functional.cross_entropy(logits, targets, reduction="sum")
         gradients = list(torch.autograd.grad(total / X.shape[1], parameters))
-        # The function behind torch.optim.Adam: the class imports the compiler on first use, which
-        # takes 1.4 s and 150 MB in every process that scores.
         with torch.no_grad():
+            # The function behind torch.optim.Adam: the class imports the compiler on first use,
+            # which takes 1.4 s and 150 MB in every process that scores.
             adam(
-                *(parameters, gradients, *moments, [], steps),
+                parameters,
+                gradients,
+                means,
+                squares,
+                [],
+                steps,
                 lr=config.learning_rate,
                 beta1=0.9,
                 beta2=0.999,
@@ -128,12 +131,7 @@ def fit_mlps(
     return MlpEnsemble(weights=trained[: len(weights)], biases=trained[len(weights) :])
 
 
-def mlp_classifier(
-    config: MlpConfig, device: str = "cpu"
-) -> Callable[
-    [NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], int, Sequence[int]],
-    NDArray[np.float32],
-]:
+def mlp_classifier(config: MlpConfig, device: str = "cpu") -> Classifier:
     """Return the classifier that cross-validation calls: arrays in, probabilities out.
 
     Called with (train_X, train_y, valid_X, num_classes, seeds), it returns the probabilities of
@@ -144,8 +142,8 @@ def mlp_classifier(
     ).predict_proba(valid_X)
 
 
-def _columns(X: NDArray[np.float32]) -> Tensor:
-    """Return rows (N, D) as a tensor (D, N); always a copy, since X may be read-only."""
+def _columns(X: Floats) -> Tensor:
+    """Return rows (N, D) as a new tensor (D, N); a copy, since X may be read-only."""
     return torch.from_numpy(np.array(X.T, dtype=np.float32, order="C"))
 
 

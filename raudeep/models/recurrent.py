@@ -114,7 +114,7 @@ def dropout(values: Tensor, probability: float, *, training: bool) -> Tensor:
 
 
 def _run(layer: nn.Module, inputs: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return one layer's outputs (T, B, D H) and final states (D, B, H), for an LSTM (2 D, B, H)."""
+    """Return a layer's outputs (T, B, D H) and final states (D, B, H); an LSTM's are (2 D, B, H)."""
     if isinstance(layer, nn.GRU):
         return gru(layer, inputs, state)
     assert isinstance(layer, nn.LSTM)
@@ -142,6 +142,6 @@ def _initialise_like_tensorflow(layers: nn.ModuleList) -> None:
                 continue
             fan_in = layer.input_size + units
             sizes = [2 * units, units] if layer.mode == "GRU" else [4 * units]
-            for kernel in parameter.data.split(sizes):
+            for kernel in torch.split(parameter.data, sizes):
                 limit = math.sqrt(6 / (fan_in + len(kernel)))
                 kernel.uniform_(-limit, limit)

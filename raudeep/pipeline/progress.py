@@ -34,19 +34,24 @@ class StageProgress:
     _task: TaskID | None = None
     _started: float = field(default_factory=time.monotonic)
     _printed: float = field(default_factory=time.monotonic)
+    _first: tuple[float, int] | None = None  # when the first units were done, and how many
 
     def advance(self, count: int, note: str = "") -> None:
         """Say that `count` more units are done."""
         self.done += count
+        now = time.monotonic()
+        self._first = self._first or (now, self.done)
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=self.done, note=note)
-        elif time.monotonic() - self._printed >= _SECONDS_BETWEEN_LINES:
-            self._printed = time.monotonic()
-            elapsed = self._printed - self._started
-            left = elapsed / max(self.done, 1) * (self.total - self.done)
+        elif now - self._printed >= _SECONDS_BETWEEN_LINES:
+            self._printed = now
+            # The rate leaves out the start, in which processes are started and nothing is done.
+            since, count_then = self._first
+            rate = (self.done - count_then) / max(now - since, 1e-9)
+            left = f", about {(self.total - self.done) / rate:.0f} s left" if rate else ""
             print(
-                f"{self.title}: {self.done} of {self.total} {self.unit}, {elapsed:.0f} s, "
-                f"about {left:.0f} s left{', ' + note if note else ''}",
+                f"{self.title}: {self.done} of {self.total} {self.unit}, "
+                f"{now - self._started:.0f} s{left}{', ' + note if note else ''}",
                 file=sys.stderr,
                 flush=True,
             )

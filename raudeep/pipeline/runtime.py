@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from raudeep.errors import RaudeepError, ResourceError
@@ -14,17 +14,24 @@ __all__ = ["Pool", "Resources", "ensure_ray", "stream", "unwrap"]
 
 logger = logging.getLogger(__name__)
 
+DEBUG_VARIABLE = "RAUDEEP_DEBUG"
+"""Set in the environment, Ray's own output is shown."""
+
 Item = dict[str, Any]
-_QUIET = {
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-    "RAY_DEDUP_LOGS": "0",
-    "RAY_TQDM": "0",
+_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # The controller of a training run polls its workers; 2 s would be a large part of a demo.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    # Runs have helper processes without a core of their own; Ray warns of them on stdout.
+    "RAY_worker_maximum_startup_concurrency": "16",
+}
+_QUIET = {
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_TQDM": "0",
 }
 _START_SECONDS = 5.0  # of Ray, roughly, with the worker processes of a first stage
+_ACTORS_PER_GPU = 2  # the models are small: one alone leaves the GPU waiting
 _CREDENTIALS = ("AWS_", "FSSPEC_", "GOOGLE_", "AZURE_STORAGE_", "RAUDEEP_")
 
 
@@ -38,13 +45,13 @@ class Resources:
 
 @dataclass(frozen=True)
 class Pool:
-    """A stage of `stream` that keeps state: `factory(**arguments)` is made once per actor."""
+    """A stage of `stream` that keeps state: `factory(**arguments)` is made once per actor.
+
+    There are as many actors as the cluster's GPUs or, without any, its cores carry.
+    """
 
     factory: type[Any]
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    size: int = 1
-    cpus: float = 0.5
-    gpus: float = 0.0
+    arguments: Mapping[str, Any]
 
 
 def ensure_ray() -> Resources:
@@ -57,8 +64,8 @@ def ensure_ray() -> Resources:
     import ray
 
     if not ray.is_initialized():
-        quiet = not logging.getLogger("raudeep").isEnabledFor(logging.DEBUG)
-        for name, value in _QUIET.items():
+        quiet = not os.environ.get(DEBUG_VARIABLE)
+        for name, value in {**_SETTINGS, **(_QUIET if quiet else {})}.items():
             os.environ.setdefault(name, value)
         settings: dict[str, Any] = {
             "log_to_driver": not quiet,
@@ -111,27 +118,29 @@ def stream(
         ]
         for item in items:
             for function in functions:
-                item = function(item)  # noqa: PLW2901
+                item = function(item)
             yield item
         return
-    total = ensure_ray()
+    cluster = ensure_ray()
+    if cluster.cpus < 1:
+        raise ResourceError(f"the cluster has {cluster.cpus:g} CPUs; at least 1 is needed.")
     import ray.data
     from ray.data import ActorPoolStrategy
 
     _silence()
-    # Every stage takes half a core of Ray's bookkeeping, so that two stages find room on one.
-    cpus = 0.5 if len(stages) > 1 else 1.0
-    if total.cpus < cpus * len(stages):
-        raise ResourceError(f"the cluster has {total.cpus:g} CPUs; at least 1 is needed.")
+    # Each of two stages takes half of every core, so that neither waits for the other's cores.
+    cpus = 1 / len(stages)
     dataset = ray.data.from_items(list(items), override_num_blocks=len(items))
     for stage in stages:
         if isinstance(stage, Pool):
+            gpus = int(cluster.gpus)
+            size = gpus * _ACTORS_PER_GPU if gpus else int(cluster.cpus)
             dataset = dataset.map(
                 stage.factory,
                 fn_constructor_kwargs=dict(stage.arguments),
-                compute=ActorPoolStrategy(size=stage.size),
-                num_cpus=stage.cpus,
-                num_gpus=stage.gpus or None,
+                compute=ActorPoolStrategy(size=min(size, len(items))),
+                num_cpus=cpus,
+                num_gpus=1 / _ACTORS_PER_GPU if gpus else None,
             )
         else:
             dataset = dataset.map(stage, num_cpus=cpus)
@@ -148,7 +157,8 @@ def unwrap(error: BaseException) -> BaseException:
         if isinstance(seen, RaudeepError):
             # Ray makes errors that are both a RayError and ours; ours alone has a one-line text.
             kind = next(cls for cls in type(seen).__mro__ if cls.__module__ == "raudeep.errors")
-            return kind(str(getattr(seen, "cause", seen)))
+            ours: BaseException = kind(str(getattr(seen, "cause", seen)))
+            return ours
         seen = getattr(seen, "cause", None) or seen.__cause__
     return error
 
@@ -159,12 +169,10 @@ def _environment() -> dict[str, str]:
 
 def _silence() -> None:
     """Keep Ray's own chatter off the terminal; it sets its loggers up anew when first used."""
-    if logging.getLogger("raudeep").isEnabledFor(logging.DEBUG):
+    if os.environ.get(DEBUG_VARIABLE):
         return
     import ray.data
 
     ray.data.DataContext.get_current().enable_progress_bars = False
     for name in ("ray", "ray.data", "ray.train", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
-
-

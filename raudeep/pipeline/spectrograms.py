@@ -104,13 +104,15 @@ def extract_spectrograms(
     """
     started = time.perf_counter()
     writers = {
-        view: open_table(outputs[view], spectrograms_identity(config, manifest), overwrite=overwrite)
+        view: open_table(
+            outputs[view], spectrograms_identity(config, manifest), overwrite=overwrite
+        )
         for view, config in views.items()
     }
     shapes = probe_shapes(manifest, views)
     bounds = spectrograms_slices(manifest.num_rows, views, shapes)
     missing = {view: set(writer.missing(len(bounds))) for view, writer in writers.items()}
-    items = [
+    items: list[dict[str, Any]] = [
         {
             "part": part,
             "views": [view for view in views if part in missing[view]],
@@ -168,9 +170,7 @@ def compute_slice(
     return tables, pa.Table.from_pylist(errors, schema=ERRORS)
 
 
-def probe_shapes(
-    manifest: pa.Table, views: Mapping[str, SpectrogramConfig]
-) -> dict[str, Shape]:
+def probe_shapes(manifest: pa.Table, views: Mapping[str, SpectrogramConfig]) -> dict[str, Shape]:
     """Return the shape of each view: fixed where the configuration fixes the length.
 
     The sample rate is that of the first recording whose header can be read.

@@ -62,8 +62,6 @@ def from_ipc(content: bytes) -> pa.Table:
     return pa.ipc.open_stream(pa.py_buffer(content)).read_all()
 
 
-
-
 def spectrogram_array(table: pa.Table, *, where: str) -> NDArray[np.float32]:
     """Return the spectrograms of a table as an array (N, T, F).
 

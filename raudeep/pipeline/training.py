@@ -89,6 +89,7 @@ def train_autoencoders(
     TableError
         If an output holds another artifact, or the tables cannot be trained on.
     """
+    started = time.perf_counter()
     identities = {run.name: run.identity() for run in runs}
     pending = []
     for run in runs:
@@ -101,19 +102,18 @@ def train_autoencoders(
                 raise TableError(stored.conflict(identity, place=run.output))
             uris.delete(run.output)
             pending.append(run)
-    seconds = {}
     if pending:
         share = share_resources(ensure_ray(), resources or ResourceConfig(), len(pending))
         epochs = sum(run.training.num_epochs for run in pending)
         with stage_progress("training", unit="epochs", total=epochs) as progress:
-            seconds = _fit_all(pending, identities, checkpoints, share, progress)
+            _fit_all(pending, identities, checkpoints, share, progress)
     return [
         StageSummary(
             stage="training",
             table=run.output,
-            seconds=seconds.get(run.name, 0.0),
+            seconds=time.perf_counter() - started,
             parts=1,
-            reused=int(run.name not in seconds),
+            reused=int(run not in pending),
             rows=sum(read_index(uri).rows for uri in run.spectrograms),
         )
         for run in runs
@@ -157,12 +157,13 @@ def _fit_all(
     checkpoints: str,
     share: Share,
     progress: StageProgress,
-) -> dict[str, float]:
-    """Run all, never more at once than fit, and return the seconds that each took."""
+) -> None:
+    """Run all, never more at once than fit."""
     import ray
 
     board = ray.remote(num_cpus=0)(_Board).remote()
-    waiting, running, seconds = list(runs), {}, {}
+    waiting = list(runs)
+    running: set[Any] = set()
     try:
         while waiting or running:
             while waiting and len(running) < share.concurrent:
@@ -178,23 +179,20 @@ def _fit_all(
                 )
                 # No CPU of its own: a task that waits must not starve the workers it waits for.
                 task = ray.remote(num_cpus=0, max_retries=0)(_fit)
-                reference = task.remote(settings, checkpoints, share, board)
-                running[reference] = (run, time.perf_counter())
+                running.add(task.remote(settings, checkpoints, share, board))
             finished, _ = ray.wait(list(running), timeout=1.0)
             for epoch in ray.get(board.take.remote()):
                 note = f"{epoch['name']} epoch {epoch['epoch']}, loss {epoch['loss']:.4f}"
                 progress.advance(epoch["advance"], note)
             for reference in finished:
-                run, started = running.pop(reference)
+                running.remove(reference)
                 ray.get(reference)
-                seconds[run.name] = time.perf_counter() - started
     except ray.exceptions.RayError as error:
         raise unwrap(error) from error
     finally:
         for reference in running:
             ray.cancel(reference)
         ray.kill(board)
-    return seconds
 
 
 def _fit(settings: WorkerSettings, checkpoints: str, share: Share, board: Any) -> None:

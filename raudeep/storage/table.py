@@ -105,7 +105,8 @@ class TableWriter:
         if absent := [name for name in names if name not in sizes]:
             raise TableError(f"{self.uri}: {len(absent)} parts are missing, e.g. {absent[0]}")
         with ThreadPoolExecutor(16) as pool:
-            rows = dict(zip(names + error_names, pool.map(self._rows, names + error_names)))
+            counts = pool.map(self._rows, names + error_names)
+            rows = dict(zip(names + error_names, counts, strict=True))
         index = TableIndex(
             schema_version=SCHEMA_VERSION,
             stage=self.identity.stage,
@@ -194,8 +195,9 @@ def read_index(uri: str, *, stage: str | None = None) -> TableIndex:
             f"{uri} has schema version {content.get('schema_version')!r}; this raudeep reads "
             f"version {SCHEMA_VERSION}. Make the table again."
         )
-    parts = {key: [Part(**part) for part in content.pop(key)] for key in ("parts", "errors")}
-    index = TableIndex(**content, **parts)
+    for key in ("parts", "errors"):
+        content[key] = [Part(**part) for part in content[key]]
+    index = TableIndex(**content)
     if stage is not None and index.stage != stage:
         raise TableError(f"{uri} is a table of {index.stage}; a table of {stage} is needed.")
     return index

@@ -12,6 +12,15 @@ from raudeep.models.mlp import _dropout_masks, fit_mlps, mlp_classifier
 SMALL = MlpConfig(num_layers=2, num_units=17, num_epochs=30, dropout=0.4)
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Fit on one: on a busy machine, waiting for a second makes small fits 1000 times slower."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def data():
     """Return 41 rows of 3 classes, 7 values each: odd sizes on purpose."""

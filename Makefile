@@ -1,0 +1,39 @@
+# make benchmark    set up, then run the main job on the demo recipe (RECIPE=, CORPUS=, OUTPUT=)
+# make test         set up, then the tests
+# make check        lint, types, tests
+# make bench        the timings of tests/benchmarks
+
+PYTHON ?= python3
+RECIPE ?= demo
+OUTPUT ?= build/$(RECIPE)
+BIN := .venv/bin
+
+.PHONY: setup benchmark test lint types check bench clean
+
+setup: .venv/.installed
+
+.venv/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
+benchmark: setup
+	$(BIN)/python jobs/full_benchmark.py $(RECIPE) --output "$(OUTPUT)" $(if $(CORPUS),--corpus "$(CORPUS)") $(FLAGS)
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+check: lint types test
+
+bench: setup
+	$(BIN)/python -m tests.benchmarks
+
+clean:
+	rm -rf build .venv

@@ -1,0 +1,358 @@
+"""The main job: a recipe and a corpus in, every table, model and score out.
+
+Below the output: ``manifest/``, ``spectrograms/VIEW/``, ``models/NAME/``,
+``embeddings/READOUT/NAME/``, ``predictions/READOUT/NAME/``, ``runs/`` (checkpoints),
+``recipe.json`` and ``results.json``. Run again, it computes only what is missing.
+"""
+
+import json
+import logging
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from raudeep.config import ResourceConfig
+from raudeep.errors import AudioError, ConfigError, EvaluationError
+from raudeep.manifest import label_map
+from raudeep.pipeline.artifacts import read_history
+from raudeep.pipeline.corpus import load_manifest, write_manifest
+from raudeep.pipeline.embedding import Embedder, embed_tables
+from raudeep.pipeline.fusing import fuse_tables
+from raudeep.pipeline.scoring import Evaluation, evaluate_mlp
+from raudeep.pipeline.spectrograms import extract_spectrograms, probe_shapes, spectrograms_slices
+from raudeep.pipeline.stage import StageSummary
+from raudeep.pipeline.training import Run, train_autoencoders
+from raudeep.recipe import Recipe
+from raudeep.storage import uri as uris
+from raudeep.storage.table import package_versions, read_errors
+
+__all__ = ["Layout", "check_errors", "plan_benchmark", "run_benchmark", "write_demo_corpus_at"]
+
+logger = logging.getLogger(__name__)
+
+RESULTS_VERSION = 1
+FUSED = "fused"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things lie below the output of a benchmark."""
+
+    output: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "output", uris.absolute(self.output))
+
+    @property
+    def manifest(self) -> str:
+        """URI of the manifest table."""
+        return uris.join(self.output, "manifest")
+
+    @property
+    def checkpoints(self) -> str:
+        """URI of the folder of the training runs' checkpoints."""
+        return uris.join(self.output, "runs")
+
+    @property
+    def results(self) -> str:
+        """URI of the machine-readable results."""
+        return uris.join(self.output, "results.json")
+
+    @property
+    def report(self) -> str:
+        """URI of the report."""
+        return uris.join(self.output, "report.html")
+
+    def spectrograms(self, view: str) -> str:
+        """URI of a view's table."""
+        return uris.join(self.output, "spectrograms", view)
+
+    def model(self, name: str) -> str:
+        """URI of an autoencoder's artifact."""
+        return uris.join(self.output, "models", name)
+
+    def embeddings(self, readout: str, name: str) -> str:
+        """URI of a table of embeddings."""
+        return uris.join(self.output, "embeddings", readout, name)
+
+    def predictions(self, readout: str, name: str) -> str:
+        """URI of a table of predictions."""
+        return uris.join(self.output, "predictions", readout, name)
+
+
+def run_benchmark(
+    recipe: Recipe,
+    corpus: str | None,
+    output: str,
+    *,
+    resources: ResourceConfig | None = None,
+    max_errors: int | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Run a recipe on a corpus, from audio to cross-validated scores.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Views, autoencoders, readouts, classifier and seed.
+    corpus : str or None
+        URI of the corpus or its manifest; None synthesises the demo corpus.
+    output : str
+        URI of the folder for everything.
+    resources : ResourceConfig, optional
+        What training may take.
+    max_errors : int, optional
+        Fail once more recordings than this could not be used.
+    overwrite : bool
+        Replace what was made with another configuration.
+
+    Returns
+    -------
+    dict
+        What ``results.json`` holds: scores, stages, errors and places.
+
+    Raises
+    ------
+    RaudeepError
+        Whatever a user can mend, in one line.
+    """
+    started = time.perf_counter()
+    places = Layout(output)
+    uris.check_writable(places.output)
+    corpus = _corpus(recipe, corpus, places)
+    manifest, layout = load_manifest(corpus, layout=recipe.corpus_layout)
+    _check_scorable(manifest, recipe, corpus)
+    uris.write_bytes(
+        uris.join(places.output, "recipe.json"), json.dumps(asdict(recipe), indent=1).encode()
+    )
+    logger.info(
+        "%s: %d recordings (%s) of %s -> %s",
+        recipe.name, manifest.num_rows, layout, corpus, places.output,
+    )  # fmt: skip
+    stages = [write_manifest(manifest, places.manifest, overwrite=overwrite)]
+    spectrograms = {view: places.spectrograms(view) for view in recipe.views}
+    stages += extract_spectrograms(manifest, recipe.views, spectrograms, overwrite=overwrite)
+    errors = _unusable(spectrograms.values())
+    check_errors(errors, manifest.num_rows, max_errors=max_errors)
+    runs = [
+        Run(
+            name=name,
+            spectrograms=(spectrograms[each.view],),
+            output=places.model(name),
+            model=each.model,
+            training=each.training,
+        )
+        for name, each in recipe.autoencoders.items()
+    ]
+    stages += train_autoencoders(
+        runs, checkpoints=places.checkpoints, resources=resources, overwrite=overwrite
+    )
+    embedders = [
+        Embedder(
+            name=name,
+            model=places.model(name),
+            outputs={readout: places.embeddings(readout, name) for readout in recipe.readouts},
+        )
+        for name in recipe.autoencoders
+    ]
+    tables = {name: spectrograms[each.view] for name, each in recipe.autoencoders.items()}
+    stages += embed_tables(embedders, tables, overwrite=overwrite)
+    scored = list(recipe.autoencoders)
+    if len(scored) > 1:
+        for readout in recipe.readouts:
+            parts = {name: places.embeddings(readout, name) for name in recipe.autoencoders}
+            fused = places.embeddings(readout, FUSED)
+            stages.append(fuse_tables(parts, fused, overwrite=overwrite))
+        scored.append(FUSED)
+    pairs = [(readout, name) for readout in recipe.readouts for name in scored]
+    evaluations = evaluate_mlp(
+        {f"{readout}/{name}": places.embeddings(readout, name) for readout, name in pairs},
+        {f"{readout}/{name}": places.predictions(readout, name) for readout, name in pairs},
+        mlp=recipe.mlp,
+        evaluation=recipe.evaluation,
+        overwrite=overwrite,
+    )
+    stages += [evaluation.summary for evaluation in evaluations.values()]
+    results = {
+        "schema_version": RESULTS_VERSION,
+        "recipe": recipe.name,
+        "description": recipe.description,
+        "seed": recipe.seed,
+        "corpus": {
+            "uri": corpus,
+            "layout": layout,
+            "recordings": manifest.num_rows,
+            "labels": label_map(manifest),
+            "num_folds": len(next(iter(filter(None, manifest["folds"].to_pylist())), [])),
+        },
+        "output": places.output,
+        "seconds": time.perf_counter() - started,
+        "scores": [
+            _score_row(readout, name, evaluations[f"{readout}/{name}"]) for readout, name in pairs
+        ],
+        "autoencoders": {name: _training_row(places.model(name)) for name in recipe.autoencoders},
+        "stages": _by_stage(stages),
+        "errors": errors,
+        "tables": {_relative(summary.table, places): summary.table for summary in stages},
+        "versions": package_versions(),
+    }
+    uris.write_bytes(places.results, json.dumps(results, indent=1).encode())
+    return results
+
+
+def plan_benchmark(recipe: Recipe, corpus: str | None, output: str) -> dict[str, Any]:
+    """Return what a benchmark would do, without doing it: sizes, parts and shapes."""
+    places = Layout(output)
+    if corpus is None:
+        _check_synthesised(recipe)
+        return {"recipe": asdict(recipe), "corpus": "synthesised", "output": places.output}
+    manifest, layout = load_manifest(corpus, layout=recipe.corpus_layout)
+    _check_scorable(manifest, recipe, corpus)
+    shapes = probe_shapes(manifest, recipe.views)
+    parts = len(spectrograms_slices(manifest.num_rows, recipe.views, shapes))
+    views = {
+        view: {
+            "frames": shapes[view].frames,
+            "bands": shapes[view].bands,
+            "chunks_per_recording": config.chunk_count or 1,
+            "rows": manifest.num_rows * (config.chunk_count or 1),
+            "parts": parts,
+            "memory_bytes": manifest.num_rows * (config.chunk_count or 1) * shapes[view].bytes,
+        }
+        for view, config in recipe.views.items()
+    }
+    return {
+        "recipe": asdict(recipe),
+        "corpus": {"uri": corpus, "layout": layout, "recordings": manifest.num_rows},
+        "output": places.output,
+        "views": views,
+        "training_runs": len(recipe.autoencoders),
+    }
+
+
+def check_errors(
+    errors: Sequence[Mapping[str, Any]], num_recordings: int, *, max_errors: int | None
+) -> None:
+    """Name the recordings that could not be used; raise where there are too many.
+
+    Raises
+    ------
+    AudioError
+        If more than `max_errors` recordings failed, or all did.
+    """
+    if not errors:
+        return
+    first = errors[0]
+    said = f"{len(errors)} of {num_recordings} recordings could not be used, e.g. {first['file']!r}"
+    said += f": {first['message']}"
+    if len(errors) >= num_recordings:
+        raise AudioError(said)
+    if max_errors is not None and len(errors) > max_errors:
+        raise AudioError(f"{said}. --max-errors is {max_errors}.")
+    logger.warning("%s. The errors table names all.", said)
+
+
+def write_demo_corpus_at(uri: str, *, seed: int = 0) -> None:
+    """Synthesise the demo corpus into a folder, local or remote; files that are there stay."""
+    from raudeep.corpora.demo import write_demo_corpus
+
+    present = uris.list_files(uri)
+    with tempfile.TemporaryDirectory() as folder:
+        write_demo_corpus(Path(folder), seed=seed)
+        for path in sorted(Path(folder).rglob("*.*")):
+            name = path.relative_to(folder).as_posix()
+            if path.is_file() and name not in present:
+                uris.write_bytes(uris.join(uri, name), path.read_bytes())
+
+
+def _corpus(recipe: Recipe, corpus: str | None, places: Layout) -> str:
+    if corpus is not None:
+        return uris.absolute(corpus)
+    _check_synthesised(recipe)
+    synthesised = uris.join(places.output, "corpus")
+    write_demo_corpus_at(synthesised)
+    return synthesised
+
+
+def _check_synthesised(recipe: Recipe) -> None:
+    if recipe.name != "demo":
+        raise ConfigError(
+            f"recipe {recipe.name!r} needs a corpus. Pass --corpus FOLDER; only 'demo' has its own."
+        )
+
+
+def _check_scorable(manifest: pa.Table, recipe: Recipe, corpus: str) -> None:
+    """Refuse at once what the evaluation would refuse after hours of training."""
+    if len(label_map(manifest)) < 2:
+        raise EvaluationError(
+            f"{corpus} has fewer than two labels, so a benchmark cannot score it. Pass "
+            "--corpus-layout, a manifest with a 'label' column, or use `raudeep embed`."
+        )
+    evaluation = recipe.evaluation
+    if evaluation.train_partitions or evaluation.num_folds is not None:
+        return
+    if not any(manifest["folds"].to_pylist()):
+        raise EvaluationError(
+            f"{corpus} has no folds. Pass --evaluation.num-folds N to make stratified ones, or "
+            "--evaluation.train-partitions and --evaluation.eval-partitions."
+        )
+
+
+def _unusable(tables: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the recordings that failed in any view, each once, with where and why."""
+    found: dict[str, dict[str, Any]] = {}
+    for uri in tables:
+        for row in read_errors(uri).to_pylist():
+            found.setdefault(row["file"], row)
+    return [found[file] for file in sorted(found)]
+
+
+def _score_row(readout: str, name: str, evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        "readout": readout,
+        "embedding": name,
+        "size": evaluation.size,
+        **evaluation.score.to_dict(),
+    }
+
+
+def _training_row(uri: str) -> dict[str, Any]:
+    history = read_history(uri)
+    speeds = [epoch["chunks_per_second"] for epoch in history]
+    return {
+        "epochs": len(history),
+        "loss": history[-1]["loss"],
+        "validation_loss": history[-1]["validation_loss"],
+        "chunks_per_second": sum(speeds) / len(speeds),
+    }
+
+
+def _by_stage(summaries: Sequence[StageSummary]) -> list[dict[str, Any]]:
+    """Return one row for each stage; tables of a stage are made side by side."""
+    rows: dict[str, dict[str, Any]] = {}
+    for summary in summaries:
+        row = rows.setdefault(
+            summary.stage,
+            {
+                "stage": summary.stage,
+                "seconds": 0.0,
+                "parts": 0,
+                "reused": 0,
+                "rows": 0,
+                "errors": 0,
+            },
+        )
+        row["seconds"] = max(row["seconds"], summary.seconds)
+        for key in ("parts", "reused", "rows"):
+            row[key] += getattr(summary, key)
+        row["errors"] = max(row["errors"], summary.errors)
+    return list(rows.values())
+
+
+def _relative(uri: str, places: Layout) -> str:
+    return uri.removeprefix(places.output).lstrip("/")

@@ -1,0 +1,41 @@
+"""Writing a benchmark's report from what the benchmark left on storage."""
+
+import json
+from typing import Any
+
+from raudeep.errors import TableError
+from raudeep.pipeline.artifacts import read_examples, read_history
+from raudeep.pipeline.benchmark import Layout
+from raudeep.report.html import render_report
+from raudeep.storage import uri as uris
+
+__all__ = ["read_results", "write_report"]
+
+
+def read_results(output: str) -> dict[str, Any]:
+    """Return the results of the benchmark whose output lies at `output`."""
+    place = Layout(output).results
+    try:
+        return dict(json.loads(uris.read_bytes(place)))
+    except (OSError, ValueError) as error:
+        raise TableError(f"no benchmark results at {place}. Run `raudeep benchmark`.") from error
+
+
+def write_report(output: str) -> str:
+    """Write ``report.html`` beside a benchmark's results and return its URI.
+
+    Raises
+    ------
+    TableError
+        If there are no results.
+    """
+    places = Layout(output)
+    results = read_results(output)
+    names = list(results["autoencoders"])
+    page = render_report(
+        results,
+        histories={name: read_history(places.model(name)) for name in names},
+        examples={name: read_examples(places.model(name)) for name in names},
+    )
+    uris.write_bytes(places.report, page.encode())
+    return places.report

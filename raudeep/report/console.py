@@ -1,0 +1,99 @@
+"""Results as text on stdout: tables for people, JSON for machines."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from raudeep.report.text import duration
+
+__all__ = ["print_benchmark", "print_facts", "print_json", "print_score", "print_summaries"]
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON."""
+    print(json.dumps(value, indent=1, default=str))
+
+
+def print_benchmark(results: Mapping[str, Any], *, report: str) -> None:
+    """Print the scores, the time of each stage and where things are."""
+    console = _console()
+    console.print(
+        _score_table(results["scores"], title=f"{results['recipe']}: accuracy and UAR, %")
+    )
+    stages = _table("stage", "time", "rows", "parts", "there before", "errors")
+    for row in results["stages"]:
+        cells = (row["rows"], row["parts"], row["reused"], row["errors"])
+        stages.add_row(row["stage"], duration(row["seconds"]), *map(str, cells))
+    console.print(stages)
+    console.print(f"{duration(results['seconds'])} in all. Output: {escape(results['output'])}")
+    console.print(f"Report: {escape(report)}", soft_wrap=True)
+
+
+def print_score(score: Mapping[str, Any]) -> None:
+    """Print a score and its confusion matrix."""
+    console = _console()
+    console.print(_score_table([score], title=None))
+    labels = score["labels"]
+    if len(labels) <= 15:
+        matrix = _table("true / predicted", *map(str, range(len(labels))))
+        for index, (label, row) in enumerate(zip(labels, score["confusion"], strict=True)):
+            matrix.add_row(f"{index} {escape(label)}", *map(str, row))
+        console.print(matrix)
+
+
+def print_summaries(summaries: Sequence[Mapping[str, Any]]) -> None:
+    """Print what stages did."""
+    table = _table("stage", "rows", "errors", "parts", "there before", "time", "output")
+    for row in summaries:
+        cells = (row["rows"], row["errors"], row["parts"], row["reused"])
+        table.add_row(
+            row["stage"], *map(str, cells), duration(row["seconds"]), escape(row["table"])
+        )
+    _console().print(table)
+
+
+def print_facts(facts: Mapping[str, Any]) -> None:
+    """Print nested facts as a table of names and values."""
+    table = _table("", "", show_header=False)
+    for name, value in facts.items():
+        if value not in (None, {}, []):
+            table.add_row(name.replace("_", " "), escape(_text(value)))
+    _console().print(table)
+
+
+def _score_table(scores: Sequence[Mapping[str, Any]], title: str | None) -> Table:
+    named = "embedding" in scores[0]
+    names = ("readout", "embedding") if named else ()
+    table = _table(*names, "values", "accuracy", "± folds", "± repeats", "UAR", title=title)
+    for row in scores:
+        figures = ("accuracy", "accuracy_std_folds", "accuracy_std_repeats", "uar")
+        table.add_row(
+            *(escape(row[name]) for name in names),
+            str(row["size"]),
+            *(f"{100 * row[figure]:.1f}" for figure in figures),
+            style="bold" if named and row["embedding"] == "fused" else "",
+        )
+    return table
+
+
+def _table(*columns: str, title: str | None = None, show_header: bool = True) -> Table:
+    table = Table(title=title, title_justify="left", box=None, show_header=show_header)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index < 1 or not column else "right")
+    return table
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_text(inner)}" for key, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(_text(inner) for inner in value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _console() -> Console:
+    return Console(highlight=False)
