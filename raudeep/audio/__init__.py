@@ -1,1 +1,1 @@
-"""Audio to spectrograms: decode, frame, transform. Arrays in, arrays out; no paths, no Ray, no torch."""
+"""Audio to spectrograms: arrays in, arrays out; no paths, no Ray, no torch."""

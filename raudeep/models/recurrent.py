@@ -114,7 +114,7 @@ def dropout(values: Tensor, probability: float, *, training: bool) -> Tensor:
 
 
 def _run(layer: nn.Module, inputs: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return a layer's outputs (T, B, D H) and final states (D, B, H); an LSTM's are (2 D, B, H)."""
+    """Return outputs (T, B, D H) and final states (D, B, H), or (2 D, B, H) of an LSTM."""
     if isinstance(layer, nn.GRU):
         return gru(layer, inputs, state)
     assert isinstance(layer, nn.LSTM)

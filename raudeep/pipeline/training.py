@@ -18,7 +18,7 @@ from raudeep.pipeline.stage import StageSummary
 from raudeep.pipeline.training_worker import WorkerSettings, train_worker
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.table import read_index
+from raudeep.storage.table import read_index, read_table
 
 __all__ = ["Run", "Share", "share_resources", "train_autoencoders"]
 
@@ -102,6 +102,8 @@ def train_autoencoders(
                 raise TableError(stored.conflict(identity, place=run.output))
             uris.delete(run.output)
             pending.append(run)
+    for run in pending:
+        _check_trainable(run.spectrograms)
     if pending:
         share = share_resources(ensure_ray(), resources or ResourceConfig(), len(pending))
         epochs = sum(run.training.num_epochs for run in pending)
@@ -149,6 +151,21 @@ def share_resources(cluster: Resources, wanted: ResourceConfig, num_runs: int) -
     concurrent = min(num_runs, most, wanted.max_concurrent_runs or num_runs)
     cpus = wanted.cpus_per_worker or int(cluster.cpus // (concurrent * workers))
     return Share(concurrent, workers, cpus, gpus)
+
+
+def _check_trainable(tables: Sequence[str]) -> None:
+    """Refuse at once what the workers could not use."""
+    shapes: set[tuple[int, int]] = set()
+    for uri in tables:
+        sizes = read_table(uri, columns=["frames", "bands"]).to_pydict()
+        shapes.update(zip(sizes["frames"], sizes["bands"], strict=True))
+    if len(shapes) != 1:
+        found = ", ".join(f"{frames} x {bands}" for frames, bands in sorted(shapes)[:5])
+        raise TableError(
+            f"{', '.join(tables)}: an autoencoder takes spectrograms of one shape; there are "
+            f"{len(shapes)} (frames x bands: {found or 'no rows'}). Extract with fixed_seconds, or "
+            "with chunk_seconds and chunk_count."
+        )
 
 
 def _fit_all(

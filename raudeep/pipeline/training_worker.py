@@ -12,7 +12,6 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from raudeep.config import AutoencoderConfig, SpectrogramConfig, TrainingConfig, build
-from raudeep.errors import TableError
 from raudeep.models.artifact import TrainedAutoencoder
 from raudeep.models.autoencoder import TimeAutoencoder
 from raudeep.models.fitting import EpochResult, Fit, split_by_recording
@@ -104,13 +103,6 @@ def _load(tables: tuple[str, ...]) -> tuple[pa.Table, np.ndarray[Any, Any]]:
             if part.num_rows:
                 metadata.append(part.select(_METADATA).replace_schema_metadata())
                 values.append(spectrogram_array(part, where=uri))
-    if not values:
-        raise TableError(f"{', '.join(tables)}: no spectrograms to train on")
-    if len(shapes := {array.shape[1:] for array in values}) > 1:
-        raise TableError(
-            f"{', '.join(tables)}: spectrograms differ in shape (frames x bands): "
-            f"{', '.join(f'{t} x {f}' for t, f in sorted(shapes))}. Extract with fixed_seconds."
-        )
     return pa.concat_tables(metadata), np.concatenate(values)
 
 

@@ -122,10 +122,14 @@ def write_bytes(uri: str, content: bytes) -> None:
 
 
 def check_writable(uri: str) -> None:
-    """Raise `TableError` unless files can be written below `uri`."""
-    probe = join(uri, f".writable-{uuid.uuid4().hex[:8]}")
+    """Raise `TableError` unless files can be written below `uri`; leaves nothing behind."""
+    made = probe = join(uri, f".writable-{uuid.uuid4().hex[:8]}")
+    if is_local(uri):
+        path = Path(absolute(uri))
+        missing = [place for place in (path, *path.parents) if not place.exists()]
+        made = str(missing[-1]) if missing else probe
     write_bytes(probe, b"")
-    delete(probe)
+    delete(made)
 
 
 def delete(uri: str) -> None:

@@ -1,0 +1,5 @@
+"""``python -m raudeep`` is the command ``raudeep``."""
+
+from raudeep.cli import main
+
+main()

@@ -1,0 +1,23 @@
+"""Running the command line in a process of its own, as a user would."""
+
+import os
+import subprocess
+import sys
+
+
+def start(*arguments) -> subprocess.Popen:
+    """Start the command line in a process of its own, as a user would."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "raudeep", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"},
+    )
+
+
+def run(*arguments) -> tuple[int, str, str]:
+    """Run the command line and return its exit code, stdout and stderr."""
+    process = start(*arguments)
+    stdout, stderr = process.communicate()
+    return process.returncode, stdout, stderr

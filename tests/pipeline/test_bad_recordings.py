@@ -1,0 +1,65 @@
+"""Bad recordings become rows of errors; no good row is lost."""
+
+import shutil
+import wave
+
+import numpy as np
+import pytest
+import soundfile
+
+from raudeep.config import SpectrogramConfig
+from raudeep.pipeline.corpus import load_manifest
+from raudeep.pipeline.spectrograms import extract_spectrograms
+from raudeep.storage.table import read_errors, read_table
+
+
+@pytest.fixture
+def damaged_corpus(corpus, tmp_path):
+    """Return the small corpus with six odd recordings among the good ones."""
+    folder = tmp_path / "corpus"
+    shutil.copytree(corpus, folder)
+    odd = folder / "fold_1" / "hum"
+    good = np.sin(np.arange(16000) / 10).astype(np.float32)
+    soundfile.write(odd / "corrupt.ogg", good, 16000)
+    content = bytearray((odd / "corrupt.ogg").read_bytes())
+    content[20:400] = bytes(380)
+    (odd / "corrupt.ogg").write_bytes(bytes(content))
+    (odd / "empty.wav").write_bytes(b"")
+    (odd / "text.wav").write_text("this is not audio")
+    soundfile.write(odd / "short.wav", good[:160], 16000)
+    with wave.open(str(odd / "silence.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes(bytes(2 * 16000))
+    soundfile.write(odd / "three.wav", np.stack([good, -good, good], axis=1), 16000)
+    return folder
+
+
+@pytest.mark.parametrize("fixed", [0.5, None])
+def test_bad_recordings_are_rows_of_errors_and_odd_ones_give_rows(damaged_corpus, tmp_path, fixed):
+    manifest, _ = load_manifest(str(damaged_corpus))
+    output = str(tmp_path / "table")
+    config = SpectrogramConfig(window_seconds=0.064, overlap_seconds=0.032, fixed_seconds=fixed)
+    (summary,) = extract_spectrograms(manifest, {"view": config}, {"view": output})
+
+    errors = {row["file"].rsplit("/", 1)[-1]: row for row in read_errors(output).to_pylist()}
+    expected = {"corrupt.ogg", "empty.wav", "text.wav"} | (set() if fixed else {"short.wav"})
+    assert set(errors) == expected
+    assert all(row["stage"] == "decode" and row["message"] for row in errors.values())
+    assert "empty" in errors["empty.wav"]["message"]
+    rows = {row["file"]: row for row in read_table(output).to_pylist()}
+    assert len(rows) == summary.rows == 31 - len(expected)
+    silence = rows["fold_1/hum/silence.wav"]["spectrogram"]
+    assert set(silence) == {-1.0}
+    assert np.isfinite(rows["fold_1/hum/three.wav"]["spectrogram"]).all()
+
+
+def test_a_recording_that_vanished_after_the_listing_is_a_row_of_errors(damaged_corpus, tmp_path):
+    manifest, _ = load_manifest(str(damaged_corpus))
+    (damaged_corpus / "fold_1" / "hum" / "three.wav").unlink()
+    output = str(tmp_path / "table")
+    extract_spectrograms(manifest, {"view": SpectrogramConfig(fixed_seconds=0.5)}, {"view": output})
+    errors = {row["file"]: row for row in read_errors(output).to_pylist()}
+    assert errors["fold_1/hum/three.wav"]["error"] == "FileNotFoundError"
+    assert errors["fold_1/hum/three.wav"]["stage"] == "read"

@@ -1,0 +1,155 @@
+"""The stages on a small local Ray, against the same kernels in a plain loop."""
+
+import json
+
+import numpy as np
+import pytest
+
+from raudeep.config import AutoencoderConfig, SpectrogramConfig, TrainingConfig
+from raudeep.errors import FusionError, TableError
+from raudeep.pipeline import runtime
+from raudeep.pipeline.corpus import load_manifest
+from raudeep.pipeline.embedding import Embedder, embed_corpus, embed_tables
+from raudeep.pipeline.fusing import fuse_tables
+from raudeep.pipeline.spectrograms import extract_spectrograms
+from raudeep.pipeline.stage import embedding_array
+from raudeep.pipeline.training import Run, train_autoencoders
+from raudeep.storage.table import read_index, read_table
+from tests.pipeline.support import run
+
+VIEW = SpectrogramConfig(
+    window_seconds=0.064, overlap_seconds=0.032, n_mels=16, fixed_seconds=0.5, clip_below_db=-60
+)
+
+
+@pytest.fixture(scope="module")
+def trained(corpus, tmp_path_factory):
+    """Return a folder with spectrograms and a trained autoencoder, made in-process and by Ray."""
+    folder = tmp_path_factory.mktemp("trained")
+    manifest, _ = load_manifest(str(corpus))
+    extract_spectrograms(manifest, {"view": VIEW}, {"view": str(folder / "spectrograms")})
+    train_autoencoders(
+        [
+            Run(
+                name="model",
+                spectrograms=(str(folder / "spectrograms"),),
+                output=str(folder / "model"),
+                model=AutoencoderConfig(num_units=8),
+                training=TrainingConfig(num_epochs=3, batch_size=8, validation_fraction=0.2),
+            )
+        ],
+        checkpoints=str(folder / "runs"),
+    )
+    return folder
+
+
+def test_a_trained_autoencoder_has_weights_card_history_and_events(trained):
+    files = {path.name for path in (trained / "model").iterdir()}
+    assert {"model.safetensors", "config.json", "README.md", "history.json"} <= files
+    assert list((trained / "model" / "tensorboard").iterdir())
+    history = json.loads((trained / "model" / "history.json").read_text())
+    assert [epoch["epoch"] for epoch in history] == [1, 2, 3]
+    assert history[-1]["loss"] < history[0]["loss"]
+    assert all(epoch["validation_loss"] > 0 for epoch in history)
+
+
+def test_spectrograms_by_ray_equal_those_of_a_plain_loop(trained, corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(runtime, "_START_SECONDS", 0.0)
+    manifest, _ = load_manifest(str(corpus))
+    output = str(tmp_path / "spectrograms")
+    extract_spectrograms(manifest, {"view": VIEW}, {"view": output})
+    assert read_table(output).equals(read_table(str(trained / "spectrograms")))
+    assert read_index(output).fingerprint == read_index(str(trained / "spectrograms")).fingerprint
+
+
+def test_embeddings_from_audio_equal_those_from_a_table(trained, corpus, tmp_path):
+    def embedder(name):
+        outputs = {readout: str(tmp_path / name / readout) for readout in ("state", "pooled")}
+        return Embedder(name="model", model=str(trained / "model"), outputs=outputs)
+
+    manifest, _ = load_manifest(str(corpus))
+    embed_corpus(manifest, [embedder("audio")])
+    embed_tables([embedder("table")], {"model": str(trained / "spectrograms")})
+    for readout, size in (("state", 8), ("pooled", 16)):
+        audio = read_table(str(tmp_path / "audio" / readout))
+        table = read_table(str(tmp_path / "table" / readout))
+        assert audio.drop_columns("embedding").equals(table.drop_columns("embedding"))
+        np.testing.assert_allclose(embedding_array(audio), embedding_array(table), atol=1e-6)
+        assert audio["embedding"].type.list_size == size
+
+
+def test_embedding_a_table_of_another_view_names_the_parameter(trained, corpus, tmp_path):
+    manifest, _ = load_manifest(str(corpus))
+    other = SpectrogramConfig(
+        window_seconds=0.064, overlap_seconds=0.032, n_mels=16, fixed_seconds=0.5
+    )
+    extract_spectrograms(manifest, {"view": other}, {"view": str(tmp_path / "other")})
+    embedder = Embedder(
+        name="model", model=str(trained / "model"), outputs={"state": str(tmp_path / "out")}
+    )
+    with pytest.raises(TableError, match=r"clip_below_db=None.*clip_below_db=-60"):
+        embed_tables([embedder], {"model": str(tmp_path / "other")})
+
+
+def test_an_output_of_another_configuration_is_refused_by_field(trained, corpus):
+    manifest, _ = load_manifest(str(corpus))
+    other = SpectrogramConfig(window_seconds=0.05, fixed_seconds=0.5)
+    with pytest.raises(TableError, match=r"config\.\w+ is .* --overwrite"):
+        extract_spectrograms(manifest, {"view": other}, {"view": str(trained / "spectrograms")})
+
+
+def test_an_autoencoder_of_another_configuration_is_refused_by_field(trained):
+    run = Run(
+        name="model",
+        spectrograms=(str(trained / "spectrograms"),),
+        output=str(trained / "model"),
+        model=AutoencoderConfig(num_units=9),
+        training=TrainingConfig(num_epochs=3, batch_size=8, validation_fraction=0.2),
+    )
+    with pytest.raises(TableError, match=r"config\.autoencoder\.num_units is 8 there and 9 now"):
+        train_autoencoders([run], checkpoints=str(trained / "runs"))
+
+
+def test_fusing_tables_of_other_recordings_names_a_key(trained, corpus, tmp_path):
+    manifest, _ = load_manifest(str(corpus))
+    for name, rows in (("all", manifest), ("fewer", manifest.slice(1))):
+        outputs = {"state": str(tmp_path / name)}
+        embed_corpus(rows, [Embedder(name="model", model=str(trained / "model"), outputs=outputs)])
+    with pytest.raises(FusionError, match=r"1 \(file, chunk\) keys are only in 'all', e.g."):
+        fuse_tables(
+            {"all": str(tmp_path / "all"), "fewer": str(tmp_path / "fewer")}, str(tmp_path / "out")
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_table_of_mixed_lengths_cannot_be_trained_on(corpus, tmp_path):
+    manifest, _ = load_manifest(str(corpus))
+    view = SpectrogramConfig(n_mels=16)
+    extract_spectrograms(manifest, {"view": view}, {"view": str(tmp_path / "spectrograms")})
+    run = Run(
+        name="model",
+        spectrograms=(str(tmp_path / "spectrograms"),),
+        output=str(tmp_path / "model"),
+        model=AutoencoderConfig(num_units=8),
+        training=TrainingConfig(num_epochs=1),
+    )
+    with pytest.raises(TableError, match="takes spectrograms of one shape; there are"):
+        train_autoencoders([run], checkpoints=str(tmp_path / "runs"))
+
+
+def test_evaluate_prints_scores_for_people_and_machines(trained, corpus, tmp_path):
+    manifest, _ = load_manifest(str(corpus))
+    table = tmp_path / "embeddings"
+    embed_corpus(
+        manifest,
+        [Embedder(name="m", model=str(trained / "model"), outputs={"state": str(table)})],
+    )
+    command = ("evaluate", "mlp", table, "--repeats", 2, "--num-epochs", 20)
+    code, stdout, stderr = run(*command, "--output", tmp_path / "a", "--json")
+    assert code == 0, stderr
+    score = json.loads(stdout)
+    assert score["num_splits"] == 5
+    assert np.sum(score["confusion"]) == 2 * 25
+    code, stdout, _ = run(*command, "--output", tmp_path / "b")
+    assert code == 0
+    assert f"{100 * score['accuracy']:.1f}" in stdout

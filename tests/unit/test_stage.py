@@ -1,0 +1,109 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from raudeep.errors import TableError
+from raudeep.pipeline.stage import (
+    StageSummary,
+    embedding_array,
+    from_ipc,
+    slices,
+    spectrogram_array,
+    to_ipc,
+)
+
+
+def table(values, *, fixed=True):
+    """Return a table of spectrograms (N, T, F), or of arrays (T, F) of any length."""
+    rows = [np.asarray(value, np.float32) for value in values]
+    kind = pa.list_(pa.float32(), rows[0].size) if fixed else pa.list_(pa.float32())
+    return pa.table(
+        {
+            "spectrogram": pa.array([row.ravel() for row in rows], kind),
+            "frames": pa.array([len(row) for row in rows], pa.int32()),
+            "bands": pa.array([row.shape[1] for row in rows], pa.int32()),
+        }
+    )
+
+
+@pytest.mark.parametrize("bytes_per_row", [1, 63_488, 10**7, 10**9])
+@pytest.mark.parametrize("num_rows", [0, 1, 5, 16, 17, 400, 2000, 5003])
+def test_slices_cover_every_row_once_and_in_order(num_rows, bytes_per_row):
+    bounds = slices(num_rows, bytes_per_row=bytes_per_row)
+    assert [row for start, end in bounds for row in range(start, end)] == list(range(num_rows))
+    assert all(start < end for start, end in bounds)
+    assert bounds == slices(num_rows, bytes_per_row=bytes_per_row)
+
+
+@pytest.mark.parametrize("num_rows", [1, 5, 15, 16, 32, 400, 2000])
+def test_a_small_table_is_cut_into_16_slices_or_one_for_each_row(num_rows):
+    assert len(slices(num_rows, bytes_per_row=4)) == min(16, num_rows)
+
+
+@pytest.mark.parametrize("bytes_per_row", [100_000, 63_488, 2**27 - 1, 2**27])
+def test_a_slice_holds_at_most_128_mb(bytes_per_row):
+    for start, end in slices(30_000, bytes_per_row=bytes_per_row):
+        assert (end - start) * bytes_per_row <= 2**27
+
+
+def test_a_row_that_is_larger_than_a_part_is_a_slice_of_its_own():
+    assert slices(3, bytes_per_row=2**30) == [(0, 1), (1, 2), (2, 3)]
+
+
+def test_table_passes_through_bytes_unchanged(rng):
+    whole = table(rng.standard_normal((5, 3, 2)))
+    whole = whole.replace_schema_metadata({"key": "value"})
+    chunked = pa.concat_tables([whole.slice(0, 2), whole.slice(2)])
+    for original in (whole, chunked, whole.slice(1, 2), whole.slice(0, 0)):
+        returned = from_ipc(to_ipc(original))
+        assert returned.equals(original, check_metadata=True)
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_spectrograms_become_one_array(rng, fixed):
+    values = rng.standard_normal((5, 3, 2)).astype(np.float32)
+    array = spectrogram_array(table(values, fixed=fixed), where="here")
+    assert array.dtype == np.float32
+    np.testing.assert_array_equal(array, values)
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_sliced_and_chunked_tables_become_the_right_array(rng, fixed):
+    values = rng.standard_normal((7, 3, 2)).astype(np.float32)
+    whole = table(values, fixed=fixed)
+    np.testing.assert_array_equal(spectrogram_array(whole.slice(2, 3), where=""), values[2:5])
+    chunked = pa.concat_tables([whole.slice(4), whole.slice(0, 0), whole.slice(1, 2)])
+    assert chunked["spectrogram"].num_chunks > 1
+    np.testing.assert_array_equal(spectrogram_array(chunked, where=""), values[[4, 5, 6, 1, 2]])
+
+
+def test_empty_table_becomes_an_empty_array():
+    empty = table(np.zeros((1, 3, 2))).slice(0, 0)
+    assert len(spectrogram_array(empty, where="")) == 0
+
+
+def test_spectrograms_of_several_lengths_are_refused_with_the_lengths():
+    mixed = table([np.zeros((9, 2)), np.zeros((4, 2)), np.zeros((6, 2))], fixed=False)
+    with pytest.raises(TableError, match=r"PLACE: .*4 to 9 frames.*fixed_seconds"):
+        spectrogram_array(mixed, where="PLACE")
+
+
+def test_embeddings_become_one_array_from_sliced_and_chunked_tables(rng):
+    values = rng.standard_normal((6, 4)).astype(np.float32)
+    whole = pa.table({"embedding": pa.array(list(values), pa.list_(pa.float32(), 4))})
+    np.testing.assert_array_equal(embedding_array(whole), values)
+    parts = pa.concat_tables([whole.slice(3), whole.slice(1, 1)])
+    np.testing.assert_array_equal(embedding_array(parts), values[[3, 4, 5, 1]])
+
+
+def test_summary_is_plain_values_for_json():
+    summary = StageSummary(stage="s", table="t", seconds=1.0, parts=2, reused=1, rows=3)
+    assert summary.to_dict() == {
+        "stage": "s",
+        "table": "t",
+        "seconds": 1.0,
+        "parts": 2,
+        "reused": 1,
+        "rows": 3,
+        "errors": 0,
+    }
