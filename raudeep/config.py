@@ -160,6 +160,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for name in ("num_epochs", "batch_size"):
             _check(self, name, getattr(self, name) >= 1, "at least 1")
+        _check(self, "seed", self.seed >= 0, "at least 0")
         _check(self, "learning_rate", self.learning_rate > 0, "greater than 0")
         for name, most in (("gradient_clip", float("inf")), ("validation_fraction", 1.0)):
             value = getattr(self, name)
@@ -227,6 +228,7 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         _check(self, "repeats", self.repeats >= 1, "at least 1")
+        _check(self, "seed", self.seed >= 0, "at least 0")
         _check(self, "num_folds", self.num_folds is None or self.num_folds >= 2, "at least 2")
         if bool(self.train_partitions) != bool(self.eval_partitions):
             raise ConfigError(

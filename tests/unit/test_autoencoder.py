@@ -28,7 +28,9 @@ def spectrograms():
 
 @pytest.mark.parametrize(
     ("cell", "num_layers", "encoder", "decoder", "placement"),
-    itertools.product(["gru", "lstm"], [1, 2], [False, True], [False, True], ["all", "between"]),
+    list(
+        itertools.product(["gru", "lstm"], [1, 2], [False, True], [False, True], ["all", "between"])
+    ),
 )
 def test_shapes_hold_for_every_variant(spectrograms, cell, num_layers, encoder, decoder, placement):
     model = make(

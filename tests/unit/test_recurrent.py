@@ -44,7 +44,7 @@ def test_second_half_continues_from_the_final_state_of_the_first(inputs, cell, n
 
 @pytest.mark.parametrize(
     ("num_layers", "cell", "bidirectional"),
-    itertools.product([1, 2, 3], ["gru", "lstm"], [False, True]),
+    list(itertools.product([1, 2, 3], ["gru", "lstm"], [False, True])),
 )
 def test_state_size_is_layers_times_units_times_cells_times_directions(
     inputs, num_layers, cell, bidirectional

@@ -1,0 +1,203 @@
+import dataclasses
+import json
+
+import pyarrow as pa
+import pytest
+import torch
+
+from raudeep.config import AutoencoderConfig, SpectrogramConfig, TrainingConfig
+from raudeep.errors import TableError
+from raudeep.models.artifact import (
+    CONFIG_FILE,
+    FORMAT_VERSION,
+    TrainedAutoencoder,
+    load_artifact,
+    pack_artifact,
+)
+from raudeep.models.autoencoder import TimeAutoencoder
+from raudeep.pipeline.artifacts import (
+    artifact_identity,
+    is_artifact,
+    load_autoencoder,
+    read_examples,
+    read_history,
+    write_artifact,
+)
+from raudeep.storage.identity import Identity
+
+IDENTITY = Identity("autoencoder", {"training": {"seed": 3}}, {"spectrograms0": "0123"})
+HISTORY = [{"epoch": 1, "loss": 0.5, "validation_loss": None}, {"epoch": 2, "loss": 0.25}]
+
+
+def make(**settings):
+    torch.manual_seed(0)
+    config = AutoencoderConfig(**{"num_units": 5, "num_layers": 2, **settings})
+    return TrainedAutoencoder(
+        name="esc10-60db",
+        model=TimeAutoencoder(4, config),
+        spectrogram=SpectrogramConfig(n_mels=4, clip_below_db=-60.0, fixed_seconds=5.0),
+        training=TrainingConfig(seed=3, gradient_clip=None),
+        identity=dataclasses.asdict(IDENTITY),
+        metrics={"chunks": 8, "loss": 0.25, "validation_loss": None},
+    )
+
+
+@pytest.fixture
+def trained():
+    return make()
+
+
+@pytest.fixture
+def files(trained):
+    return pack_artifact(trained, versions={"raudeep": "1.2.3"})
+
+
+def load(files):
+    return load_artifact(read_from(files), where="PLACE")
+
+
+def read_from(files):
+    def read(name):
+        if name not in files:
+            raise FileNotFoundError(name)
+        return files[name]
+
+    return read
+
+
+def with_config(files, **changes):
+    config = {**json.loads(files[CONFIG_FILE]), **changes}
+    return {**files, CONFIG_FILE: json.dumps(config).encode()}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"cell": "lstm", "bidirectional_encoder": True},
+        {"bidirectional_decoder": True, "initialisation": "pytorch", "dropout": 0},
+        {"feed_previous_prob": 0.5, "encoder_noise": 0.1, "mask_silence": True},
+    ],
+)
+def test_loaded_autoencoder_gives_the_same_outputs_and_configurations(settings):
+    trained = make(**settings)
+    loaded = load(pack_artifact(trained, versions={}))
+    assert not loaded.model.training
+    assert loaded.model.config == trained.model.config
+    for name in ("name", "spectrogram", "training", "identity", "metrics"):
+        assert getattr(loaded, name) == getattr(trained, name)
+    spectrograms = torch.rand(3, 6, 4) * 2 - 1
+    with torch.no_grad():
+        assert torch.equal(loaded.model(spectrograms), trained.model.eval()(spectrograms))
+
+
+def test_configuration_is_the_last_file(files):
+    assert list(files)[-1] == CONFIG_FILE
+    assert len(files) == 3
+    config = json.loads(files[CONFIG_FILE])
+    assert config["format_version"] == FORMAT_VERSION
+    assert config["versions"] == {"raudeep": "1.2.3"}
+
+
+def test_packing_leaves_the_mode_of_the_model_alone(trained):
+    trained.model.train()
+    pack_artifact(trained, versions={})
+    assert trained.model.training
+
+
+def test_model_card_names_the_sizes_and_the_settings(files):
+    card = files["README.md"].decode()
+    assert "`state`: 10 values" in card
+    assert "`pooled`: 10 values" in card
+    for text in ("# esc10-60db", "1.2.3", "| `clip_below_db` | -60.0 |", "| `num_units` | 5 |"):
+        assert text in card
+
+
+@pytest.mark.parametrize("version", [0, FORMAT_VERSION + 1, "x", None])
+def test_another_format_version_is_refused(files, version):
+    with pytest.raises(TableError, match=r"^PLACE: model format .*reads 1\. Train it again"):
+        load(with_config(files, format_version=version))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", CONFIG_FILE])
+def test_missing_file_is_an_error_that_names_the_place(files, name):
+    del files[name]
+    with pytest.raises(TableError, match="^PLACE holds no finished autoencoder"):
+        load(files)
+
+
+@pytest.mark.parametrize("size", [0, 4, 100, -1])
+def test_truncated_weights_are_an_error_that_names_the_place(files, size):
+    files["model.safetensors"] = files["model.safetensors"][:size]
+    with pytest.raises(TableError, match="^PLACE: the model cannot be read"):
+        load(files)
+
+
+@pytest.mark.parametrize("content", [b"", b"not json", b"\xff\xfe\x00", b"{}", b'{"format_version'])
+def test_garbage_configuration_is_an_error_that_names_the_place(files, content):
+    with pytest.raises(TableError, match="^PLACE: the model cannot be read"):
+        load({**files, CONFIG_FILE: content})
+
+
+def test_weights_of_another_shape_are_an_error_that_names_the_place(files):
+    other = pack_artifact(make(num_units=6), versions={})
+    with pytest.raises(TableError, match=r"(?s)^PLACE: the model cannot be read.*size mismatch"):
+        load({**files, "model.safetensors": other["model.safetensors"]})
+
+
+@pytest.mark.parametrize("section", ["autoencoder", "bands", "name", "metrics"])
+def test_configuration_without_a_section_is_an_error_that_names_it(files, section):
+    config = json.loads(files[CONFIG_FILE])
+    del config[section]
+    with pytest.raises(TableError, match=f"^PLACE: .*{section}"):
+        load({**files, CONFIG_FILE: json.dumps(config).encode()})
+
+
+@pytest.fixture
+def examples():
+    return pa.table(
+        {
+            "file": ["a.wav", "b.wav"],
+            "spectrogram": pa.array([[0.0, 1.0], [2.0, 3.0]], pa.list_(pa.float32())),
+        }
+    )
+
+
+def test_stored_artifact_is_read_as_it_was_written(tmp_path, trained, examples):
+    uri = str(tmp_path / "models" / "esc10")
+    assert not is_artifact(uri)
+    write_artifact(uri, trained, history=HISTORY, examples=examples)
+    assert is_artifact(uri)
+    assert artifact_identity(uri) == IDENTITY
+    assert read_history(uri) == HISTORY
+    assert read_examples(uri).equals(examples)
+    loaded = load_autoencoder(uri)
+    assert loaded.spectrogram == trained.spectrogram
+    assert loaded.training == trained.training
+    for name, weight in trained.model.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[name], weight)
+    written = {path.name for path in (tmp_path / "models" / "esc10").iterdir()}
+    assert written == {
+        "README.md",
+        "config.json",
+        "examples.parquet",
+        "history.json",
+        "model.safetensors",
+    }
+
+
+def test_folder_without_artifact_is_an_error_that_names_it(tmp_path):
+    with pytest.raises(TableError, match="nothing-here holds no finished autoencoder"):
+        load_autoencoder(str(tmp_path / "nothing-here"))
+    with pytest.raises(TableError, match=r"nothing-here: config\.json cannot be read"):
+        artifact_identity(str(tmp_path / "nothing-here"))
+
+
+def test_interrupted_writing_leaves_no_artifact(tmp_path, trained, examples, monkeypatch):
+    def interrupt(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("raudeep.pipeline.artifacts.pack_artifact", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_artifact(str(tmp_path), trained, history=HISTORY, examples=examples)
+    assert not is_artifact(str(tmp_path))
