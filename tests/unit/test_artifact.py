@@ -122,20 +122,20 @@ def test_another_format_version_is_refused(files, version):
 @pytest.mark.parametrize("name", ["model.safetensors", CONFIG_FILE])
 def test_missing_file_is_an_error_that_names_the_place(files, name):
     del files[name]
-    with pytest.raises(TableError, match="^PLACE holds no finished autoencoder"):
+    with pytest.raises(TableError, match=r"^PLACE holds no finished autoencoder"):
         load(files)
 
 
 @pytest.mark.parametrize("size", [0, 4, 100, -1])
 def test_truncated_weights_are_an_error_that_names_the_place(files, size):
     files["model.safetensors"] = files["model.safetensors"][:size]
-    with pytest.raises(TableError, match="^PLACE: the model cannot be read"):
+    with pytest.raises(TableError, match=r"^PLACE: the model cannot be read"):
         load(files)
 
 
 @pytest.mark.parametrize("content", [b"", b"not json", b"\xff\xfe\x00", b"{}", b'{"format_version'])
 def test_garbage_configuration_is_an_error_that_names_the_place(files, content):
-    with pytest.raises(TableError, match="^PLACE: the model cannot be read"):
+    with pytest.raises(TableError, match=r"^PLACE: the model cannot be read"):
         load({**files, CONFIG_FILE: content})
 
 

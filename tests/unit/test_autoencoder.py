@@ -193,7 +193,7 @@ def test_glorot_biases_of_the_linear_layers_lie_within_their_limits():
     model = make(num_units=64)
     for linear in (model.representation, model.output):
         limit = (3 / linear.out_features) ** 0.5
-        assert 0 < float(linear.bias.abs().max()) <= limit
+        assert 0 < linear.bias.abs().max().item() <= limit
 
 
 def test_reconstruction_error_is_the_square_of_the_difference(spectrograms):

@@ -23,8 +23,11 @@ def make(bidirectional, *, with_state, dtype=torch.float64, sizes=(T, B, F, H)):
 def gradients(layer, inputs, state, function):
     """Return the gradients of a loss that uses every output and every final state."""
     outputs, final = function(layer, inputs, state)
-    torch.manual_seed(1)
-    loss = (outputs * torch.randn_like(outputs)).sum() + (final * torch.randn_like(final)).sum()
+    generator = torch.Generator().manual_seed(1)
+    loss = sum(
+        (values * torch.randn(values.shape, generator=generator)).sum()
+        for values in (outputs, final)
+    )
     wanted = [inputs, *([] if state is None else [state]), *layer.parameters()]
     return torch.autograd.grad(loss, wanted)
 

@@ -149,7 +149,7 @@ def test_glorot_gru_has_gate_biases_of_1_and_weights_within_the_limits():
                 gates, candidate = getattr(layer, f"{name}_{suffix}").split([80, 40])
                 for kernel, fan_out in ((gates, 80), (candidate, 40)):
                     limit = math.sqrt(6 / (fan_in + fan_out))
-                    assert 0.9 * limit < float(kernel.abs().max()) <= limit
+                    assert 0.9 * limit < kernel.abs().max().item() <= limit
 
 
 def test_glorot_lstm_has_forget_biases_of_1_and_weights_within_the_limits():
@@ -159,7 +159,7 @@ def test_glorot_lstm_has_forget_biases_of_1_and_weights_within_the_limits():
     assert not layer.bias_hh_l0.any()
     limit = math.sqrt(6 / (F + 40 + 160))
     for kernel in (layer.weight_ih_l0, layer.weight_hh_l0):
-        assert 0.9 * limit < float(kernel.abs().max()) <= limit
+        assert 0.9 * limit < kernel.abs().max().item() <= limit
 
 
 @pytest.mark.parametrize(("cell", "kind"), [("gru", torch.nn.GRU), ("lstm", torch.nn.LSTM)])

@@ -1,0 +1,129 @@
+"""Decoding: what libsndfile reads comes back as channels, and what it cannot is an AudioError."""
+
+import io
+
+import numpy as np
+import pytest
+import soundfile
+
+from raudeep.audio.decode import Header, decode, read_header, resample
+from raudeep.errors import AudioError
+
+RATE = 16000
+
+
+def encode(samples, *, kind="WAV", subtype=None, rate=RATE):
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format=kind, subtype=subtype)
+    return file.getvalue()
+
+
+def tone(seconds=0.5, hz=440.0, rate=RATE):
+    return 0.5 * np.sin(2 * np.pi * hz * np.arange(int(seconds * rate)) / rate)
+
+
+STEREO = np.stack([tone(), 0.5 * tone(hz=660.0)], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "subtype", "tolerance"),
+    [
+        ("WAV", "PCM_16", 1e-4),
+        ("WAV", "FLOAT", 1e-7),
+        ("FLAC", None, 1e-4),
+        ("AIFF", None, 1e-4),
+        ("OGG", "VORBIS", 0.1),
+    ],
+)
+def test_samples_come_back_as_channels_by_samples(kind, subtype, tolerance):
+    samples, rate = decode(encode(STEREO, kind=kind, subtype=subtype))
+    assert rate == RATE
+    assert samples.shape == (2, len(STEREO))
+    assert samples.dtype == np.float32
+    assert samples.flags.c_contiguous
+    np.testing.assert_allclose(samples, STEREO.T, atol=tolerance)
+
+
+def test_mp3_comes_back_with_its_channels_and_length():
+    samples, rate = decode(encode(STEREO, kind="MP3"))
+    assert rate == RATE
+    assert samples.shape[0] == 2
+    assert abs(samples.shape[1] - len(STEREO)) <= 2 * 1152  # an encoder may add whole frames
+    assert 0.3 < np.abs(samples[0]).max() < 0.8
+
+
+def test_mono_has_one_channel():
+    assert decode(encode(tone()))[0].shape == (1, RATE // 2)
+
+
+def test_recording_of_one_sample_is_decoded():
+    assert decode(encode(np.array([0.25])))[0].tolist() == [[0.25]]
+
+
+def test_text_named_wav_is_an_audio_error():
+    with pytest.raises(AudioError, match="cannot be decoded: Format not recognised"):
+        decode(b"This is a note about the recording, not the recording.\n")
+
+
+@pytest.mark.parametrize("read", [decode, read_header])
+def test_empty_content_is_an_audio_error(read):
+    with pytest.raises(AudioError, match="is empty"):
+        read(b"")
+
+
+@pytest.mark.parametrize("share", [0.02, 0.2, 0.6, 0.99])
+def test_truncated_ogg_is_an_audio_error(share):
+    content = encode(STEREO, kind="OGG")
+    with pytest.raises(AudioError, match=r"cannot be decoded|holds no samples"):
+        decode(content[: int(share * len(content))])
+
+
+def test_truncated_flac_is_an_audio_error():
+    content = encode(STEREO, kind="FLAC")
+    with pytest.raises(AudioError, match="cannot be decoded"):
+        decode(content[: len(content) // 2])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_samples_that_are_not_finite_are_an_audio_error(value):
+    content = encode(np.array([0.0, value, 0.1]), subtype="FLOAT")
+    with pytest.raises(AudioError, match="NaN or infinite"):
+        decode(content)
+
+
+def test_wav_without_samples_is_an_audio_error():
+    with pytest.raises(AudioError, match="holds no samples"):
+        decode(encode(np.zeros(0)))
+
+
+def test_nonsense_sample_rate_of_a_damaged_header_is_an_audio_error():
+    content = bytearray(encode(tone()))
+    content[24:28] = (2**31 - 1).to_bytes(4, "little")
+    with pytest.raises(AudioError, match="claims a sample rate of 2147483647 Hz"):
+        decode(bytes(content))
+
+
+def test_header_says_duration_rate_and_channels_without_decoding():
+    assert read_header(encode(STEREO)) == Header(0.5, RATE, 2)
+    assert read_header(encode(tone(rate=44100), kind="FLAC", rate=44100)) == Header(0.5, 44100, 1)
+
+
+def test_header_of_something_else_is_an_audio_error():
+    with pytest.raises(AudioError, match="cannot be decoded"):
+        read_header(b"<html>404 Not Found</html>" * 10)
+
+
+@pytest.mark.parametrize("target", [8000, 22050, 48000])
+def test_resampling_keeps_the_duration_and_the_tone(target):
+    samples = STEREO.T.astype(np.float32)
+    resampled = resample(samples, sample_rate=RATE, target_rate=target)
+    assert resampled.shape == (2, target // 2)
+    assert resampled.dtype == np.float32
+    assert resampled.flags.c_contiguous
+    middle = slice(target // 8, 3 * target // 8)
+    np.testing.assert_allclose(resampled[0, middle], tone(rate=target)[middle], atol=1e-3)
+
+
+def test_resampling_to_the_same_rate_changes_nothing():
+    samples = STEREO.T.astype(np.float32)
+    assert resample(samples, sample_rate=RATE, target_rate=RATE) is samples

@@ -1,0 +1,305 @@
+"""The command line, in-process: what it prints, where, and how it exits."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+
+import pytest
+
+from raudeep.cli import main
+from raudeep.corpora.demo import DEMO_CLASSES, write_demo_corpus
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corpus")
+    write_demo_corpus(folder, clips_per_class=5)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def terminal(tmp_path, monkeypatch):
+    """An empty working directory, wide lines, and the logging put back afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    root, own = logging.getLogger(), logging.getLogger("raudeep")
+    before = root.handlers[:], root.level, own.level
+    yield
+    logging.captureWarnings(capture=False)
+    root.handlers[:], root.level = before[0], before[1]
+    own.setLevel(before[2])
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command line; return exit code, stdout and stderr."""
+
+    def run_command(*arguments):
+        with pytest.raises(SystemExit) as exit_info:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return exit_info.value.code or 0, captured.out, captured.err
+
+    return run_command
+
+
+def assert_one_line(said, *words):
+    assert said.startswith("raudeep: ")
+    assert len(said.splitlines()) == 1
+    for word in words:
+        assert word in said
+
+
+# --- help
+
+
+@pytest.mark.parametrize("arguments", [["--help"], []])
+def test_help_lists_the_commands_and_the_global_options(run, arguments):
+    code, out, err = run(*arguments)
+    assert (code, err) == (0, "")
+    commands = ("benchmark", "embed", "evaluate", "extract", "fuse", "inspect", "report", "train")
+    for word in (*commands, "--verbose", "--quiet", "--debug", "--log-file"):
+        assert word in out
+
+
+def test_help_of_the_benchmark_lists_the_fields_of_each_section(run):
+    code, out, _ = run("benchmark", "--help")
+    assert code == 0
+    for flag in (
+        "--training.num-epochs",
+        "--spectrogram.window-seconds",
+        "--autoencoder.num-units",
+        "--evaluation.repeats",
+        "--mlp.dropout",
+        "--resources.num-workers",
+        "--dry-run",
+    ):
+        assert flag in out
+    assert "Passes over the spectrograms." in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "flag"),
+    [
+        (["extract"], "--window-seconds"),
+        (["train", "time"], "--num-units"),
+        (["embed"], "--readouts"),
+        (["fuse"], "--output"),
+        (["evaluate", "mlp"], "--repeats"),
+        (["inspect"], "--json"),
+        (["report"], "finished benchmark"),
+    ],
+)
+def test_every_command_has_help(run, arguments, flag):
+    code, out, _ = run(*arguments, "--help")
+    assert code == 0
+    assert flag in out
+
+
+def test_version_is_printed(run):
+    code, out, _ = run("--version")
+    assert code == 0
+    assert out.strip()[0].isdigit()
+
+
+# --- wrong usage
+
+
+def test_unknown_flag_is_wrong_usage_with_a_suggestion(run):
+    code, out, err = run("benchmark", "demo", "--output", "out", "--training.num-epoch", "3")
+    assert (code, out) == (2, "")
+    assert "Unknown option" in err
+    assert "--training.num-epochs" in err
+
+
+def test_unknown_command_is_wrong_usage_with_a_suggestion(run):
+    code, out, err = run("extrct")
+    assert (code, out) == (2, "")
+    assert 'Did you mean "extract"' in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        (["benchmark", "demo"], "--output"),
+        (["extract"], "--corpus"),
+        (["embed", "audio", "--output", "out"], "--model"),
+        (["evaluate", "mlp", "table"], "--output"),
+    ],
+)
+def test_missing_required_argument_is_wrong_usage(run, arguments, missing):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert f"{missing} requires an argument" in " ".join(err.split())
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "said"),
+    [
+        ("--training.num-epochs", "three", "int"),
+        ("--spectrogram.channels", "middle", "difference"),
+    ],
+)
+def test_value_of_the_wrong_kind_is_wrong_usage(run, flag, value, said):
+    code, out, err = run("benchmark", "demo", "--output", "out", "--dry-run", flag, value)
+    assert (code, out) == (2, "")
+    assert value in err
+    assert said in err
+
+
+# --- errors that a line explains
+
+
+def test_missing_corpus_is_one_line(run, tmp_path):
+    code, out, err = run("extract", "nowhere", "--output", "out")
+    assert (code, out) == (1, "")
+    assert_one_line(err, "no corpus at", "nowhere")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [["extract", "--output", "out"], ["inspect"]])
+def test_empty_folder_is_one_line(run, tmp_path, command):
+    (tmp_path / "empty").mkdir()
+    code, out, err = run(command[0], "empty", *command[1:])
+    assert (code, out) == (1, "")
+    assert_one_line(err, "no audio")
+
+
+def test_unknown_recipe_is_one_line(run):
+    code, out, err = run("benchmark", "esc10", "--output", "out")
+    assert (code, out) == (1, "")
+    assert_one_line(err, "no recipe 'esc10'", "esc-10")
+
+
+def test_recipe_with_an_unknown_key_is_one_line(run, tmp_path):
+    (tmp_path / "own.toml").write_text(
+        "[spectrogram]\nwindow_second = 0.1\n[views.a]\n[autoencoders.a]\n"
+    )
+    code, out, err = run("benchmark", "own.toml", "--output", "out")
+    assert (code, out) == (1, "")
+    assert_one_line(err, "own.toml", "'window_second'", "Did you mean 'window_seconds'?")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["benchmark", "demo", "--training.num-epochs", "0"],
+        ["extract", "corpus", "--overlap-seconds", "9"],
+        ["extract", "corpus", "--n-mels", "0"],
+    ],
+)
+def test_value_out_of_range_is_one_line(run, arguments):
+    code, out, err = run(*arguments, "--output", "out")
+    assert (code, out) == (1, "")
+    assert_one_line(err, "parameter of", "must be", "Got")
+
+
+@pytest.mark.parametrize("command", [["extract"], ["benchmark", "demo", "--corpus"]])
+def test_unwritable_output_is_one_line(run, tmp_path, corpus, command):
+    (tmp_path / "plain").write_text("a regular file")
+    code, out, err = run(*command, corpus, "--output", "plain/out")
+    assert (code, out) == (1, "")
+    assert_one_line(err, "cannot write", "plain/out", "Not a directory")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["report", "nowhere"], "no benchmark results at"),
+        (["evaluate", "mlp", "nowhere", "--output", "out"], "holds no table"),
+        (["embed", "nowhere", "--model", "model", "--output", "out"], "no corpus at"),
+        (["embed", "plain", "--model", "model", "--output", "out"], "no audio"),
+        (["train", "time", "nowhere", "--output", "out"], "holds no table"),
+        (["fuse", "a/x", "b/x", "--output", "out"], "holds no table"),
+        (["fuse", "x", "x", "--output", "out"], "must differ"),
+    ],
+)
+def test_missing_inputs_are_one_line(run, tmp_path, arguments, said):
+    (tmp_path / "plain").write_text("a regular file that is not audio")
+    code, out, err = run(*arguments)
+    assert (code, out) == (1, "")
+    assert_one_line(err, said)
+
+
+# --- looking without computing
+
+
+def test_dry_run_prints_shapes_and_parts_as_json_and_does_nothing(run, tmp_path, corpus):
+    code, out, _ = run("benchmark", "demo", "--corpus", corpus, "--output", "out", "--dry-run")
+    plan = json.loads(out)
+    assert code == 0
+    assert plan["corpus"]["recordings"] == 25
+    assert plan["training_runs"] == 2
+    assert set(plan["views"]) == {"30db", "60db"}
+    for view in plan["views"].values():
+        assert (view["frames"], view["bands"], view["rows"]) == (45, 40, 25)
+        assert view["parts"] >= 1
+        assert view["memory_bytes"] >= 25 * 45 * 40 * 4
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_flags_win_over_the_recipe(run):
+    code, out, _ = run(
+        *["benchmark", "demo", "--output", "out", "--dry-run", "--seed", "5"],
+        *["--training.num-epochs", "2", "--mlp.dropout", "0.1", "--spectrogram.n-mels", "20"],
+    )
+    recipe = json.loads(out)["recipe"]
+    assert code == 0
+    assert recipe["seed"] == recipe["evaluation"]["seed"] == 5
+    assert recipe["mlp"]["dropout"] == 0.1
+    assert {a["training"]["num_epochs"] for a in recipe["autoencoders"].values()} == {2}
+    assert {view["n_mels"] for view in recipe["views"].values()} == {20}
+
+
+def test_corpus_is_inspected_as_json(run, corpus):
+    code, out, _ = run("inspect", corpus, "--json")
+    facts = json.loads(out)
+    assert code == 0
+    assert facts["layout"] == "cross-validated"
+    assert facts["recordings"] == facts["labelled"] == 25
+    assert facts["labels"] == dict.fromkeys(DEMO_CLASSES, 5)
+    assert facts["folds"] == [{"train": 20, "valid": 5}] * 5
+    assert facts["sample_rates"] == {"16000": 25}
+    assert facts["unreadable"] == {}
+
+
+def test_corpus_is_inspected_as_a_table(run, corpus):
+    code, out, _ = run("inspect", corpus)
+    assert code == 0
+    for word in ("recordings", "25", "cross-validated", "noise-bursts: 5", "16000: 25"):
+        assert word in out
+
+
+def test_recording_that_cannot_be_read_is_named(run, tmp_path):
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "broken.wav").write_bytes(b"not audio")
+    code, out, _ = run("inspect", "corpus", "--json")
+    assert code == 0
+    assert "cannot be decoded" in json.loads(out)["unreadable"]["broken.wav"]
+
+
+def test_log_goes_to_a_file_as_well(run, tmp_path, corpus):
+    code, _, _ = run("inspect", corpus, "--json", "--log-file", tmp_path / "log.txt")
+    assert code == 0
+    assert (tmp_path / "log.txt").exists()
+
+
+def test_importing_raudeep_and_asking_for_help_needs_neither_ray_nor_torch():
+    code = (
+        "import sys, raudeep\n"
+        "heavy = {'ray', 'torch', 'torchaudio', 'pandas', 'sklearn', 'matplotlib'}\n"
+        "print('imported', sorted(heavy & set(sys.modules)))\n"
+        "from raudeep.cli import main\n"
+        "try:\n    main(['--help'])\n"
+        "except SystemExit as stop:\n    assert not stop.code\n"
+        "print('helped', sorted({'ray', 'torch', 'torchaudio'} & set(sys.modules)))\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ, capture_output=True, text=True, check=True
+    )
+    lines = found.stdout.splitlines()
+    assert lines[0] == "imported []"
+    assert lines[-1] == "helped []"
+    assert "Usage: raudeep" in found.stdout

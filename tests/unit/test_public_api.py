@@ -1,0 +1,51 @@
+"""The names that raudeep gives away, and that none of them drifts."""
+
+import ast
+import pkgutil
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import raudeep
+
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(raudeep.__path__, "raudeep.")
+    if not module.name.endswith("__main__")
+)
+
+
+def test_public_names_are_those_with_a_place():
+    assert sorted(raudeep.__all__) == sorted(raudeep._PLACES)
+
+
+@pytest.mark.parametrize("name", sorted(raudeep._PLACES))
+def test_public_name_is_what_its_module_holds(name):
+    module = import_module(f"raudeep.{raudeep._PLACES[name]}")
+    assert getattr(raudeep, name) is getattr(module, name)
+    assert name in module.__all__
+
+
+def test_type_checkers_see_the_same_names_at_the_same_places():
+    tree = ast.parse(Path(raudeep.__file__).read_text("utf-8"))
+    seen = {
+        alias.name: statement.module.removeprefix("raudeep.")
+        for statement in ast.walk(tree)
+        if isinstance(statement, ast.ImportFrom) and statement.module.startswith("raudeep.")
+        for alias in statement.names
+    }
+    assert seen == raudeep._PLACES
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match=r"'raudeep' has no attribute 'Nothing'"):
+        _ = raudeep.Nothing
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_name_that_a_module_announces_exists(name):
+    module = import_module(name)
+    announced = getattr(module, "__all__", [])
+    assert len(set(announced)) == len(announced)
+    assert [missing for missing in announced if not hasattr(module, missing)] == []

@@ -1,0 +1,245 @@
+"""Recipes: what raudeep ships, overrides, and every way a recipe can be wrong."""
+
+import pytest
+
+from raudeep.config import AutoencoderConfig, SpectrogramConfig
+from raudeep.errors import ConfigError
+from raudeep.recipe import NamedAutoencoder, Recipe, load_recipe, shipped_recipes
+
+MINIMAL = "[views.a]\n[autoencoders.a]\n"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_recipe(text):
+        path = tmp_path / "own.toml"
+        path.write_text(text, "utf-8")
+        return path
+
+    return write_recipe
+
+
+# --- what is shipped: the published experiments
+
+FLOORS = {"30db": -30.0, "45db": -45.0, "60db": -60.0, "75db": -75.0}
+
+
+def test_shipped_recipes_are_the_published_experiments_and_the_demo():
+    assert shipped_recipes() == ["demo", "esc-10", "esc-50", "gtzan", "tut-as-2017"]
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_shipped_recipe_loads_under_its_own_name(name):
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.description
+    assert recipe.readouts == ("state", "pooled")
+    assert [autoencoder.view for autoencoder in recipe.autoencoders.values()] == list(recipe.views)
+
+
+@pytest.mark.parametrize(
+    ("name", "window", "overlap", "mels", "fixed", "center"),
+    [
+        ("esc-10", 0.08, 0.04, 128, 5.0, True),
+        ("esc-50", 0.08, 0.04, 128, 5.0, True),
+        ("gtzan", 0.08, 0.04, 320, 31.0, False),
+        ("tut-as-2017", 0.16, 0.08, 320, None, False),
+    ],
+)
+def test_published_spectrograms(name, window, overlap, mels, fixed, center):
+    for view in load_recipe(name).views.values():
+        assert (view.window_seconds, view.overlap_seconds) == (window, overlap)
+        assert (view.n_mels, view.mel) == (mels, "audeep")
+        assert (view.fixed_seconds, view.center) == (fixed, center)
+        assert (view.pre_emphasis, view.normalise, view.sample_rate) == (0.95, True, None)
+        assert view.clip_above_db is None
+
+
+@pytest.mark.parametrize(
+    ("name", "floors"),
+    [
+        ("esc-10", FLOORS),
+        ("esc-50", FLOORS),
+        ("gtzan", {**FLOORS, "unclipped": -1000.0}),
+        ("tut-as-2017", dict.fromkeys(["mean", "difference", "left", "right"])),
+    ],
+)
+def test_published_clipping_floors(name, floors):
+    views = load_recipe(name).views
+    assert {view: config.clip_below_db for view, config in views.items()} == floors
+
+
+def test_published_channel_mixes():
+    views = load_recipe("tut-as-2017").views
+    assert {view: config.channels for view, config in views.items()} == {
+        name: name for name in ("mean", "difference", "left", "right")
+    }
+    for name in ("esc-10", "esc-50", "gtzan"):
+        assert {view.channels for view in load_recipe(name).views.values()} == {"mean"}
+
+
+def test_published_chunks_are_those_of_gtzan_only():
+    for name in shipped_recipes():
+        chunks = {(v.chunk_seconds, v.chunk_count) for v in load_recipe(name).views.values()}
+        assert chunks == ({(2.0, 15)} if name == "gtzan" else {(None, None)})
+
+
+@pytest.mark.parametrize(
+    ("name", "encoder", "decoder", "epochs", "batch"),
+    [
+        ("esc-10", False, True, 64, 64),
+        ("esc-50", True, False, 64, 64),
+        ("gtzan", True, False, 40, 512),
+        ("tut-as-2017", False, True, 40, 512),
+    ],
+)
+def test_published_autoencoders_and_their_training(name, encoder, decoder, epochs, batch):
+    for autoencoder in load_recipe(name).autoencoders.values():
+        model, training = autoencoder.model, autoencoder.training
+        assert (model.cell, model.num_layers, model.num_units) == ("gru", 2, 256)
+        assert (model.bidirectional_encoder, model.bidirectional_decoder) == (encoder, decoder)
+        assert (model.dropout, model.encoder_noise, model.feed_previous_prob) == (0.2, 0, 0)
+        assert (training.num_epochs, training.batch_size) == (epochs, batch)
+        assert (training.learning_rate, training.gradient_clip) == (0.001, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "folds", "vote"),
+    [
+        ("esc-10", None, False),
+        ("esc-50", None, False),
+        ("gtzan", 5, True),
+        ("tut-as-2017", None, False),
+    ],
+)
+def test_published_evaluation(name, folds, vote):
+    recipe = load_recipe(name)
+    assert recipe.evaluation.repeats == 5
+    assert (recipe.evaluation.num_folds, recipe.evaluation.majority_vote) == (folds, vote)
+    mlp = recipe.mlp
+    assert (mlp.num_layers, mlp.num_units, mlp.num_epochs) == (2, 150, 400)
+    assert (mlp.learning_rate, mlp.dropout) == (0.001, 0.4)
+
+
+# --- sections, overrides, seeds
+
+
+def test_sections_are_shared_and_views_and_autoencoders_say_how_they_differ(write):
+    recipe = load_recipe(
+        write(
+            "[spectrogram]\nn_mels = 40\nclip_below_db = -30\n"
+            "[autoencoder]\nnum_units = 8\n[training]\nnum_epochs = 3\n"
+            "[views.a]\n[views.b]\nn_mels = 20\n"
+            '[autoencoders.a]\n[autoencoders.big]\nview = "b"\nnum_units = 9\nnum_epochs = 4\n'
+        )
+    )
+    assert recipe.name == "own"
+    assert recipe.views["a"] == SpectrogramConfig(n_mels=40, clip_below_db=-30.0)
+    assert recipe.views["b"] == SpectrogramConfig(n_mels=20, clip_below_db=-30.0)
+    small, big = recipe.autoencoders["a"], recipe.autoencoders["big"]
+    assert (small.view, small.model.num_units, small.training.num_epochs) == ("a", 8, 3)
+    assert (big.view, big.model.num_units, big.training.num_epochs) == ("b", 9, 4)
+
+
+def test_overrides_win_over_sections_but_not_over_what_a_view_says():
+    recipe = load_recipe(
+        "demo",
+        overrides={
+            "spectrogram": {"n_mels": 20, "clip_below_db": -10},
+            "training": {"num_epochs": 2},
+            "evaluation": {"repeats": 1},
+        },
+    )
+    assert {view.n_mels for view in recipe.views.values()} == {20}
+    assert [view.clip_below_db for view in recipe.views.values()] == [-30, -60]
+    assert {a.training.num_epochs for a in recipe.autoencoders.values()} == {2}
+    assert {a.training.batch_size for a in recipe.autoencoders.values()} == {16}
+    assert recipe.evaluation.repeats == 1
+    assert load_recipe("demo").evaluation.repeats == 3
+
+
+def test_overrides_do_not_win_over_what_an_autoencoder_says(write):
+    path = write("[views.a]\n[autoencoders.a]\nnum_units = 9\n")
+    recipe = load_recipe(path, overrides={"autoencoder": {"num_units": 3, "num_layers": 2}})
+    assert recipe.autoencoders["a"].model == AutoencoderConfig(num_units=9, num_layers=2)
+
+
+def test_override_that_is_unknown_names_the_nearest():
+    with pytest.raises(ConfigError, match=r"unknown key 'num_epoch'. Did you mean 'num_epochs'"):
+        load_recipe("demo", overrides={"training": {"num_epoch": 1}})
+
+
+def test_override_out_of_range_is_refused():
+    with pytest.raises(ConfigError, match=r"demo: .*'num_epochs' .*at least 1. Got 0"):
+        load_recipe("demo", overrides={"training": {"num_epochs": 0}})
+
+
+def test_seed_reaches_training_and_evaluation():
+    recipe = load_recipe("demo", seed=7)
+    assert recipe.seed == recipe.evaluation.seed == 7
+    assert {a.training.seed for a in recipe.autoencoders.values()} == {7}
+    assert load_recipe("demo").seed == load_recipe("demo").evaluation.seed == 0
+
+
+def test_seed_of_a_recipe_reaches_what_says_nothing_of_its_own(write):
+    text = "seed = 3\n" + MINIMAL + "[evaluation]\nseed = 5\n"
+    recipe = load_recipe(write(text))
+    assert (recipe.seed, recipe.autoencoders["a"].training.seed) == (3, 3)
+    assert recipe.evaluation.seed == 5
+    assert load_recipe(write(text), seed=9).autoencoders["a"].training.seed == 9
+
+
+# --- what can be wrong
+
+
+@pytest.mark.parametrize("name", ["esc10", "nowhere/own.toml", "own"])
+def test_missing_recipe_lists_those_that_are_shipped(name):
+    with pytest.raises(ConfigError, match=rf"no recipe '{name}'. Give the path .*demo, esc-10"):
+        load_recipe(name)
+
+
+def test_invalid_toml_names_the_file(write):
+    with pytest.raises(ConfigError, match=r"own.toml: not valid TOML: .*"):
+        load_recipe(write("[views.a\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[spectrograms]\n" + MINIMAL, r"unknown key 'spectrograms'. Did you mean 'spectrogram'"),
+        ("[views.a]\nn_mel = 3\n", r"\[views.a\]: unknown key 'n_mel'. Did you mean 'n_mels'"),
+        ("[spectrogram]\nn_mel = 3\n" + MINIMAL, r"unknown key 'n_mel'. Did you mean 'n_mels'"),
+        (MINIMAL + "num_unit = 3\n", r"\[autoencoders.a\]: unknown key 'num_unit'. .*'num_units'"),
+        (MINIMAL + "[mlp]\nnum_unit = 3\n", r"\[mlp\]: unknown key 'num_unit'. .*'num_units'"),
+        (MINIMAL + "[evaluation]\nrepeat = 3\n", r"unknown key 'repeat'. Did you mean 'repeats'"),
+        ("[views.a]\nn_mels = 0\n", r"\[views.a\]: The 'n_mels' .*Got 0"),
+        ('seed = "x"\n' + MINIMAL, r"'seed' must be int. Got 'x'"),
+        ("seed = true\n" + MINIMAL, r"'seed' must be int. Got True"),
+        ("name = 3\n" + MINIMAL, r"'name' must be str. Got 3"),
+        ("[views.a]\n", r"names no autoencoder. Add \[autoencoders.NAME\]"),
+        ("[views.b]\n[autoencoders.a]\n", r"'a' is trained on view 'a', which is none of: b"),
+        ('readouts = ["mean"]\n' + MINIMAL, r"readouts are 'state' and 'pooled'. Got \['mean'\]"),
+        ("readouts = []\n" + MINIMAL, r"readouts are 'state' and 'pooled'. Got \[\]"),
+    ],
+)
+def test_mistake_in_a_recipe_is_named(write, text, said):
+    with pytest.raises(ConfigError, match=said):
+        load_recipe(write(text))
+
+
+@pytest.mark.parametrize("name", ["../a", "/tmp", "a/b", "a.b", "", "..", "a b", "-", "fused"])
+def test_name_of_a_view_that_would_be_a_path_is_refused(write, name):
+    with pytest.raises(ConfigError, match="named in letters, digits, '-' and '_'"):
+        load_recipe(write(f'[views."{name}"]\n[autoencoders."{name}"]\n'))
+
+
+def test_name_of_an_autoencoder_that_would_be_a_path_is_refused(write):
+    with pytest.raises(ConfigError, match=r"named in letters.*Got '../b'"):
+        load_recipe(write('[views.a]\n[autoencoders."../b"]\nview = "a"\n'))
+
+
+def test_recipe_made_in_python_is_checked_as_well():
+    autoencoder = load_recipe("demo").autoencoders["30db"]
+    assert isinstance(autoencoder, NamedAutoencoder)
+    with pytest.raises(ConfigError, match=r"recipe 'x': autoencoder 'a' is trained on view '30db'"):
+        Recipe(name="x", views={"b": SpectrogramConfig()}, autoencoders={"a": autoencoder})

@@ -1,0 +1,371 @@
+"""The table protocol: parts that appear whole, an index that is written last, no surprises."""
+
+import json
+import pickle
+from dataclasses import asdict, replace
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from raudeep.config import SpectrogramConfig
+from raudeep.errors import TableError
+from raudeep.schema import ERRORS, SCHEMA_VERSION, embeddings_schema, read_metadata, with_metadata
+from raudeep.storage import uri as uris
+from raudeep.storage.identity import Identity
+from raudeep.storage.table import (
+    is_table,
+    iterate_parts,
+    open_table,
+    read_errors,
+    read_index,
+    read_part,
+    read_table,
+)
+
+IDENTITY = Identity("embeddings", {"view": asdict(SpectrogramConfig())}, {"manifest": "0123abcd"})
+OTHER = replace(IDENTITY, config={"view": asdict(SpectrogramConfig(n_mels=40))})
+
+
+def rows(start, stop):
+    """Rows of an embeddings table with vectors of three values."""
+    numbers = np.arange(start, stop)
+    vectors = (numbers[:, np.newaxis] + np.array([0.0, 0.25, 0.5])).astype(np.float32)
+    return pa.table(
+        {
+            "file": [f"{number:03d}.wav" for number in numbers],
+            "chunk": pa.array(numbers * 0, pa.int32()),
+            "start": numbers * 0.0,
+            "end": numbers * 1.0,
+            "label": ["dog" if number % 2 else None for number in numbers],
+            "partition": pa.nulls(len(numbers), pa.string()),
+            "folds": pa.array([[0, 1, None]] * len(numbers), pa.list_(pa.int8())),
+            "embedding": pa.FixedSizeListArray.from_arrays(vectors.ravel(), 3),
+        },
+        schema=with_metadata(embeddings_schema(3), {"axes": ["value"]}),
+    )
+
+
+def failures(*files):
+    return pa.table(
+        {
+            "file": files,
+            "uri": [f"/corpus/{file}" for file in files],
+            "stage": ["embeddings"] * len(files),
+            "error": ["AudioError"] * len(files),
+            "message": ["is empty"] * len(files),
+        },
+        schema=ERRORS,
+    )
+
+
+@pytest.fixture(params=["local", "memory"])
+def place(request, tmp_path):
+    """Where a table may go, on disk and on fsspec's in-memory file system."""
+    uri = str(tmp_path / "table") if request.param == "local" else f"memory://{tmp_path.name}"
+    yield uri
+    uris.delete(uri)
+
+
+@pytest.fixture
+def finished(place):
+    """A finished table of two parts with errors in the second slice."""
+    writer = open_table(place, IDENTITY)
+    writer.write(1, rows(3, 5), failures("005.wav"))
+    writer.write(0, rows(0, 3))
+    writer.commit(2)
+    return place
+
+
+# --- writing
+
+
+def test_new_table_misses_every_part_until_it_is_written(place):
+    writer = open_table(place, IDENTITY)
+    assert writer.missing(3) == [0, 1, 2]
+    writer.write(1, rows(0, 2))
+    assert writer.missing(3) == [0, 2]
+
+
+def test_index_is_written_last(place):
+    writer = open_table(place, IDENTITY)
+    writer.write(0, rows(0, 2))
+    assert list(uris.list_files(place)) == ["part-00000.parquet"]
+    assert not is_table(place)
+    with pytest.raises(TableError, match=r"is unfinished. Run the same command again \(no index"):
+        read_index(place)
+    writer.commit(1)
+    assert is_table(place)
+
+
+def test_table_with_missing_parts_is_not_committed(place):
+    writer = open_table(place, IDENTITY)
+    writer.write(0, rows(0, 2))
+    with pytest.raises(TableError, match=r"2 parts are missing, e.g. part-00001.parquet"):
+        writer.commit(3)
+    assert not is_table(place)
+
+
+def test_errors_lie_in_a_part_beside_the_part_of_their_slice(finished):
+    assert list(uris.list_files(finished)) == [
+        "errors-00001.parquet",
+        "index.json",
+        "part-00000.parquet",
+        "part-00001.parquet",
+    ]
+    assert read_errors(finished).to_pylist() == failures("005.wav").to_pylist()
+
+
+def test_slice_without_errors_has_no_errors_part(place):
+    writer = open_table(place, IDENTITY)
+    writer.write(0, rows(0, 2), failures())
+    assert list(uris.list_files(place)) == ["part-00000.parquet"]
+    writer.commit(1)
+    assert read_errors(place).num_rows == 0
+    assert read_errors(place).schema == ERRORS
+
+
+def test_errors_are_written_before_the_part_that_says_the_slice_is_done(place, monkeypatch):
+    writer = open_table(place, IDENTITY)
+    written = []
+    monkeypatch.setattr(uris, "write_bytes", lambda uri, _: written.append(uri.rsplit("/", 1)[1]))
+    writer.write(0, rows(0, 2), failures("x.wav"))
+    assert written == ["errors-00000.parquet", "part-00000.parquet"]
+
+
+def test_slice_of_errors_only_has_an_empty_part(place):
+    writer = open_table(place, IDENTITY)
+    writer.write(0, rows(0, 0), failures("a.wav", "b.wav"))
+    index = writer.commit(1)
+    assert (index.rows, index.num_errors) == (0, 2)
+    assert read_table(place).num_rows == 0
+
+
+def test_writing_a_slice_twice_changes_nothing(finished):
+    before = read_table(finished)
+    open_table(finished, IDENTITY).write(0, rows(0, 3))
+    assert read_table(finished).equals(before)
+
+
+def test_index_holds_what_the_table_is_made_from(finished):
+    index = read_index(finished)
+    assert index.schema_version == SCHEMA_VERSION
+    assert index.identity == IDENTITY
+    assert index.fingerprint == IDENTITY.fingerprint
+    assert (index.rows, index.num_errors) == (5, 1)
+    assert [(part.name, part.rows) for part in index.parts] == [
+        ("part-00000.parquet", 3),
+        ("part-00001.parquet", 2),
+    ]
+    sizes = uris.list_files(finished)
+    assert all(part.bytes == sizes[part.name] for part in [*index.parts, *index.errors])
+    assert {"raudeep", "numpy", "pyarrow", "torch"} <= set(index.versions)
+    assert json.loads(uris.read_bytes(uris.join(finished, "index.json")))["stage"] == "embeddings"
+
+
+def test_parts_carry_identity_and_the_metadata_of_their_schema(finished):
+    metadata = read_metadata(read_part(finished, "part-00001.parquet").schema)
+    assert metadata["stage"] == "embeddings"
+    assert metadata["config"] == IDENTITY.config
+    assert metadata["inputs"] == IDENTITY.inputs
+    assert metadata["schema_version"] == SCHEMA_VERSION
+    assert metadata["axes"] == ["value"]
+
+
+def test_writer_works_in_another_process_after_pickling(place):
+    writer = pickle.loads(pickle.dumps(open_table(place, IDENTITY)))
+    writer.write(0, rows(0, 2))
+    assert writer.commit(1).rows == 2
+
+
+# --- opening what is there
+
+
+def test_same_identity_goes_on_where_it_stopped(place):
+    open_table(place, IDENTITY).write(0, rows(0, 3))
+    writer = open_table(place, IDENTITY)
+    assert writer.missing(2) == [1]
+    writer.write(1, rows(3, 5))
+    writer.commit(2)
+    assert open_table(place, IDENTITY).missing(2) == []
+    assert read_table(place).num_rows == 5
+
+
+def test_same_identity_keeps_its_parts_even_when_overwriting(finished):
+    assert open_table(finished, IDENTITY, overwrite=True).missing(2) == []
+
+
+def test_finished_table_of_another_configuration_is_refused_naming_the_field(finished):
+    with pytest.raises(
+        TableError, match=r"config.view.n_mels is None there and 40 now. Choose .* --overwrite"
+    ):
+        open_table(finished, OTHER)
+    assert read_table(finished).num_rows == 5
+
+
+@pytest.mark.parametrize("errors", [None, failures("x.wav")])
+def test_unfinished_table_of_another_configuration_is_refused_naming_the_field(place, errors):
+    open_table(place, IDENTITY).write(0, rows(0, 2), errors)
+    with pytest.raises(TableError, match=r"config.view.n_mels is None there and 40 now"):
+        open_table(place, OTHER)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (
+            replace(IDENTITY, stage="spectrograms"),
+            r"stage is 'embeddings' there and 'spectrograms'",
+        ),
+        (
+            replace(IDENTITY, inputs={"manifest": "ffff"}),
+            r"inputs.manifest is '0123abcd' there and 'ffff' now",
+        ),
+        (
+            replace(IDENTITY, inputs={**IDENTITY.inputs, "model": "ab"}),
+            r"inputs.model is None there and 'ab' now",
+        ),
+    ],
+)
+def test_other_stage_or_inputs_are_refused_naming_the_field(finished, other, said):
+    with pytest.raises(TableError, match=said):
+        open_table(finished, other)
+
+
+def test_overwriting_deletes_a_table_of_another_configuration(finished):
+    writer = open_table(finished, OTHER, overwrite=True)
+    assert uris.list_files(finished) == {}
+    assert writer.missing(2) == [0, 1]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_files_that_are_no_table_are_refused_and_kept(place, overwrite):
+    uris.write_bytes(uris.join(place, "thesis.tex"), b"precious")
+    with pytest.raises(TableError, match=r"holds files but no table of raudeep. Choose another"):
+        open_table(place, IDENTITY, overwrite=overwrite)
+    assert uris.read_bytes(uris.join(place, "thesis.tex")) == b"precious"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_parquet_of_someone_else_is_no_table(tmp_path, overwrite):
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "part-00000.parquet")
+    with pytest.raises(TableError, match="holds files but no table of raudeep"):
+        open_table(str(tmp_path), IDENTITY, overwrite=overwrite)
+    assert (tmp_path / "part-00000.parquet").exists()
+
+
+def test_damaged_part_of_an_unfinished_table_says_what_to_do(place):
+    uris.write_bytes(uris.join(place, "part-00000.parquet"), b"half a fi")
+    with pytest.raises(TableError, match=r"part-00000.parquet cannot be read: .*Delete it and run"):
+        open_table(place, IDENTITY)
+
+
+def test_place_below_a_regular_file_is_refused_in_one_line(tmp_path):
+    (tmp_path / "plain").write_text("x")
+    with pytest.raises(TableError, match=r"cannot write .*Not a directory") as info:
+        open_table(str(tmp_path / "plain" / "table"), IDENTITY)
+    assert "\n" not in str(info.value)
+
+
+# --- reading
+
+
+def test_nothing_is_no_table(place):
+    assert not is_table(place)
+    with pytest.raises(TableError, match=r"holds no table \(no index.json\)"):
+        read_index(place)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b'{"schema_version": 1', b"\xff\xfe"])
+def test_damaged_index_is_a_table_error(place, content):
+    uris.write_bytes(uris.join(place, "index.json"), content)
+    with pytest.raises(TableError, match=r"index.json cannot be read"):
+        read_index(place)
+
+
+@pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, None])
+def test_other_schema_version_is_refused(finished, version):
+    index = json.loads(uris.read_bytes(uris.join(finished, "index.json")))
+    content = json.dumps({**index, "schema_version": version}).encode()
+    uris.write_bytes(uris.join(finished, "index.json"), content)
+    with pytest.raises(TableError, match=rf"schema version {version}; .*reads version 1"):
+        read_index(finished)
+
+
+def test_table_of_another_stage_is_refused_where_a_stage_is_asked_for(finished):
+    assert read_index(finished, stage="embeddings").rows == 5
+    with pytest.raises(TableError, match=r"is a table of embeddings; a table of spectrograms is"):
+        read_index(finished, stage="spectrograms")
+
+
+def test_rows_come_in_the_order_of_their_parts(finished):
+    table = read_table(finished)
+    assert table.column_names == embeddings_schema(3).names
+    assert table["file"].to_pylist() == [f"{number:03d}.wav" for number in range(5)]
+    assert table.to_pylist() == rows(0, 5).to_pylist()
+    names = [(part.name, table.num_rows) for part, table in iterate_parts(finished)]
+    assert names == [("part-00000.parquet", 3), ("part-00001.parquet", 2)]
+
+
+def test_only_the_columns_asked_for_are_read(finished):
+    table = read_table(finished, columns=["file", "label"])
+    assert table.column_names == ["file", "label"]
+    assert table.num_rows == 5
+
+
+def test_missing_or_damaged_part_is_a_table_error(finished):
+    with pytest.raises(TableError, match=r"part-00009.parquet cannot be read"):
+        read_part(finished, "part-00009.parquet")
+    uris.write_bytes(uris.join(finished, "part-00001.parquet"), b"half a fi")
+    with pytest.raises(TableError, match=r"part-00001.parquet cannot be read"):
+        read_table(finished)
+
+
+# --- without raudeep
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """Pattern of the parts of a finished table on disk."""
+    writer = open_table(str(tmp_path), IDENTITY)
+    writer.write(0, rows(0, 3))
+    writer.write(1, rows(3, 5), failures("005.wav"))
+    writer.commit(2)
+    return tmp_path / "part-*.parquet"
+
+
+VECTORS = [[number + 0.0, number + 0.25, number + 0.5] for number in range(5)]
+
+
+def test_pyarrow_reads_the_parts_with_a_fixed_size_list(parts):
+    tables = [pq.read_table(path) for path in sorted(parts.parent.glob(parts.name))]
+    table = pa.concat_tables(tables)
+    assert table.schema.equals(embeddings_schema(3))
+    assert table.schema.field("embedding").type == pa.list_(pa.float32(), 3)
+    assert table["embedding"].to_pylist() == VECTORS
+
+
+def test_pandas_reads_the_parts(parts):
+    frame = pd.concat(pd.read_parquet(path) for path in sorted(parts.parent.glob(parts.name)))
+    assert frame["file"].tolist() == [f"{number:03d}.wav" for number in range(5)]
+    np.testing.assert_array_equal(np.stack(frame["embedding"]), VECTORS)
+    assert frame["label"].isna().tolist() == [True, False, True, False, True]
+
+
+def test_duckdb_reads_the_parts(parts):
+    query = f"select file, label, embedding, folds from '{parts}' order by file"
+    found = duckdb.sql(query).fetchall()
+    assert [row[0] for row in found] == [f"{number:03d}.wav" for number in range(5)]
+    assert [row[1] for row in found] == [None, "dog", None, "dog", None]
+    assert [list(row[2]) for row in found] == VECTORS
+    assert list(found[0][3]) == [0, 1, None]
+
+
+def test_polars_reads_the_parts(parts):
+    frame = polars.read_parquet(parts)
+    assert frame["file"].to_list() == [f"{number:03d}.wav" for number in range(5)]
+    assert [list(vector) for vector in frame["embedding"]] == VECTORS
