@@ -19,7 +19,10 @@ from pathlib import Path
 
 try:
     from raudeep.cli import main
-except ModuleNotFoundError:  # not installed: run from a checkout or an uploaded working directory
+except ModuleNotFoundError as error:
+    if error.name != "raudeep":
+        raise
+    # Not installed: run from a checkout or an uploaded working directory.
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     from raudeep.cli import main
 

@@ -8,9 +8,11 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from raudeep.errors import ConfigError
 
@@ -65,6 +67,7 @@ class SpectrogramConfig:
     """Resample to this rate in Hz (soxr HQ); None keeps the native rate."""
 
     def __post_init__(self) -> None:
+        _settle(self)
         _check(self, "window_seconds", self.window_seconds > 0, "greater than 0")
         _check(
             self,
@@ -95,6 +98,13 @@ class SpectrogramConfig:
                 "'chunk_seconds' and 'chunk_count' of SpectrogramConfig go together. "
                 f"Got chunk_seconds={self.chunk_seconds!r}, chunk_count={self.chunk_count!r}."
             )
+        hop = self.window_seconds - self.overlap_seconds
+        _check(
+            self,
+            "chunk_seconds",
+            self.chunk_seconds is None or self.chunk_seconds >= hop,
+            f"at least window_seconds - overlap_seconds = {hop:g}",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +135,7 @@ class AutoencoderConfig:
     """Leave cells at exactly -1 (below the clipping floor) out of the loss."""
 
     def __post_init__(self) -> None:
+        _settle(self)
         for name in ("num_layers", "num_units"):
             _check(self, name, getattr(self, name) >= 1, "at least 1")
         _check(self, "dropout", 0 <= self.dropout < 1, "in the range [0, 1)")
@@ -158,6 +169,7 @@ class TrainingConfig:
     """Seed of initialisation, shuffling, dropout and the validation split."""
 
     def __post_init__(self) -> None:
+        _settle(self)
         for name in ("num_epochs", "batch_size"):
             _check(self, name, getattr(self, name) >= 1, "at least 1")
         _check(self, "seed", self.seed >= 0, "at least 0")
@@ -181,10 +193,18 @@ class ResourceConfig:
     """Training runs at the same time; None takes as many as the cluster carries."""
 
     def __post_init__(self) -> None:
+        _settle(self)
         _check(self, "num_workers", self.num_workers >= 1, "at least 1")
         for name in ("cpus_per_worker", "gpus_per_worker", "max_concurrent_runs"):
             value = getattr(self, name)
             _check(self, name, value is None or value > 0, "greater than 0 or None")
+        share = self.gpus_per_worker
+        _check(
+            self,
+            "gpus_per_worker",
+            share is None or share <= 1 or share.is_integer(),
+            "a share of one GPU or a whole number",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +223,7 @@ class MlpConfig:
     """Probability of dropping a hidden value during training."""
 
     def __post_init__(self) -> None:
+        _settle(self)
         for name in ("num_layers", "num_units", "num_epochs"):
             _check(self, name, getattr(self, name) >= 1, "at least 1")
         _check(self, "learning_rate", self.learning_rate > 0, "greater than 0")
@@ -227,6 +248,7 @@ class EvaluationConfig:
     """Seed of the made folds and of the classifiers."""
 
     def __post_init__(self) -> None:
+        _settle(self)
         _check(self, "repeats", self.repeats >= 1, "at least 1")
         _check(self, "seed", self.seed >= 0, "at least 0")
         _check(self, "num_folds", self.num_folds is None or self.num_folds >= 2, "at least 2")
@@ -282,23 +304,44 @@ def _jsonable(value: Any) -> Any:
 
 
 def _convert(cls: type[Any], name: str, value: Any, where: str) -> Any:
-    """Return a TOML value as the field's type: ints widen to floats, lists become tuples."""
-    annotation = str(cls.__annotations__[name]).removeprefix("<class '").removesuffix("'>")
+    """Return a TOML value as the field's type, lists as tuples; refuse another type."""
+    accepted = _accepted(cls.__annotations__[name])
     if isinstance(value, list):
         value = tuple(value)
-    if "float" in annotation and type(value) is int:
-        value = float(value)
-    expected = {"bool": bool, "int": int, "float": float, "str": str, "tuple": tuple}
-    accepted = tuple(kind for word, kind in expected.items() if annotation.startswith(word))
-    choices = annotation.split("Literal[")[-1].split("]")[0] if "Literal[" in annotation else None
-    wrong_choice = choices is not None and repr(value) not in choices.split(", ")
-    wrong_type = bool(accepted) and type(value) not in accepted
-    if wrong_choice or (wrong_type and not (value is None and "None" in annotation)):
+    fits = type(value) in accepted or (type(value) is int and float in accepted)
+    strings = type(value) is not tuple or all(isinstance(inner, str) for inner in value)
+    if not (fits and strings):
+        kinds = " or ".join("None" if kind is NoneType else kind.__name__ for kind in accepted)
         raise ConfigError(
-            f"{where}: The {name!r} parameter of {cls.__name__} must be "
-            f"{'one of ' + choices if choices else annotation}. Got {value!r}."
+            f"{where}: The {name!r} parameter of {cls.__name__} must be {kinds}. Got {value!r}."
         )
     return value
+
+
+def _accepted(annotation: Any) -> list[type[Any]]:
+    """Return the classes that values of a field may have."""
+    if get_origin(annotation) is Literal:
+        return [str]
+    if get_origin(annotation) in (Union, UnionType):
+        return [kind for inner in get_args(annotation) for kind in _accepted(inner)]
+    return [get_origin(annotation) or annotation]
+
+
+def _settle(config: Any) -> None:
+    """Turn whole numbers into floats where the field is one, and check choices and finiteness.
+
+    So 1 and 1.0 are the same configuration with the same fingerprint.
+    """
+    annotations: dict[str, Any] = type(config).__annotations__
+    for name, annotation in annotations.items():
+        value = getattr(config, name)
+        if type(value) is int and float in _accepted(annotation):
+            object.__setattr__(config, name, float(value))
+        if isinstance(value, float):
+            _check(config, name, math.isfinite(value), "finite")
+        if get_origin(annotation) is Literal:
+            choices = ", ".join(map(repr, get_args(annotation)))
+            _check(config, name, value in get_args(annotation), f"one of {choices}")
 
 
 def _check(config: object, name: str, holds: bool, rule: str) -> None:

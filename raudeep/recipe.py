@@ -34,7 +34,14 @@ SECTIONS: dict[str, type[Any]] = {
     "evaluation": EvaluationConfig,
     "mlp": MlpConfig,
 }
-_SCALARS = ("name", "description", "corpus_layout", "readouts", "seed")
+_SCALARS: dict[str, type[Any]] = {
+    "name": str,
+    "description": str,
+    "corpus_layout": str,
+    "readouts": list,
+    "seed": int,
+}
+_NAMED = ("views", "autoencoders")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +75,14 @@ class Recipe:
                     f"recipe {self.name!r}: a view or autoencoder is named in letters, digits, "
                     f"'-' and '_', and not 'fused'. Got {name!r}."
                 )
+        for names in (self.views, self.autoencoders):
+            if len({name.lower() for name in names}) < len(names):
+                raise ConfigError(
+                    f"recipe {self.name!r}: names must differ in more than case. "
+                    f"Got {', '.join(names)}."
+                )
+        if not self.views:
+            raise ConfigError(f"recipe {self.name!r} names no view. Add [views.NAME].")
         if not self.autoencoders:
             raise ConfigError(
                 f"recipe {self.name!r} names no autoencoder. Add [autoencoders.NAME]."
@@ -79,7 +94,7 @@ class Recipe:
                     f"{autoencoder.view!r}, which is none of: {', '.join(self.views)}."
                 )
         unknown = [readout for readout in self.readouts if readout not in ("state", "pooled")]
-        if unknown or not self.readouts:
+        if unknown or not self.readouts or len(set(self.readouts)) < len(self.readouts):
             raise ConfigError(
                 f"recipe {self.name!r}: readouts are 'state' and 'pooled'. "
                 f"Got {list(self.readouts)!r}."
@@ -119,18 +134,19 @@ def load_recipe(
     """
     where = str(recipe)
     if where in shipped_recipes():
-        text = resources.files("raudeep.recipes").joinpath(f"{where}.toml").read_text("utf-8")
+        text = resources.files("raudeep.recipes").joinpath(f"{where}.toml").read_bytes()
     elif where.endswith(".toml") and Path(where).is_file():
-        text = Path(where).read_text("utf-8")
+        text = Path(where).read_bytes()
     else:
         raise ConfigError(
             f"no recipe {where!r}. Give the path of a TOML file or one of: "
             f"{', '.join(shipped_recipes())}."
         )
     try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        content = tomllib.loads(text.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{where}: not valid TOML: {error}") from error
+    _check_forms(content, where)
     for section, values in (overrides or {}).items():
         content[section] = {**content.get(section, {}), **values}
     if seed is not None:
@@ -138,13 +154,26 @@ def load_recipe(
     return _parse(content, where)
 
 
+def _check_forms(content: Mapping[str, Any], where: str) -> None:
+    """Refuse keys that a recipe does not have and values that are not of the right form."""
+    forms: dict[str, type[Any]] = {**_SCALARS, **dict.fromkeys((*SECTIONS, *_NAMED), dict)}
+    reject_unknown(content, forms, where=where)
+    for key, value in content.items():
+        inner = list(value.items()) if key in _NAMED and isinstance(value, dict) else []
+        places: list[tuple[str, Any, type[Any]]] = [(key, value, forms[key])]
+        places += [(f"{key}.{name}", table, dict) for name, table in inner]
+        for place, found, form in places:
+            if type(found) is not form:
+                kind = {"dict": "a table", "list": "a list"}.get(form.__name__, form.__name__)
+                raise ConfigError(f"{where}: {place!r} must be {kind}. Got {found!r}.")
+    for key, cls in SECTIONS.items():
+        known = [field.name for field in dataclasses.fields(cls)]
+        reject_unknown(content.get(key, {}), known, where=f"{where}: [{key}]")
+
+
 def _parse(content: Mapping[str, Any], where: str) -> Recipe:
-    reject_unknown(content, [*_SCALARS, *SECTIONS, "views", "autoencoders"], where=where)
     name = content.get("name", Path(where).stem)
     seed = content.get("seed", 0)
-    for key, value, kind in (("name", name, str), ("seed", seed, int)):
-        if type(value) is not kind:
-            raise ConfigError(f"{where}: {key!r} must be {kind.__name__}. Got {value!r}.")
 
     def section(key: str, extra: Mapping[str, Any], place: str) -> Any:
         values = {**content.get(key, {}), **extra}
@@ -163,7 +192,7 @@ def _parse(content: Mapping[str, Any], where: str) -> Recipe:
         place = f"autoencoders.{key}"
         reject_unknown(extra, ["view", *shapes, *trainings], where=f"{where}: [{place}]")
         autoencoders[key] = NamedAutoencoder(
-            view=extra.get("view", key),
+            view=str(extra.get("view", key)),
             model=section("autoencoder", {k: v for k, v in extra.items() if k in shapes}, place),
             training=section("training", {k: v for k, v in extra.items() if k in trainings}, place),
         )

@@ -152,16 +152,19 @@ def _power(
         raise AudioError(
             f"{signal.size / sample_rate:.4g} s is shorter than one window "
             f"({config.window_seconds} s at {sample_rate} Hz = {window_length} samples). "
-            "Set fixed_seconds to pad."
+            "Set fixed_seconds to at least a window."
         )
     frames = np.lib.stride_tricks.sliding_window_view(signal, window_length)[::hop_length]
     window = _hann(window_length)
     windowed = frames - frames.mean(axis=1, keepdims=True)
     windowed *= window
     spectrum = scipy.fft.rfft(windowed, axis=1)  # several times NumPy's speed in float32
-    power = np.square(spectrum.real)
-    power += np.square(spectrum.imag)
-    power /= window.sum() ** 2 * window_length
+    with np.errstate(over="ignore", invalid="ignore"):
+        power = np.square(spectrum.real)
+        power += np.square(spectrum.imag)
+        power /= window.sum() ** 2 * window_length
+    if not np.isfinite(power.sum()):
+        raise AudioError("holds amplitudes too large for float32; normalise it to [-1, 1]")
     return power.astype(np.float32, copy=False), hop_length, signal.size / sample_rate
 
 

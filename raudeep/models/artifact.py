@@ -11,13 +11,21 @@ from typing import Any
 import safetensors.torch
 
 from raudeep.config import AutoencoderConfig, SpectrogramConfig, TrainingConfig, build
-from raudeep.errors import TableError
+from raudeep.errors import ConfigError, TableError
 from raudeep.models.autoencoder import TimeAutoencoder
 
 __all__ = ["CONFIG_FILE", "FORMAT_VERSION", "TrainedAutoencoder", "load_artifact", "pack_artifact"]
 
 FORMAT_VERSION = 1
 WEIGHTS_FILE, CONFIG_FILE, CARD_FILE = "model.safetensors", "config.json", "README.md"
+_UNREADABLE = (
+    ConfigError,
+    KeyError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+    safetensors.SafetensorError,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +91,9 @@ def load_artifact(read: Callable[[str], bytes], *, where: str) -> TrainedAutoenc
             metrics=config["metrics"],
         )
     except FileNotFoundError as error:
-        raise TableError(
-            f"{where} holds no finished autoencoder ({CONFIG_FILE} missing)."
-        ) from error
-    except (KeyError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
+        missing = str(error.filename or CONFIG_FILE).rsplit("/", 1)[-1]
+        raise TableError(f"{where} holds no finished autoencoder ({missing} missing).") from error
+    except _UNREADABLE as error:
         raise TableError(f"{where}: the model cannot be read: {error}") from error
 
 

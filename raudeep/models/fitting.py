@@ -76,7 +76,8 @@ class Fit:
         """
         started = time.perf_counter()
         # A large odd factor keeps the streams of seeds, epochs and workers apart.
-        torch.manual_seed((self.config.seed * 1_000_003 + epoch) * 1_000_003 + self.rank)
+        seed = (self.config.seed * 1_000_003 + epoch) * 1_000_003 + self.rank
+        torch.manual_seed(seed % 2**63)
         self.model.train()
         losses = [
             self._step(rows, spectrograms) for rows in self._batches(epoch, len(spectrograms))
@@ -92,7 +93,7 @@ class Fit:
         )
 
     def state(self) -> dict[str, Any]:
-        """Return weights and optimiser state, for `restore`."""
+        """Return weights and optimiser state, for `restore`; they change as training goes on."""
         return {"model": self.model.state_dict(), "optimizer": self._optimizer.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -102,7 +103,8 @@ class Fit:
 
     def _batches(self, epoch: int, num_rows: int) -> Iterator[Tensor]:
         """Yield the rows of each global batch; every row once."""
-        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
+        seed = (self.config.seed * 1_000_003 + epoch) % 2**63
+        generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(num_rows, generator=generator)
         yield from torch.split(order, self.config.batch_size)
 
@@ -164,7 +166,9 @@ def split_by_recording(
     if fraction is None:
         return torch.arange(len(files)), torch.empty(0, dtype=torch.int64)
     recordings = sorted(set(files))
-    order = torch.randperm(len(recordings), generator=torch.Generator().manual_seed(seed))
-    held_out = {recordings[i] for i in order[: max(1, round(fraction * len(recordings)))]}
+    order = torch.randperm(len(recordings), generator=torch.Generator().manual_seed(seed % 2**63))
+    # At least one on either side; a single recording is trained on.
+    count = min(len(recordings) - 1, max(1, round(fraction * len(recordings))))
+    held_out = {recordings[i] for i in order[:count]}
     held = torch.tensor([file in held_out for file in files])
     return (~held).nonzero().flatten(), held.nonzero().flatten()

@@ -55,6 +55,8 @@ def reconstruct_spectrograms(
     """Return the reconstructions (N, T, F) of a few spectrograms, without dropout."""
     was_training = model.training
     device = next(model.parameters()).device
-    reconstruction = model.eval()(torch.tensor(spectrograms, device=device))
-    model.train(was_training)
+    try:
+        reconstruction = model.eval()(torch.tensor(spectrograms, device=device))
+    finally:
+        model.train(was_training)
     return np.asarray(reconstruction.float().cpu().numpy())

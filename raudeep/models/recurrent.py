@@ -109,7 +109,7 @@ def dropout(values: Tensor, probability: float, *, training: bool) -> Tensor:
         values = values.to(torch.get_autocast_dtype("cpu"))
     words = torch.randint(-(2**63), 2**63 - 1, ((values.numel() + 3) // 4,))
     bits = words.view(torch.int16)[: values.numel()].view(values.shape)
-    keep = bits >= round(probability * 2**16) - 2**15
+    keep = bits >= min(round(probability * 2**16), 2**16 - 1) - 2**15
     return values * keep.to(values.dtype).mul_(1 / (1 - probability))
 
 

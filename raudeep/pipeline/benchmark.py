@@ -130,10 +130,7 @@ def run_benchmark(
     uris.write_bytes(
         uris.join(places.output, "recipe.json"), json.dumps(asdict(recipe), indent=1).encode()
     )
-    logger.info(
-        "%s: %d recordings (%s) of %s -> %s",
-        recipe.name, manifest.num_rows, layout, corpus, places.output,
-    )  # fmt: skip
+    logger.info("recipe %s -> %s", recipe.name, places.output)
     stages = [write_manifest(manifest, places.manifest, overwrite=overwrite)]
     spectrograms = {view: places.spectrograms(view) for view in recipe.views}
     stages += extract_spectrograms(manifest, recipe.views, spectrograms, overwrite=overwrite)
@@ -208,6 +205,7 @@ def run_benchmark(
 def plan_benchmark(recipe: Recipe, corpus: str | None, output: str) -> dict[str, Any]:
     """Return what a benchmark would do, without doing it: sizes, parts and shapes."""
     places = Layout(output)
+    uris.check_writable(places.output)
     if corpus is None:
         _check_synthesised(recipe)
         return {"recipe": asdict(recipe), "corpus": "synthesised", "output": places.output}

@@ -1,5 +1,6 @@
 """From a corpus on storage to its manifest table."""
 
+import logging
 import time
 
 import pyarrow as pa
@@ -12,9 +13,11 @@ from raudeep.manifest import parse_manifest
 from raudeep.pipeline.stage import StageSummary
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.table import open_table, read_table
+from raudeep.storage.table import is_table, open_table, read_table
 
 __all__ = ["load_manifest", "manifest_fingerprint", "write_manifest"]
+
+logger = logging.getLogger(__name__)
 
 _MANIFEST_SUFFIXES = (".csv", ".parquet")
 
@@ -47,18 +50,21 @@ def load_manifest(
             raise ManifestError(f"no manifest at {corpus}: {error.strerror or error}") from error
         name = corpus.rsplit("/", 1)[-1]
         return parse_manifest(content, name=name, root=corpus.rsplit("/", 1)[0]), "manifest"
-    files = uris.list_files(corpus)
-    if "index.json" in files:
+    if is_table(corpus):
         return read_table(corpus), "manifest"
-    if not files:
-        if not uris.exists(corpus):
+    if (size := uris.file_size(corpus)) is not None:
+        corpus, _, name = corpus.rpartition("/")
+        files, layout, labelled = {name: size}, "bare", False
+    else:
+        files = uris.list_files(corpus)
+        if not files and not uris.exists(corpus):
             raise ManifestError(f"no corpus at {corpus}: there is no such folder or file.")
-        root, _, name = corpus.rpartition("/")  # a single recording
-        files, corpus = uris.list_files(corpus) or {name: 0}, root
     tree = Tree(
         root=corpus, files=files, read=lambda path: uris.read_bytes(uris.join(corpus, path))
     )
-    return read_corpus(tree, layout=layout, labelled=labelled)
+    manifest, found = read_corpus(tree, layout=layout, labelled=labelled)
+    logger.info("%s: %d recordings, layout %s", corpus, manifest.num_rows, found)
+    return manifest, found
 
 
 def manifest_fingerprint(manifest: pa.Table) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from raudeep.errors import RaudeepError, ResourceError
 
-__all__ = ["Pool", "Resources", "ensure_ray", "stream", "unwrap"]
+__all__ = ["Node", "Pool", "Resources", "ensure_ray", "stream", "unwrap"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,11 +36,28 @@ _CREDENTIALS = ("AWS_", "FSSPEC_", "GOOGLE_", "AZURE_STORAGE_", "RAUDEEP_")
 
 
 @dataclass(frozen=True)
-class Resources:
-    """What the cluster has in all."""
+class Node:
+    """What one machine of the cluster has."""
 
     cpus: float
     gpus: float
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the cluster has, machine by machine: a worker never spans two."""
+
+    nodes: tuple[Node, ...]
+
+    @property
+    def cpus(self) -> float:
+        """Cores in all."""
+        return sum(node.cpus for node in self.nodes)
+
+    @property
+    def gpus(self) -> float:
+        """GPUs in all."""
+        return sum(node.gpus for node in self.nodes)
 
 
 @dataclass(frozen=True)
@@ -87,8 +104,8 @@ def ensure_ray() -> Resources:
 def _resources() -> Resources:
     import ray
 
-    total = ray.cluster_resources()
-    return Resources(cpus=total.get("CPU", 0.0), gpus=total.get("GPU", 0.0))
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return Resources(tuple(Node(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in nodes))
 
 
 def stream(

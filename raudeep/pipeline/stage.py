@@ -1,6 +1,5 @@
 """What all stages share: their summary, and how their input is cut into slices."""
 
-import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -45,7 +44,7 @@ def slices(num_rows: int, *, bytes_per_row: int) -> list[tuple[int, int]]:
     They depend on the input alone and never on the machine, so that a run can be continued
     elsewhere.
     """
-    size = max(1, min(_PART_BYTES // max(1, bytes_per_row), math.ceil(num_rows / _MIN_SLICES)))
+    size = max(1, min(_PART_BYTES // max(1, bytes_per_row), num_rows // _MIN_SLICES))
     return [(start, min(start + size, num_rows)) for start in range(0, num_rows, size)]
 
 
@@ -72,10 +71,10 @@ def spectrogram_array(table: pa.Table, *, where: str) -> NDArray[np.float32]:
     """
     shapes = set(zip(table["frames"].to_pylist(), table["bands"].to_pylist(), strict=True))
     if len(shapes) > 1:
-        lengths = sorted(frames for frames, _ in shapes)
+        found = ", ".join(f"{frames} x {bands}" for frames, bands in sorted(shapes)[:5])
         raise TableError(
-            f"{where}: recordings have {lengths[0]} to {lengths[-1]} frames; models take one "
-            "length. Extract with fixed_seconds, or with chunk_seconds and chunk_count."
+            f"{where}: models take spectrograms of one shape; there are {len(shapes)} (frames x "
+            f"bands: {found}). Extract with fixed_seconds, or with chunk_seconds and chunk_count."
         )
     frames, bands = shapes.pop() if shapes else (0, 0)
     return _values(table["spectrogram"]).reshape(table.num_rows, frames, bands)
@@ -83,7 +82,8 @@ def spectrogram_array(table: pa.Table, *, where: str) -> NDArray[np.float32]:
 
 def embedding_array(table: pa.Table) -> NDArray[np.float32]:
     """Return the embeddings of a table as an array (N, E)."""
-    return _values(table["embedding"]).reshape(table.num_rows, -1)
+    size = table.schema.field("embedding").type.list_size
+    return _values(table["embedding"]).reshape(table.num_rows, size)
 
 
 def _values(column: pa.ChunkedArray) -> NDArray[np.float32]:

@@ -134,23 +134,38 @@ def share_resources(cluster: Resources, wanted: ResourceConfig, num_runs: int) -
         If one run asks for more than there is.
     """
     workers = wanted.num_workers
+    wished = min(num_runs, wanted.max_concurrent_runs or num_runs)
     gpus = wanted.gpus_per_worker or 0.0
     if wanted.gpus_per_worker is None and cluster.gpus >= 1:
-        gpus = 1.0 if workers > 1 else min(1.0, cluster.gpus / num_runs)
-    most = int(cluster.cpus // workers)
-    if gpus:
-        most = min(most, math.floor(cluster.gpus / (gpus * workers) + 1e-6))
-    if wanted.cpus_per_worker is not None:
-        most = min(most, int(cluster.cpus // (workers * wanted.cpus_per_worker)))
+        # Shares of a GPU are its whole parts, or the last run would not find room on any.
+        gpus = 1.0 if workers > 1 else 1 / math.ceil(wished / cluster.gpus)
+    most = _places(cluster, wanted.cpus_per_worker or 1, gpus) // workers
     if most < 1:
         raise ResourceError(
             f"a run of {workers} worker(s) with {wanted.cpus_per_worker or 1} CPU(s) and {gpus:g} "
             f"GPU(s) each was requested; the cluster has {cluster.cpus:g} CPUs and "
-            f"{cluster.gpus:g} GPUs. Lower num_workers, cpus_per_worker or gpus_per_worker."
+            f"{cluster.gpus:g} GPUs on {len(cluster.nodes)} node(s). Lower num_workers, "
+            "cpus_per_worker or gpus_per_worker."
         )
-    concurrent = min(num_runs, most, wanted.max_concurrent_runs or num_runs)
-    cpus = wanted.cpus_per_worker or int(cluster.cpus // (concurrent * workers))
+    concurrent = min(wished, most)
+    cpus = wanted.cpus_per_worker or 1
+    if wanted.cpus_per_worker is None:
+        while _places(cluster, cpus + 1, gpus) >= concurrent * workers:
+            cpus += 1
     return Share(concurrent, workers, cpus, gpus)
+
+
+def _places(cluster: Resources, cpus: int, gpus: float) -> int:
+    """Return how many workers the nodes hold at once."""
+    places = 0
+    for node in cluster.nodes:
+        fits = int(node.cpus // cpus)
+        if gpus >= 1:
+            fits = min(fits, int(node.gpus // gpus))
+        elif gpus > 0:
+            fits = min(fits, int(node.gpus) * int(1 / gpus + 1e-6))
+        places += fits
+    return places
 
 
 def _check_trainable(tables: Sequence[str]) -> None:
@@ -181,6 +196,17 @@ def _fit_all(
     board = ray.remote(num_cpus=0)(_Board).remote()
     waiting = list(runs)
     running: set[Any] = set()
+    epochs = dict.fromkeys(identities, 0)
+    # No CPU of its own: a task that waits must not starve the workers it waits for. The address
+    # reaches the processes of Ray Train, one of which asks for the run's state by HTTP and, left
+    # alone, may ask another Ray on this machine, miss the run there, and end it.
+    settings_of_task = {
+        "num_cpus": 0,
+        "max_retries": 0,
+        "runtime_env": {
+            "env_vars": {"RAY_ADDRESS": ray.get_runtime_context().gcs_address},
+        },
+    }
     try:
         while waiting or running:
             while waiting and len(running) < share.concurrent:
@@ -194,13 +220,14 @@ def _fit_all(
                     identity=identities[run.name],
                     threads=share.cpus_per_worker,
                 )
-                # No CPU of its own: a task that waits must not starve the workers it waits for.
-                task = ray.remote(num_cpus=0, max_retries=0)(_fit)
+                task = ray.remote(**settings_of_task)(_fit)
                 running.add(task.remote(settings, checkpoints, share, board))
             finished, _ = ray.wait(list(running), timeout=1.0)
-            for epoch in ray.get(board.take.remote()):
-                note = f"{epoch['name']} epoch {epoch['epoch']}, loss {epoch['loss']:.4f}"
-                progress.advance(epoch["advance"], note)
+            for entry in ray.get(board.take.remote()):
+                name, epoch = entry["name"], entry["epoch"]
+                note = f"{name} epoch {epoch}, loss {entry['loss']:.4f}"
+                progress.advance(max(0, epoch - epochs[name]), note)
+                epochs[name] = max(epochs[name], epoch)
             for reference in finished:
                 running.remove(reference)
                 ray.get(reference)

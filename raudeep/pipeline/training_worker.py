@@ -67,8 +67,8 @@ def train_worker(loop_config: dict[str, Any]) -> None:
             state = torch.load(Path(folder) / _STATE, map_location=device, weights_only=True)
         fit.restore(state)
         history = json.loads(state["history"])
-        if fit.rank == 0 and history:
-            loop_config["board"].put.remote(_entry(settings.name, history[-1], len(history)))
+        if fit.rank == 0:
+            loop_config["board"].put.remote({"name": settings.name, **history[-1]})
 
     examples = values[:: max(1, len(values) // _NUM_EXAMPLES)][:_NUM_EXAMPLES]
     with tempfile.TemporaryDirectory() as logs:
@@ -88,7 +88,7 @@ def train_worker(loop_config: dict[str, Any]) -> None:
                 torch.save(state, Path(folder) / _STATE)
                 checkpoint = ray.train.Checkpoint.from_directory(folder)
                 ray.train.report(metrics, checkpoint=checkpoint)
-            loop_config["board"].put.remote(_entry(settings.name, history[-1], 1))
+            loop_config["board"].put.remote({"name": settings.name, **history[-1]})
         if writer is not None:
             writer.close()
     if fit.rank == 0:
@@ -110,10 +110,6 @@ def _place(values: np.ndarray[Any, Any], rows: torch.Tensor, device: torch.devic
     """Return the wanted rows on the device: a corpus that fits stays there for all epochs."""
     chosen = torch.from_numpy(values)
     return (chosen if len(rows) == len(values) else chosen[rows]).to(device)
-
-
-def _entry(name: str, epoch: dict[str, Any], advance: int) -> dict[str, Any]:
-    return {"name": name, "epoch": epoch["epoch"], "loss": epoch["loss"], "advance": advance}
 
 
 def _log(

@@ -1,5 +1,6 @@
 """What an output is made from: the test of whether what is there is what is wanted."""
 
+import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,6 +18,10 @@ class Identity:
     config: dict[str, Any]
     inputs: dict[str, str] = field(default_factory=dict)
     """Name of each input and the fingerprint of its identity."""
+
+    def __post_init__(self) -> None:
+        # As JSON would give it back: an identity from storage compares equal to a new one.
+        object.__setattr__(self, "config", json.loads(json.dumps(self.config)))
 
     @property
     def fingerprint(self) -> str:

@@ -9,7 +9,8 @@ configuration are found before the index exists.
 
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 INDEX = "index.json"
+_PART_NAME = re.compile(r"(part|errors)-\d{5,}\.parquet")
 _ROW_GROUP_BYTES = 16 * 2**20  # small enough to stream
 
 
@@ -155,23 +157,35 @@ def open_table(uri: str, identity: Identity, *, overwrite: bool = False) -> Tabl
         If what is there was made with another identity (the message names the field that differs)
         or is not a table; with `overwrite` it is deleted instead.
     """
-    present = uris.list_files(uri)
+    # Names with a dot are temporary files of a killed run, or other programs'.
+    present = [name for name in uris.list_files(uri) if not name.startswith(".")]
     if not present:
         uris.check_writable(uri)
         return TableWriter(uri, identity)
-    stored = _stored_identity(uri, present)
-    if stored is None:
+    if not any(name == INDEX or _PART_NAME.fullmatch(name) for name in present):
         raise TableError(f"{uri} holds files but no table of raudeep. Choose another output.")
-    if stored != identity:
-        if not overwrite:
-            raise TableError(stored.conflict(identity, place=uri))
-        uris.delete(uri)
+    try:
+        stored = _stored_identity(uri, present)
+        if stored == identity:
+            return TableWriter(uri, identity)
+        conflict = stored.conflict(identity, place=uri)
+    except TableError as error:
+        conflict = str(error)
+    if not overwrite:
+        raise TableError(conflict)
+    if foreign := [n for n in present if n != INDEX and not _PART_NAME.fullmatch(n)]:
+        raise TableError(f"{uri} holds other files, e.g. {foreign[0]!r}; it is not overwritten.")
+    uris.delete(uri)
     return TableWriter(uri, identity)
 
 
 def is_table(uri: str) -> bool:
     """Return whether a finished table lies at `uri`."""
-    return uris.exists(uris.join(uri, INDEX))
+    try:
+        content = json.loads(uris.read_bytes(uris.join(uri, INDEX)))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and {"schema_version", "stage", "parts"} <= content.keys()
 
 
 def read_index(uri: str, *, stage: str | None = None) -> TableIndex:
@@ -190,14 +204,17 @@ def read_index(uri: str, *, stage: str | None = None) -> TableIndex:
         raise TableError(f"{uri} {reason} (no {INDEX}).") from error
     except (OSError, ValueError) as error:
         raise TableError(f"{uri}: {INDEX} cannot be read: {error}") from error
-    if content.get("schema_version") != SCHEMA_VERSION:
-        raise TableError(
-            f"{uri} has schema version {content.get('schema_version')!r}; this raudeep reads "
-            f"version {SCHEMA_VERSION}. Make the table again."
-        )
-    for key in ("parts", "errors"):
-        content[key] = [Part(**part) for part in content[key]]
-    index = TableIndex(**content)
+    try:
+        if content["schema_version"] != SCHEMA_VERSION:
+            raise TableError(
+                f"{uri} has schema version {content['schema_version']!r}; this raudeep reads "
+                f"version {SCHEMA_VERSION}. Make the table again."
+            )
+        for key in ("parts", "errors"):
+            content[key] = [Part(**part) for part in content[key]]
+        index = TableIndex(**content)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise TableError(f"{uri}: {INDEX} is not that of a table ({error!r}).") from error
     if stage is not None and index.stage != stage:
         raise TableError(f"{uri} is a table of {index.stage}; a table of {stage} is needed.")
     return index
@@ -265,13 +282,11 @@ def _read_footer(uri: str) -> Any:
         raise TableError(f"{uri} cannot be read: {error}. Delete it and run again.") from error
 
 
-def _stored_identity(uri: str, present: Mapping[str, int]) -> Identity | None:
+def _stored_identity(uri: str, present: Sequence[str]) -> Identity:
     if INDEX in present:
         return read_index(uri).identity
-    parts = [name for name in present if name.startswith(("part-", "errors-"))]
-    if not parts:
-        return None
-    metadata = read_metadata(_read_footer(uris.join(uri, parts[0])).schema.to_arrow_schema())
+    part = next(name for name in present if _PART_NAME.fullmatch(name))
+    metadata = read_metadata(_read_footer(uris.join(uri, part)).schema.to_arrow_schema())
     if "stage" not in metadata:
-        return None
+        raise TableError(f"{uri} holds Parquet files, but not of raudeep. Choose another output.")
     return Identity(metadata["stage"], metadata["config"], metadata["inputs"])

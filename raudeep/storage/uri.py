@@ -1,12 +1,15 @@
 """Reading and writing by URI, local or remote, through fsspec: the one place that opens files."""
 
 import os
+import shutil
 import uuid
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import fsspec
 import pyarrow.fs
+from botocore.exceptions import BotoCoreError
+from fsspec.implementations.local import LocalFileSystem
 
 from raudeep.errors import TableError
 
@@ -17,6 +20,7 @@ __all__ = [
     "check_writable",
     "delete",
     "exists",
+    "file_size",
     "filesystem",
     "is_local",
     "join",
@@ -52,6 +56,8 @@ def filesystem(uri: str) -> tuple[Any, str]:
     TableError
         If no file system handles the scheme, or its package is not installed.
     """
+    if is_local(uri):  # as it is: fsspec gives `::` in a name a meaning
+        return LocalFileSystem(), absolute(uri)
     try:
         system, path = fsspec.core.url_to_fs(uri)
     except (ImportError, ValueError) as error:
@@ -78,6 +84,12 @@ def exists(uri: str) -> bool:
     """Return whether there is a file or folder at `uri`."""
     system, path = filesystem(uri)
     return bool(system.exists(path))
+
+
+def file_size(uri: str) -> int | None:
+    """Return the size of a file in bytes, or None where there is no file."""
+    system, path = filesystem(uri)
+    return int(system.size(path)) if system.isfile(path) else None
 
 
 def read_bytes(uri: str) -> bytes:
@@ -117,26 +129,46 @@ def write_bytes(uri: str, content: bytes) -> None:
             os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise TableError(f"cannot write {uri}: {error.strerror or error}") from error
+    except (OSError, BotoCoreError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise TableError(f"cannot write {uri}: {reason}") from error
 
 
 def check_writable(uri: str) -> None:
     """Raise `TableError` unless files can be written below `uri`; leaves nothing behind."""
-    made = probe = join(uri, f".writable-{uuid.uuid4().hex[:8]}")
+    made: list[Path] = []
     if is_local(uri):
         path = Path(absolute(uri))
-        missing = [place for place in (path, *path.parents) if not place.exists()]
-        made = str(missing[-1]) if missing else probe
-    write_bytes(probe, b"")
-    delete(made)
+        made = [place for place in (path, *path.parents) if not place.exists()]
+    probe = join(uri, f".writable-{uuid.uuid4().hex[:8]}")
+    try:
+        write_bytes(probe, b"")
+    except TableError as error:
+        reason = str(error).removeprefix(f"cannot write {probe}: ")
+        raise TableError(f"the output {uri} cannot be written: {reason}") from error
+    delete(probe)
+    for folder in made:
+        try:
+            folder.rmdir()
+        except OSError:  # somebody else has begun to write there
+            break
 
 
 def delete(uri: str) -> None:
     """Delete a file or a folder with all that is in it; nothing where there is none."""
-    system, path = filesystem(uri)
-    if system.exists(path):
-        system.rm(path, recursive=True)
+    if is_local(uri):
+        path = Path(absolute(uri))
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+        return
+    system, path_in_system = filesystem(uri)
+    # One by one: fsspec's recursive removal takes `*`, `?` and `[` in a name for a pattern.
+    for name in list_files(uri):
+        system.rm_file(join(path_in_system, name))
+    if system.isfile(path_in_system):
+        system.rm_file(path_in_system)
 
 
 def list_files(uri: str) -> dict[str, int]:
@@ -150,6 +182,8 @@ def list_files(uri: str) -> dict[str, int]:
         found = system.find(path, detail=True)
     except FileNotFoundError:
         return {}
+    except (OSError, BotoCoreError) as error:
+        raise TableError(f"cannot list {uri}: {error}") from error
     prefix = path.rstrip("/") + "/"
     return {
         name.removeprefix(prefix): int(info["size"] or 0)

@@ -126,6 +126,23 @@ def test_missing_file_is_an_error_that_names_the_place(files, name):
         load(files)
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", CONFIG_FILE])
+def test_missing_file_on_disk_is_named(tmp_path, files, name):
+    del files[name]
+    for other, content in files.items():
+        (tmp_path / other).write_bytes(content)
+    with pytest.raises(TableError, match=rf"holds no finished autoencoder \({name} missing\)"):
+        load_autoencoder(str(tmp_path))
+
+
+@pytest.mark.parametrize("section", ["autoencoder", "spectrogram", "training"])
+def test_configuration_with_an_unknown_or_invalid_value_is_a_table_error(files, section):
+    values = json.loads(files[CONFIG_FILE])[section]
+    for changed in ({**values, "newer": 1}, [1], 3):
+        with pytest.raises(TableError, match=r"^PLACE: the model cannot be read"):
+            load(with_config(files, **{section: changed}))
+
+
 @pytest.mark.parametrize("size", [0, 4, 100, -1])
 def test_truncated_weights_are_an_error_that_names_the_place(files, size):
     files["model.safetensors"] = files["model.safetensors"][:size]
@@ -133,7 +150,10 @@ def test_truncated_weights_are_an_error_that_names_the_place(files, size):
         load(files)
 
 
-@pytest.mark.parametrize("content", [b"", b"not json", b"\xff\xfe\x00", b"{}", b'{"format_version'])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not json", b"\xff\xfe\x00", b"{}", b'{"format_version', b"[1]", b"3", b"null"],
+)
 def test_garbage_configuration_is_an_error_that_names_the_place(files, content):
     with pytest.raises(TableError, match=r"^PLACE: the model cannot be read"):
         load({**files, CONFIG_FILE: content})

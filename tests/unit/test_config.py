@@ -31,7 +31,8 @@ CONFIGS = [
 
 OUT_OF_RANGE = [
     (SpectrogramConfig, {"window_seconds": 0.0}, "greater than 0"),
-    (SpectrogramConfig, {"window_seconds": float("nan")}, "greater than 0"),
+    (SpectrogramConfig, {"window_seconds": float("nan")}, "finite"),
+    (SpectrogramConfig, {"clip_below_db": float("-inf")}, "finite"),
     (SpectrogramConfig, {"overlap_seconds": -0.01}, r"in the range \[0, window_seconds=0.04\)"),
     (SpectrogramConfig, {"overlap_seconds": 0.04}, r"in the range \[0, window_seconds=0.04\)"),
     (SpectrogramConfig, {"n_mels": 0}, "at least 1 or None"),
@@ -39,6 +40,7 @@ OUT_OF_RANGE = [
     (SpectrogramConfig, {"pre_emphasis": 1.01}, r"in the range \(0, 1\] or None"),
     (SpectrogramConfig, {"fixed_seconds": 0.0}, "greater than 0 or None"),
     (SpectrogramConfig, {"chunk_seconds": -1.0}, "greater than 0 or None"),
+    (SpectrogramConfig, {"chunk_seconds": 0.01}, "at least window_seconds - overlap_seconds"),
     (SpectrogramConfig, {"chunk_count": 0}, "greater than 0 or None"),
     (SpectrogramConfig, {"sample_rate": 0}, "greater than 0 or None"),
     (SpectrogramConfig, {"clip_below_db": 0.0}, "less than 0 or None"),
@@ -52,12 +54,15 @@ OUT_OF_RANGE = [
     (TrainingConfig, {"num_epochs": 0}, "at least 1"),
     (TrainingConfig, {"batch_size": 0}, "at least 1"),
     (TrainingConfig, {"learning_rate": 0.0}, "greater than 0"),
+    (TrainingConfig, {"learning_rate": float("inf")}, "finite"),
+    (TrainingConfig, {"seed": -1}, "at least 0"),
     (TrainingConfig, {"gradient_clip": 0.0}, r"in \(0, inf\) or None"),
     (TrainingConfig, {"validation_fraction": 0.0}, r"in \(0, 1.0\) or None"),
     (TrainingConfig, {"validation_fraction": 1.0}, r"in \(0, 1.0\) or None"),
     (ResourceConfig, {"num_workers": 0}, "at least 1"),
     (ResourceConfig, {"cpus_per_worker": 0}, "greater than 0 or None"),
     (ResourceConfig, {"gpus_per_worker": 0.0}, "greater than 0 or None"),
+    (ResourceConfig, {"gpus_per_worker": 1.5}, "a share of one GPU or a whole number"),
     (ResourceConfig, {"max_concurrent_runs": 0}, "greater than 0 or None"),
     (MlpConfig, {"num_layers": 0}, "at least 1"),
     (MlpConfig, {"num_units": 0}, "at least 1"),
@@ -66,6 +71,7 @@ OUT_OF_RANGE = [
     (MlpConfig, {"dropout": 1.0}, r"in the range \[0, 1\)"),
     (EvaluationConfig, {"repeats": 0}, "at least 1"),
     (EvaluationConfig, {"num_folds": 1}, "at least 2"),
+    (EvaluationConfig, {"seed": -1}, "at least 0"),
 ]
 
 
@@ -99,6 +105,11 @@ def test_defaults_are_in_range_and_frozen(cls):
         (SpectrogramConfig, {"clip_below_db": -30.0, "clip_above_db": -29.0}),
         (AutoencoderConfig, {"dropout": 0.0, "encoder_noise": 1.0, "feed_previous_prob": 1.0}),
         (TrainingConfig, {"gradient_clip": None, "validation_fraction": 0.5}),
+        (SpectrogramConfig, {"chunk_seconds": 0.02, "overlap_seconds": 0.02, "chunk_count": 1}),
+        (TrainingConfig, {"seed": 0}),
+        (ResourceConfig, {"gpus_per_worker": 0.5}),
+        (ResourceConfig, {"gpus_per_worker": 1.0}),
+        (ResourceConfig, {"gpus_per_worker": 2.0}),
         (EvaluationConfig, {"num_folds": 2}),
         (EvaluationConfig, {"train_partitions": ("train",), "eval_partitions": ("test",)}),
     ],
@@ -179,6 +190,7 @@ def test_lists_become_tuples():
         (SpectrogramConfig, {"window_seconds": True}, "float"),
         (TrainingConfig, {"num_epochs": "10"}, "int"),
         (EvaluationConfig, {"train_partitions": "train"}, "tuple"),
+        (EvaluationConfig, {"train_partitions": [1]}, "tuple"),
         (AutoencoderConfig, {"num_units": [1]}, "int"),
     ],
 )
@@ -204,6 +216,10 @@ def test_unknown_choice_lists_the_choices(cls, name, value, choices):
         ConfigError, match=rf"The '{name}' .*must be one of {choices}. Got '{value}'"
     ):
         build(cls, {name: value}, where="x")
+    with pytest.raises(
+        ConfigError, match=rf"^The '{name}' .*must be one of {choices}. Got '{value}'"
+    ):
+        cls(**{name: value})
 
 
 @pytest.mark.parametrize("cls", CONFIGS)
@@ -232,6 +248,16 @@ def test_fingerprint_changes_with_every_field():
     assert set(changed) == {field.name for field in dataclasses.fields(config)}
     seen = {fingerprint(dataclasses.replace(config, **{k: v})) for k, v in changed.items()}
     assert len(seen | {fingerprint(config)}) == len(changed) + 1
+
+
+def test_whole_number_and_float_of_the_same_value_have_one_fingerprint():
+    whole, real = SpectrogramConfig(fixed_seconds=5), SpectrogramConfig(fixed_seconds=5.0)
+    assert whole == real
+    assert type(whole.fixed_seconds) is float
+    assert type(whole.n_mels) is type(real.n_mels)
+    assert fingerprint(whole) == fingerprint(real)
+    assert fingerprint(dataclasses.asdict(whole)) == fingerprint(dataclasses.asdict(real))
+    assert type(SpectrogramConfig(n_mels=40).n_mels) is int
 
 
 def test_fingerprint_is_sixteen_digits_and_blind_to_the_order_of_keys():

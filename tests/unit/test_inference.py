@@ -67,6 +67,15 @@ def test_reconstructing_has_no_dropout_and_leaves_the_mode_as_it_was(model, spec
     np.testing.assert_allclose(first, wanted, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_failed_reconstruction_leaves_the_mode_as_it_was(model, training):
+    model.train(training)
+    with pytest.raises(RuntimeError, match=r"size|shape|dimension|expected"):
+        reconstruct_spectrograms(model, np.zeros((2, 6, 9), np.float32))
+    assert model.training is training
+    assert model.encoder.training is training
+
+
 @pytest.mark.parametrize(("available", "kind"), [(True, "cuda"), (False, "cpu")])
 def test_default_device_is_the_gpu_where_there_is_one(monkeypatch, available, kind):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: available)

@@ -38,6 +38,10 @@ def test_type_checkers_see_the_same_names_at_the_same_places():
     assert seen == raudeep._PLACES
 
 
+def test_public_names_are_offered_for_completion():
+    assert set(raudeep.__all__) <= set(dir(raudeep))
+
+
 def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match=r"'raudeep' has no attribute 'Nothing'"):
         _ = raudeep.Nothing

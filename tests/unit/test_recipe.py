@@ -203,12 +203,19 @@ def test_invalid_toml_names_the_file(write):
         load_recipe(write("[views.a\n"))
 
 
+def test_recipe_that_is_not_utf8_is_no_valid_toml(tmp_path):
+    (tmp_path / "own.toml").write_bytes(b'description = "caf\xe9"\n')
+    with pytest.raises(ConfigError, match=r"own.toml: not valid TOML: .*utf-8"):
+        load_recipe(tmp_path / "own.toml")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("[spectrograms]\n" + MINIMAL, r"unknown key 'spectrograms'. Did you mean 'spectrogram'"),
         ("[views.a]\nn_mel = 3\n", r"\[views.a\]: unknown key 'n_mel'. Did you mean 'n_mels'"),
-        ("[spectrogram]\nn_mel = 3\n" + MINIMAL, r"unknown key 'n_mel'. Did you mean 'n_mels'"),
+        ("[spectrogram]\nn_mel = 3\n" + MINIMAL, r"toml: \[spectrogram\]: unknown key 'n_mel'"),
+        (MINIMAL + "[training]\nnum_epoch = 3\n", r"\[training\]: unknown key 'num_epoch'"),
         (MINIMAL + "num_unit = 3\n", r"\[autoencoders.a\]: unknown key 'num_unit'. .*'num_units'"),
         (MINIMAL + "[mlp]\nnum_unit = 3\n", r"\[mlp\]: unknown key 'num_unit'. .*'num_units'"),
         (MINIMAL + "[evaluation]\nrepeat = 3\n", r"unknown key 'repeat'. Did you mean 'repeats'"),
@@ -216,6 +223,24 @@ def test_invalid_toml_names_the_file(write):
         ('seed = "x"\n' + MINIMAL, r"'seed' must be int. Got 'x'"),
         ("seed = true\n" + MINIMAL, r"'seed' must be int. Got True"),
         ("name = 3\n" + MINIMAL, r"'name' must be str. Got 3"),
+        ("spectrogram = 3\n" + MINIMAL, r"'spectrogram' must be a table. Got 3"),
+        ("views = [1]\n[autoencoders.a]\n", r"'views' must be a table. Got \[1\]"),
+        ("[views]\na = 1\n[autoencoders.a]\n", r"'views.a' must be a table. Got 1"),
+        ("[views.a]\n[autoencoders]\na = 1\n", r"'autoencoders.a' must be a table. Got 1"),
+        ('readouts = "state"\n' + MINIMAL, r"'readouts' must be a list. Got 'state'"),
+        ("description = 3\n" + MINIMAL, r"'description' must be str. Got 3"),
+        ("corpus_layout = 3\n" + MINIMAL, r"'corpus_layout' must be str. Got 3"),
+        ("seed = -1\n" + MINIMAL, r"'seed' .*at least 0. Got -1"),
+        ("[autoencoders.a]\n", r"names no view. Add \[views.NAME\]"),
+        (MINIMAL + "[views.A]\n", r"names must differ in more than case. Got a, A"),
+        (
+            MINIMAL + '[autoencoders.A]\nview = "a"\n',
+            r"names must differ in more than case. Got a, A",
+        ),
+        (
+            'readouts = ["state", "state"]\n' + MINIMAL,
+            r"readouts are 'state' and 'pooled'. Got \['state', 'state'\]",
+        ),
         ("[views.a]\n", r"names no autoencoder. Add \[autoencoders.NAME\]"),
         ("[views.b]\n[autoencoders.a]\n", r"'a' is trained on view 'a', which is none of: b"),
         ('readouts = ["mean"]\n' + MINIMAL, r"readouts are 'state' and 'pooled'. Got \['mean'\]"),

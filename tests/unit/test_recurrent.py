@@ -88,6 +88,13 @@ def test_dropout_drops_its_share_and_keeps_the_mean(probability):
     assert float(values.mean()) == pytest.approx(1, abs=0.03)
 
 
+@pytest.mark.parametrize("probability", [0.9999, 0.99999, 0.999999])
+def test_dropout_near_1_keeps_almost_nothing(probability):
+    torch.manual_seed(0)
+    kept = dropout(torch.ones(300, 333), probability, training=True) != 0
+    assert float(kept.float().mean()) < 0.0003
+
+
 def test_dropout_changes_nothing_in_evaluation_or_with_probability_0():
     values = torch.randn(5, 5)
     assert dropout(values, 0.5, training=False) is values

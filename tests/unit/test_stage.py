@@ -40,6 +40,11 @@ def test_a_small_table_is_cut_into_16_slices_or_one_for_each_row(num_rows):
     assert len(slices(num_rows, bytes_per_row=4)) == min(16, num_rows)
 
 
+@pytest.mark.parametrize("num_rows", [16, 17, 31, 33, 47, 400, 401, 5003])
+def test_a_table_is_cut_into_16_slices_or_a_few_more(num_rows):
+    assert 16 <= len(slices(num_rows, bytes_per_row=4)) <= 31
+
+
 @pytest.mark.parametrize("bytes_per_row", [100_000, 63_488, 2**27 - 1, 2**27])
 def test_a_slice_holds_at_most_128_mb(bytes_per_row):
     for start, end in slices(30_000, bytes_per_row=bytes_per_row):
@@ -82,10 +87,12 @@ def test_empty_table_becomes_an_empty_array():
     assert len(spectrogram_array(empty, where="")) == 0
 
 
-def test_spectrograms_of_several_lengths_are_refused_with_the_lengths():
+def test_spectrograms_of_several_shapes_are_refused_with_the_shapes():
     mixed = table([np.zeros((9, 2)), np.zeros((4, 2)), np.zeros((6, 2))], fixed=False)
-    with pytest.raises(TableError, match=r"PLACE: .*4 to 9 frames.*fixed_seconds"):
+    with pytest.raises(TableError, match=r"PLACE: .* 3 \(.*: 4 x 2, 6 x 2, 9 x 2\).*fixed_sec"):
         spectrogram_array(mixed, where="PLACE")
+    with pytest.raises(TableError, match=r"there are 2 \(frames x bands: 3 x 2, 3 x 4\)"):
+        spectrogram_array(table([np.zeros((3, 4)), np.zeros((3, 2))], fixed=False), where="")
 
 
 def test_embeddings_become_one_array_from_sliced_and_chunked_tables(rng):
@@ -94,6 +101,11 @@ def test_embeddings_become_one_array_from_sliced_and_chunked_tables(rng):
     np.testing.assert_array_equal(embedding_array(whole), values)
     parts = pa.concat_tables([whole.slice(3), whole.slice(1, 1)])
     np.testing.assert_array_equal(embedding_array(parts), values[[3, 4, 5, 1]])
+
+
+def test_table_without_embeddings_becomes_an_empty_array_of_their_size():
+    empty = pa.table({"embedding": pa.array([], pa.list_(pa.float32(), 4))})
+    assert embedding_array(empty).shape == (0, 4)
 
 
 def test_summary_is_plain_values_for_json():

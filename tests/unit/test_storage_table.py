@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from raudeep.config import SpectrogramConfig
+from raudeep.config import EvaluationConfig, SpectrogramConfig
 from raudeep.errors import TableError
 from raudeep.schema import ERRORS, SCHEMA_VERSION, embeddings_schema, read_metadata, with_metadata
 from raudeep.storage import uri as uris
@@ -250,12 +250,73 @@ def test_files_that_are_no_table_are_refused_and_kept(place, overwrite):
     assert uris.read_bytes(uris.join(place, "thesis.tex")) == b"precious"
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_parquet_of_someone_else_is_no_table(tmp_path, overwrite):
+def test_parquet_of_someone_else_is_no_table(tmp_path):
     pq.write_table(pa.table({"x": [1]}), tmp_path / "part-00000.parquet")
-    with pytest.raises(TableError, match="holds files but no table of raudeep"):
-        open_table(str(tmp_path), IDENTITY, overwrite=overwrite)
+    with pytest.raises(TableError, match="holds Parquet files, but not of raudeep"):
+        open_table(str(tmp_path), IDENTITY)
     assert (tmp_path / "part-00000.parquet").exists()
+
+
+@pytest.mark.parametrize("name", ["part-1.parquet", "part-00000.csv", "part-00000-c0.parquet"])
+def test_file_named_nearly_like_a_part_is_kept_even_when_overwriting(place, name):
+    uris.write_bytes(uris.join(place, name), b"precious")
+    with pytest.raises(TableError, match="holds files but no table of raudeep"):
+        open_table(place, IDENTITY, overwrite=True)
+    assert list(uris.list_files(place)) == [name]
+
+
+@pytest.mark.parametrize("content", [b"garbage", b"[1]"])
+def test_overwriting_replaces_a_table_with_a_damaged_index(finished, content):
+    uris.write_bytes(uris.join(finished, "index.json"), content)
+    with pytest.raises(TableError, match=r"index\.json"):
+        open_table(finished, IDENTITY)
+    assert len(uris.list_files(finished)) == 4
+    assert open_table(finished, IDENTITY, overwrite=True).missing(1) == [0]
+    assert uris.list_files(finished) == {}
+
+
+def test_overwriting_replaces_a_table_with_a_damaged_part(place):
+    uris.write_bytes(uris.join(place, "part-00000.parquet"), b"half a fi")
+    assert open_table(place, IDENTITY, overwrite=True).missing(1) == [0]
+
+
+def test_overwriting_replaces_a_table_of_another_schema_version(finished):
+    index = json.loads(uris.read_bytes(uris.join(finished, "index.json")))
+    content = json.dumps({**index, "schema_version": SCHEMA_VERSION + 1}).encode()
+    uris.write_bytes(uris.join(finished, "index.json"), content)
+    with pytest.raises(TableError, match="schema version"):
+        open_table(finished, IDENTITY)
+    assert open_table(finished, IDENTITY, overwrite=True).missing(2) == [0, 1]
+
+
+@pytest.mark.parametrize("identity", [OTHER, IDENTITY])
+def test_table_beside_files_of_others_is_not_overwritten(finished, identity):
+    uris.write_bytes(uris.join(finished, "thesis.tex"), b"precious")
+    if identity == IDENTITY:  # damaged, so that it would have to be replaced
+        uris.write_bytes(uris.join(finished, "index.json"), b"garbage")
+    with pytest.raises(TableError, match=r"holds other files, e.g. 'thesis.tex'; it is not overw"):
+        open_table(finished, identity, overwrite=True)
+    assert len(uris.list_files(finished)) == 5
+
+
+def test_temporary_files_of_a_killed_run_are_no_table_and_in_nobodys_way(place):
+    uris.write_bytes(uris.join(place, ".part-00000.parquet.0123abcd.tmp"), b"half a fi")
+    open_table(place, IDENTITY).write(0, rows(0, 2))
+    assert open_table(place, IDENTITY).missing(2) == [1]
+    assert open_table(place, OTHER, overwrite=True).missing(2) == [0, 1]
+
+
+def test_identity_with_tuples_is_that_of_the_table_it_made(place):
+    config = EvaluationConfig(train_partitions=("train", "devel"), eval_partitions=("test",))
+    for evaluation in (config, EvaluationConfig()):
+        identity = Identity("scores", {"evaluation": asdict(evaluation)})
+        assert identity.config == json.loads(json.dumps(identity.config))
+        writer = open_table(place, identity, overwrite=True)
+        writer.write(0, rows(0, 2))
+        assert open_table(place, identity).missing(1) == []
+        assert writer.commit(1).identity == identity
+        assert read_index(place).identity == identity
+        assert open_table(place, identity).missing(1) == []
 
 
 def test_damaged_part_of_an_unfinished_table_says_what_to_do(place):
@@ -284,6 +345,28 @@ def test_nothing_is_no_table(place):
 def test_damaged_index_is_a_table_error(place, content):
     uris.write_bytes(uris.join(place, "index.json"), content)
     with pytest.raises(TableError, match=r"index.json cannot be read"):
+        read_index(place)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[1]",
+        b"3",
+        b"null",
+        b"{}",
+        b'{"name": "of a web page"}',
+        b'{"schema_version": 1}',
+        b'{"schema_version": 1, "parts": 3, "errors": []}',
+        b'{"schema_version": 1, "parts": [3], "errors": []}',
+        b'{"schema_version": 1, "parts": [{"name": "a"}], "errors": []}',
+        b'{"schema_version": 1, "parts": [], "errors": [], "other": 1}',
+    ],
+)
+def test_json_that_is_no_index_is_a_table_error(place, content):
+    uris.write_bytes(uris.join(place, "index.json"), content)
+    assert not is_table(place)
+    with pytest.raises(TableError, match=r"index.json is not that of a table"):
         read_index(place)
 
 

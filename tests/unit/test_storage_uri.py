@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import NoCredentialsError
+from fsspec.implementations.memory import MemoryFileSystem
 
 from raudeep.errors import TableError
 from raudeep.storage import uri as uris
@@ -146,7 +148,7 @@ def test_arrow_reads_remote_places_through_fsspec(memory):
         assert file.read() == b"abc"
 
 
-@pytest.mark.parametrize("name", ["with space", "100%", "a#b", "caf\u00e9", "a?b", "[a]"])
+@pytest.mark.parametrize("name", ["with space", "100%", "a#b", "caf\u00e9", "a?b", "[a]", "a::b"])
 def test_odd_names_are_only_names(tmp_path, name):
     file = str(tmp_path / name / "a.txt")
     uris.write_bytes(file, b"x")
@@ -155,3 +157,59 @@ def test_odd_names_are_only_names(tmp_path, name):
         assert opened.read() == b"x"
     uris.delete(str(tmp_path / name))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("pattern", ["*", "?", "[ab]"])
+def test_deleting_takes_a_name_literally_and_never_as_a_pattern(place, pattern):
+    for name in ("a", "b", pattern):
+        uris.write_bytes(uris.join(place, name, "x.txt"), b"x")
+    uris.delete(uris.join(place, pattern))
+    assert list(uris.list_files(place)) == ["a/x.txt", "b/x.txt"]
+
+
+@pytest.mark.parametrize("pattern", ["*.txt", "?.txt", "[ab].txt"])
+def test_deleting_a_file_takes_its_name_literally(place, pattern):
+    for name in ("a.txt", "b.txt", pattern):
+        uris.write_bytes(uris.join(place, name), b"x")
+    uris.delete(uris.join(place, pattern))
+    assert list(uris.list_files(place)) == ["a.txt", "b.txt"]
+
+
+def test_size_is_that_of_a_file_and_none_of_a_folder_or_of_nothing(place):
+    uris.write_bytes(uris.join(place, "a.bin"), b"four")
+    assert uris.file_size(uris.join(place, "a.bin")) == 4
+    assert uris.file_size(place) is None
+    assert uris.file_size(uris.join(place, "none")) is None
+
+
+def test_checking_a_new_place_removes_the_folders_it_made_and_no_other(tmp_path):
+    (tmp_path / "there").mkdir()
+    uris.check_writable(str(tmp_path / "there" / "new" / "deep"))
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+    uris.check_writable(str(tmp_path / "there"))
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+
+
+def test_checking_stops_at_a_folder_that_another_program_has_begun_to_use(tmp_path, monkeypatch):
+    write = uris.write_bytes
+
+    def write_beside(uri, content):
+        write(uri, content)
+        (tmp_path / "new" / "theirs.txt").write_text("x")
+
+    monkeypatch.setattr(uris, "write_bytes", write_beside)
+    uris.check_writable(str(tmp_path / "new" / "deep"))
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["new", "theirs.txt"]
+
+
+def test_storage_without_credentials_is_a_table_error(memory, monkeypatch):
+    def refuse(*_, **__):
+        raise NoCredentialsError
+
+    monkeypatch.setattr(MemoryFileSystem, "pipe_file", refuse)
+    with pytest.raises(TableError, match=r"cannot write memory://.*: Unable to locate credentials"):
+        uris.write_bytes(uris.join(memory, "a.bin"), b"x")
+    with monkeypatch.context() as patched:
+        patched.setattr(MemoryFileSystem, "find", refuse)
+        with pytest.raises(TableError, match=r"cannot list memory://.*: Unable to locate cred"):
+            uris.list_files(memory)

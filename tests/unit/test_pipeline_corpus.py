@@ -1,0 +1,78 @@
+"""What is taken for a corpus, before any of it is decoded."""
+
+import pyarrow as pa
+import pytest
+
+from raudeep.errors import ManifestError
+from raudeep.manifest import Recording, manifest_table
+from raudeep.pipeline.corpus import load_manifest, write_manifest
+from raudeep.storage import uri as uris
+
+
+@pytest.fixture(params=["local", "memory"])
+def place(request, tmp_path):
+    """A folder that does not exist yet, on disk and in memory."""
+    uri = str(tmp_path / "c") if request.param == "local" else f"memory://{tmp_path.name}/c"
+    yield uri
+    uris.delete(uri)
+
+
+def test_single_recording_is_a_corpus_with_its_real_size(place):
+    uris.write_bytes(uris.join(place, "a.wav"), b"seven b")
+    uris.write_bytes(uris.join(place, "other.wav"), b"x")
+    manifest, layout = load_manifest(uris.join(place, "a.wav"))
+    assert layout == "bare"
+    (row,) = manifest.to_pylist()
+    assert (row["file"], row["bytes"], row["label"]) == ("a.wav", 7, None)
+    assert uris.read_bytes(row["uri"]) == b"seven b"
+
+
+def test_empty_folder_named_like_a_recording_is_an_empty_corpus(tmp_path):
+    (tmp_path / "x.wav").mkdir()
+    with pytest.raises(ManifestError, match=r"x.wav: no audio found: it is empty"):
+        load_manifest(str(tmp_path / "x.wav"))
+
+
+def test_folder_named_like_a_recording_is_a_folder(place):
+    uris.write_bytes(uris.join(place, "x.wav", "a.wav"), b"x")
+    manifest, _ = load_manifest(uris.join(place, "x.wav"), labelled=False)
+    assert manifest["file"].to_pylist() == ["a.wav"]
+
+
+def test_empty_folder_holds_no_audio(tmp_path):
+    with pytest.raises(ManifestError, match=r"no audio found: it is empty. Looked for .wav"):
+        load_manifest(str(tmp_path))
+
+
+def test_nothing_is_no_corpus(place):
+    with pytest.raises(ManifestError, match=r"no corpus at .*no such folder or file"):
+        load_manifest(place)
+
+
+def test_file_that_is_no_recording_holds_no_audio(place):
+    uris.write_bytes(uris.join(place, "notes.txt"), b"x")
+    with pytest.raises(ManifestError, match=r"no audio found: none of its 1 files is audio"):
+        load_manifest(uris.join(place, "notes.txt"))
+
+
+def test_manifest_table_is_read_as_it_was_written(place):
+    recordings = [Recording(file=name, uri=f"/corpus/{name}", bytes=1) for name in ("a", "b")]
+    write_manifest(manifest_table(recordings), place)
+    manifest, layout = load_manifest(place)
+    assert layout == "manifest"
+    assert isinstance(manifest, pa.Table)
+    assert manifest["file"].to_pylist() == ["a", "b"]
+
+
+def test_folder_of_audio_with_an_index_of_something_else_is_a_folder_of_audio(place):
+    uris.write_bytes(uris.join(place, "a.wav"), b"x")
+    uris.write_bytes(uris.join(place, "index.json"), b'{"name": "of a web page"}')
+    manifest, layout = load_manifest(place, labelled=False)
+    assert layout == "bare"
+    assert manifest["file"].to_pylist() == ["a.wav"]
+
+
+def test_corpus_lies_in_a_folder_with_two_colons_in_its_name(tmp_path):
+    uris.write_bytes(str(tmp_path / "a::b" / "x.wav"), b"x")
+    manifest, _ = load_manifest(str(tmp_path / "a::b"), labelled=False)
+    assert manifest["file"].to_pylist() == ["x.wav"]
