@@ -98,7 +98,7 @@ class SpectrogramConfig:
                 "'chunk_seconds' and 'chunk_count' of SpectrogramConfig go together. "
                 f"Got chunk_seconds={self.chunk_seconds!r}, chunk_count={self.chunk_count!r}."
             )
-        hop = self.window_seconds - self.overlap_seconds
+        hop = round(self.window_seconds - self.overlap_seconds, 9)
         _check(
             self,
             "chunk_seconds",

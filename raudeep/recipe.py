@@ -151,6 +151,7 @@ def load_recipe(
         content[section] = {**content.get(section, {}), **values}
     if seed is not None:
         content["seed"] = seed
+    _check_forms(content, where)
     return _parse(content, where)
 
 

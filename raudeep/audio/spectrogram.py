@@ -124,6 +124,7 @@ def power_to_db(power: NDArray[np.float32]) -> NDArray[np.float32]:
     return decibels
 
 
+@np.errstate(over="ignore", invalid="ignore")  # found at the end, in one place
 def _power(
     samples: NDArray[np.float32], sample_rate: int, config: SpectrogramConfig
 ) -> tuple[NDArray[np.float32], int, float]:
@@ -159,10 +160,9 @@ def _power(
     windowed = frames - frames.mean(axis=1, keepdims=True)
     windowed *= window
     spectrum = scipy.fft.rfft(windowed, axis=1)  # several times NumPy's speed in float32
-    with np.errstate(over="ignore", invalid="ignore"):
-        power = np.square(spectrum.real)
-        power += np.square(spectrum.imag)
-        power /= window.sum() ** 2 * window_length
+    power = np.square(spectrum.real)
+    power += np.square(spectrum.imag)
+    power /= window.sum() ** 2 * window_length
     if not np.isfinite(power.sum()):
         raise AudioError("holds amplitudes too large for float32; normalise it to [-1, 1]")
     return power.astype(np.float32, copy=False), hop_length, signal.size / sample_rate
@@ -210,6 +210,10 @@ def _finish(
         pieces = [(decibels, 0.0, duration)]
     else:
         length = int(rate * config.chunk_seconds) // hop_length
+        if length < 1:
+            raise AudioError(
+                f"at {rate} Hz a chunk of {config.chunk_seconds} s is shorter than a hop"
+            )
         if length * config.chunk_count > len(decibels):
             raise AudioError(
                 f"{len(decibels)} frames are too few for {config.chunk_count} chunks of "

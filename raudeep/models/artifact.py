@@ -91,7 +91,7 @@ def load_artifact(read: Callable[[str], bytes], *, where: str) -> TrainedAutoenc
             metrics=config["metrics"],
         )
     except FileNotFoundError as error:
-        missing = str(error.filename or CONFIG_FILE).rsplit("/", 1)[-1]
+        missing = str(error.filename or error).rsplit("/", 1)[-1]
         raise TableError(f"{where} holds no finished autoencoder ({missing} missing).") from error
     except _UNREADABLE as error:
         raise TableError(f"{where}: the model cannot be read: {error}") from error

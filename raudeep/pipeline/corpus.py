@@ -52,7 +52,11 @@ def load_manifest(
         return parse_manifest(content, name=name, root=corpus.rsplit("/", 1)[0]), "manifest"
     if is_table(corpus):
         return read_table(corpus), "manifest"
-    if (size := uris.file_size(corpus)) is not None:
+    try:
+        size = uris.file_size(corpus)
+    except OSError as error:
+        raise ManifestError(f"the corpus {corpus} cannot be read: {error}") from error
+    if size is not None:
         corpus, _, name = corpus.rpartition("/")
         files, layout, labelled = {name: size}, "bare", False
     else:

@@ -157,25 +157,27 @@ def open_table(uri: str, identity: Identity, *, overwrite: bool = False) -> Tabl
         If what is there was made with another identity (the message names the field that differs)
         or is not a table; with `overwrite` it is deleted instead.
     """
-    # Names with a dot are temporary files of a killed run, or other programs'.
-    present = [name for name in uris.list_files(uri) if not name.startswith(".")]
-    if not present:
+    present = list(uris.list_files(uri))
+    ours = [name for name in present if name == INDEX or _PART_NAME.fullmatch(name)]
+    if not ours:
+        # Hidden files are temporary ones of a killed run, or of no concern.
+        if any(not name.startswith(".") for name in present):
+            raise TableError(f"{uri} holds files but no table of raudeep. Choose another output.")
         uris.check_writable(uri)
         return TableWriter(uri, identity)
-    if not any(name == INDEX or _PART_NAME.fullmatch(name) for name in present):
-        raise TableError(f"{uri} holds files but no table of raudeep. Choose another output.")
     try:
-        stored = _stored_identity(uri, present)
+        stored = _stored_identity(uri, ours)
+    except TableError:
+        # What cannot be read is replaced only where something else says that it was a table.
+        if not (overwrite and (is_table(uri) or any(_is_part(uri, name) for name in ours))):
+            raise
+    else:
         if stored == identity:
             return TableWriter(uri, identity)
-        conflict = stored.conflict(identity, place=uri)
-    except TableError as error:
-        conflict = str(error)
-    if not overwrite:
-        raise TableError(conflict)
-    if foreign := [n for n in present if n != INDEX and not _PART_NAME.fullmatch(n)]:
-        raise TableError(f"{uri} holds other files, e.g. {foreign[0]!r}; it is not overwritten.")
-    uris.delete(uri)
+        if not overwrite:
+            raise TableError(stored.conflict(identity, place=uri))
+    for name in ours:
+        uris.delete(uris.join(uri, name))
     return TableWriter(uri, identity)
 
 
@@ -282,10 +284,18 @@ def _read_footer(uri: str) -> Any:
         raise TableError(f"{uri} cannot be read: {error}. Delete it and run again.") from error
 
 
+def _is_part(uri: str, name: str) -> bool:
+    try:
+        footer = _read_footer(uris.join(uri, name))
+    except TableError:
+        return False
+    return "stage" in read_metadata(footer.schema.to_arrow_schema())
+
+
 def _stored_identity(uri: str, present: Sequence[str]) -> Identity:
     if INDEX in present:
         return read_index(uri).identity
-    part = next(name for name in present if _PART_NAME.fullmatch(name))
+    part = present[0]
     metadata = read_metadata(_read_footer(uris.join(uri, part)).schema.to_arrow_schema())
     if "stage" not in metadata:
         raise TableError(f"{uri} holds Parquet files, but not of raudeep. Choose another output.")

@@ -3,6 +3,8 @@
 import os
 import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +33,19 @@ __all__ = [
 ]
 
 
+@contextmanager
+def _os_errors() -> Iterator[None]:
+    """Raise what botocore raises (no credentials, no connection) as OSError, like all the rest."""
+    try:
+        yield
+    except BotoCoreError as error:
+        raise OSError(str(error)) from error
+
+
+def _local(uri: str) -> Path:
+    return Path(uri.removeprefix("file://")).expanduser()
+
+
 def is_local(uri: str) -> bool:
     """Return whether `uri` is a path on this machine."""
     return "://" not in uri or uri.startswith("file://")
@@ -39,7 +54,7 @@ def is_local(uri: str) -> bool:
 def absolute(uri: str) -> str:
     """Return `uri` such that it means the same in every working directory; no slash at the end."""
     if is_local(uri):
-        return str(Path(uri.removeprefix("file://")).expanduser().absolute())
+        return str(_local(uri).absolute())
     return uri.rstrip("/")
 
 
@@ -83,27 +98,31 @@ def arrow_filesystem(uri: str) -> ArrowPlace:
 def exists(uri: str) -> bool:
     """Return whether there is a file or folder at `uri`."""
     system, path = filesystem(uri)
-    return bool(system.exists(path))
+    with _os_errors():
+        return bool(system.exists(path))
 
 
 def file_size(uri: str) -> int | None:
     """Return the size of a file in bytes, or None where there is no file."""
     system, path = filesystem(uri)
-    return int(system.size(path)) if system.isfile(path) else None
+    with _os_errors():
+        return int(system.size(path)) if system.isfile(path) else None
 
 
 def read_bytes(uri: str) -> bytes:
     """Return the content of a file; OSError as the file system raises it."""
     if is_local(uri):
-        return Path(uri.removeprefix("file://")).read_bytes()
+        return _local(uri).read_bytes()
     system, path = filesystem(uri)
-    return bytes(system.cat_file(path))
+    with _os_errors():
+        return bytes(system.cat_file(path))
 
 
 def open_file(uri: str) -> Any:
     """Return a seekable file object for reading."""
     system, path = filesystem(uri)
-    return system.open(path, "rb")
+    with _os_errors():
+        return system.open(path, "rb")
 
 
 def write_bytes(uri: str, content: bytes) -> None:
@@ -119,9 +138,10 @@ def write_bytes(uri: str, content: bytes) -> None:
     try:
         if not is_local(uri):
             system, path = filesystem(uri)
-            system.pipe_file(path, content)
+            with _os_errors():
+                system.pipe_file(path, content)
             return
-        target = Path(uri.removeprefix("file://"))
+        target = _local(uri)
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
         try:
@@ -129,9 +149,8 @@ def write_bytes(uri: str, content: bytes) -> None:
             os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
-    except (OSError, BotoCoreError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise TableError(f"cannot write {uri}: {reason}") from error
+    except OSError as error:
+        raise TableError(f"cannot write {uri}: {error.strerror or error}") from error
 
 
 def check_writable(uri: str) -> None:
@@ -157,8 +176,8 @@ def check_writable(uri: str) -> None:
 def delete(uri: str) -> None:
     """Delete a file or a folder with all that is in it; nothing where there is none."""
     if is_local(uri):
-        path = Path(absolute(uri))
-        if path.is_dir():
+        path = _local(uri)
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
@@ -179,10 +198,11 @@ def list_files(uri: str) -> dict[str, int]:
     system, path = filesystem(uri)
     system.invalidate_cache()
     try:
-        found = system.find(path, detail=True)
+        with _os_errors():
+            found = system.find(path, detail=True)
     except FileNotFoundError:
         return {}
-    except (OSError, BotoCoreError) as error:
+    except OSError as error:
         raise TableError(f"cannot list {uri}: {error}") from error
     prefix = path.rstrip("/") + "/"
     return {

@@ -201,7 +201,8 @@ def test_unwritable_output_is_one_line(run, tmp_path, corpus, command):
     (tmp_path / "plain").write_text("a regular file")
     code, out, err = run(*command, corpus, "--output", "plain/out")
     assert (code, out) == (1, "")
-    assert_one_line(err, "cannot write", "plain/out", "Not a directory")
+    said = err.splitlines()[-1]  # before it, extract tells how many recordings it found
+    assert_one_line(said, "the output", "plain/out cannot be written: Not a directory")
 
 
 @pytest.mark.parametrize(

@@ -275,9 +275,27 @@ def test_overwriting_replaces_a_table_with_a_damaged_index(finished, content):
     assert uris.list_files(finished) == {}
 
 
-def test_overwriting_replaces_a_table_with_a_damaged_part(place):
-    uris.write_bytes(uris.join(place, "part-00000.parquet"), b"half a fi")
-    assert open_table(place, IDENTITY, overwrite=True).missing(1) == [0]
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("part-00000.parquet", b"half a fi"),
+        ("index.json", b'{"name": "web"}'),
+    ],
+)
+def test_what_nothing_says_is_a_table_is_not_overwritten(place, name, content):
+    uris.write_bytes(uris.join(place, name), content)
+    with pytest.raises(TableError, match=name):
+        open_table(place, IDENTITY, overwrite=True)
+    assert uris.read_bytes(uris.join(place, name)) == content
+
+
+def test_parquet_of_others_under_the_name_of_a_part_is_not_overwritten(place):
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows(0, 2).replace_schema_metadata(), sink)
+    uris.write_bytes(uris.join(place, "part-00000.parquet"), bytes(sink.getvalue()))
+    with pytest.raises(TableError, match="not of raudeep"):
+        open_table(place, IDENTITY, overwrite=True)
+    assert len(uris.list_files(place)) == 1
 
 
 def test_overwriting_replaces_a_table_of_another_schema_version(finished):
@@ -290,13 +308,13 @@ def test_overwriting_replaces_a_table_of_another_schema_version(finished):
 
 
 @pytest.mark.parametrize("identity", [OTHER, IDENTITY])
-def test_table_beside_files_of_others_is_not_overwritten(finished, identity):
-    uris.write_bytes(uris.join(finished, "thesis.tex"), b"precious")
-    if identity == IDENTITY:  # damaged, so that it would have to be replaced
+def test_overwriting_leaves_files_of_others_alone(finished, identity):
+    for name in ("thesis.tex", ".git/config"):
+        uris.write_bytes(uris.join(finished, name), b"precious")
+    if identity == IDENTITY:  # damaged, so that it has to be replaced
         uris.write_bytes(uris.join(finished, "index.json"), b"garbage")
-    with pytest.raises(TableError, match=r"holds other files, e.g. 'thesis.tex'; it is not overw"):
-        open_table(finished, identity, overwrite=True)
-    assert len(uris.list_files(finished)) == 5
+    open_table(finished, identity, overwrite=True)
+    assert set(uris.list_files(finished)) == {"thesis.tex", ".git/config"}
 
 
 def test_temporary_files_of_a_killed_run_are_no_table_and_in_nobodys_way(place):
@@ -327,7 +345,7 @@ def test_damaged_part_of_an_unfinished_table_says_what_to_do(place):
 
 def test_place_below_a_regular_file_is_refused_in_one_line(tmp_path):
     (tmp_path / "plain").write_text("x")
-    with pytest.raises(TableError, match=r"cannot write .*Not a directory") as info:
+    with pytest.raises(TableError, match=r"plain/table cannot be written: Not a dir") as info:
         open_table(str(tmp_path / "plain" / "table"), IDENTITY)
     assert "\n" not in str(info.value)
 

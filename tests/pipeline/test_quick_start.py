@@ -1,0 +1,51 @@
+"""What the README promises: the main job on the demo recipe, and running it again."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def _job(*arguments) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, ROOT / "jobs" / "full_benchmark.py", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"},
+    )
+
+
+@pytest.mark.timeout(900)
+def test_the_demo_separates_its_classes_and_a_second_run_computes_nothing(tmp_path):
+    first = _job("demo", "--output", tmp_path)
+    assert first.returncode == 0, first.stderr
+    results = json.loads((tmp_path / "results.json").read_text())
+    fused = {row["readout"]: row for row in results["scores"] if row["embedding"] == "fused"}
+    assert set(fused) == {"state", "pooled"}
+    assert all(row["accuracy"] >= 0.9 for row in fused.values())
+    assert f"{100 * fused['pooled']['accuracy']:.1f}" in first.stdout
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("data:image/svg") >= 2 + 1 + 2 * 3
+    assert results["errors"] == []
+
+    second = _job("demo", "--output", tmp_path, "--json")
+    assert second.returncode == 0, second.stderr
+    again = json.loads(second.stdout)
+    assert again["scores"] == results["scores"]
+    assert all(stage["reused"] == stage["parts"] for stage in again["stages"])
+
+
+def test_the_readme_names_files_that_exist():
+    tree = [
+        line.split()[0]
+        for line in (ROOT / "README.md").read_text().splitlines()
+        if line.startswith("      ") and line.strip().split()[0].endswith((".py", "/"))
+    ]
+    assert tree
+    assert all((ROOT / "raudeep" / name).exists() for name in tree)
