@@ -6,16 +6,16 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from raudeep.config import AutoencoderConfig, ResourceConfig, TrainingConfig
+from raudeep.config import ResourceConfig
 from raudeep.errors import ResourceError, TableError
 from raudeep.pipeline.artifacts import artifact_identity, is_artifact
 from raudeep.pipeline.progress import StageProgress, stage_progress
 from raudeep.pipeline.runtime import Resources, ensure_ray, unwrap
 from raudeep.pipeline.stage import StageSummary
-from raudeep.pipeline.training_worker import WorkerSettings, train_worker
+from raudeep.pipeline.training_worker import Run, WorkerJob, train_worker
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import read_index, read_table
@@ -23,26 +23,6 @@ from raudeep.storage.table import read_index, read_table
 __all__ = ["Run", "Share", "share_resources", "train_autoencoders"]
 
 _MAX_FAILURES = 3  # of a run's workers, before the run fails
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """One autoencoder to train."""
-
-    name: str
-    spectrograms: tuple[str, ...]
-    """URIs of the spectrogram tables to train on, all of one shape."""
-    output: str
-    """URI of the artifact's folder."""
-    model: AutoencoderConfig
-    training: TrainingConfig
-
-    def identity(self) -> Identity:
-        """Return what the artifact is made from."""
-        tables = [read_index(uri, stage="spectrograms") for uri in self.spectrograms]
-        config = {"autoencoder": asdict(self.model), "training": asdict(self.training)}
-        inputs = {f"spectrograms{i}": table.identity.fingerprint for i, table in enumerate(tables)}
-        return Identity("autoencoder", config, inputs)
 
 
 @dataclass(frozen=True)
@@ -211,17 +191,9 @@ def _fit_all(
         while waiting or running:
             while waiting and len(running) < share.concurrent:
                 run = waiting.pop(0)
-                settings = WorkerSettings(
-                    name=run.name,
-                    spectrograms=run.spectrograms,
-                    output=run.output,
-                    model=run.model,
-                    training=run.training,
-                    identity=identities[run.name],
-                    threads=share.cpus_per_worker,
-                )
+                job = WorkerJob(run, identities[run.name], share.cpus_per_worker, board)
                 task = ray.remote(**settings_of_task)(_fit)
-                running.add(task.remote(settings, checkpoints, share, board))
+                running.add(task.remote(job, checkpoints, share))
             finished, _ = ray.wait(list(running), timeout=1.0)
             for entry in ray.get(board.take.remote()):
                 name, epoch = entry["name"], entry["epoch"]
@@ -239,7 +211,7 @@ def _fit_all(
         ray.kill(board)
 
 
-def _fit(settings: WorkerSettings, checkpoints: str, share: Share, board: Any) -> None:
+def _fit(job: WorkerJob, checkpoints: str, share: Share) -> None:
     """Train one autoencoder; runs as a Ray task."""
     import logging
 
@@ -251,7 +223,7 @@ def _fit(settings: WorkerSettings, checkpoints: str, share: Share, board: Any) -
     storage = uris.arrow_filesystem(checkpoints)
     trainer = TorchTrainer(
         train_worker,
-        train_loop_config={"settings": settings, "board": board},
+        train_loop_config={"job": job},
         scaling_config=ScalingConfig(
             num_workers=share.num_workers,
             use_gpu=share.gpus_per_worker > 0,
@@ -259,7 +231,7 @@ def _fit(settings: WorkerSettings, checkpoints: str, share: Share, board: Any) -
         ),
         run_config=RunConfig(
             # The fingerprint in the name makes the same command resume, and no other one.
-            name=f"{settings.name}-{settings.identity.fingerprint}",
+            name=f"{job.run.name}-{job.identity.fingerprint}",
             storage_path=storage.path,
             storage_filesystem=storage.system,
             checkpoint_config=CheckpointConfig(num_to_keep=1),

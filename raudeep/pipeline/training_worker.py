@@ -22,7 +22,7 @@ from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import iterate_parts, read_index
 
-__all__ = ["WorkerSettings", "train_worker"]
+__all__ = ["Run", "WorkerJob", "train_worker"]
 
 _NUM_EXAMPLES = 3
 _STATE = "state.pt"
@@ -30,37 +30,56 @@ _METADATA = ["file", "chunk", "label"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkerSettings:
-    """What a worker needs to know; passes to it as it is."""
+class Run:
+    """One autoencoder to train."""
 
     name: str
     spectrograms: tuple[str, ...]
+    """URIs of the spectrogram tables to train on, all of one shape."""
     output: str
+    """URI of the artifact's folder."""
     model: AutoencoderConfig
     training: TrainingConfig
+
+    def identity(self) -> Identity:
+        """Return what the artifact is made from."""
+        tables = [read_index(uri, stage="spectrograms") for uri in self.spectrograms]
+        config = {"autoencoder": asdict(self.model), "training": asdict(self.training)}
+        inputs = {f"spectrograms{i}": table.identity.fingerprint for i, table in enumerate(tables)}
+        return Identity("autoencoder", config, inputs)
+
+
+@dataclass(frozen=True)
+class WorkerJob:
+    """What a worker is sent."""
+
+    run: Run
     identity: Identity
     threads: int
+    board: Any
+    """Handle of the actor that takes finished epochs."""
 
 
 def train_worker(loop_config: dict[str, Any]) -> None:
     """Train one autoencoder, on one of its data-parallel workers."""
     import ray.train
 
-    settings: WorkerSettings = loop_config["settings"]
-    torch.set_num_threads(settings.threads)
-    metadata, values = _load(settings.spectrograms)
+    job: WorkerJob = loop_config["job"]
+    run = job.run
+    torch.set_num_threads(job.threads)
+    metadata, values = _load(run.spectrograms)
     rows, held_out = split_by_recording(
         metadata["file"].to_pylist(),
-        fraction=settings.training.validation_fraction,
-        seed=settings.training.seed,
+        fraction=run.training.validation_fraction,
+        seed=run.training.seed,
     )
     device = default_device()
     spectrograms = _place(values, rows, device)
     validation = _place(values, held_out, device) if len(held_out) else None
 
-    torch.manual_seed(settings.training.seed)
-    model = TimeAutoencoder(values.shape[2], settings.model).to(device)
-    fit = Fit(model, settings.training)
+    torch.manual_seed(run.training.seed)
+    model = TimeAutoencoder(values.shape[2], run.model).to(device)
+    fit = Fit(model, run.training)
     history: list[dict[str, Any]] = []
     if checkpoint := ray.train.get_checkpoint():
         with checkpoint.as_directory() as folder:
@@ -68,31 +87,31 @@ def train_worker(loop_config: dict[str, Any]) -> None:
         fit.restore(state)
         history = json.loads(state["history"])
         if fit.rank == 0:
-            loop_config["board"].put.remote({"name": settings.name, **history[-1]})
+            job.board.put.remote({"name": run.name, **history[-1]})
 
     examples = values[:: max(1, len(values) // _NUM_EXAMPLES)][:_NUM_EXAMPLES]
     with tempfile.TemporaryDirectory() as logs:
         writer = SummaryWriter(logs) if fit.rank == 0 else None
-        for epoch in range(len(history) + 1, settings.training.num_epochs + 1):
+        for epoch in range(len(history) + 1, run.training.num_epochs + 1):
             result = fit.run_epoch(epoch, spectrograms, validation)
             history.append(asdict(result))
             metrics = {"epoch": epoch, "loss": result.loss}
             if writer is None:
                 ray.train.report(metrics)
                 continue
-            last = epoch == settings.training.num_epochs
+            last = epoch == run.training.num_epochs
             _log(writer, result, model, examples, pictures=last or epoch % 8 == 1)
-            _upload(logs, uris.join(settings.output, "tensorboard"))
+            _upload(logs, uris.join(run.output, "tensorboard"))
             with tempfile.TemporaryDirectory() as folder:
                 state = {**fit.state(), "history": json.dumps(history)}
                 torch.save(state, Path(folder) / _STATE)
                 checkpoint = ray.train.Checkpoint.from_directory(folder)
                 ray.train.report(metrics, checkpoint=checkpoint)
-            loop_config["board"].put.remote({"name": settings.name, **history[-1]})
+            job.board.put.remote({"name": run.name, **history[-1]})
         if writer is not None:
             writer.close()
     if fit.rank == 0:
-        _write(settings, model, history, metadata, values)
+        _write(job, model, history, metadata, values)
 
 
 def _load(tables: tuple[str, ...]) -> tuple[pa.Table, np.ndarray[Any, Any]]:
@@ -146,20 +165,20 @@ def _upload(folder: str, uri: str) -> None:
 
 
 def _write(
-    settings: WorkerSettings,
+    job: WorkerJob,
     model: TimeAutoencoder,
     history: list[dict[str, Any]],
     metadata: pa.Table,
     values: np.ndarray[Any, Any],
 ) -> None:
-    config = read_index(settings.spectrograms[0]).config
+    config = read_index(job.run.spectrograms[0]).config
     last = history[-1]
     trained = TrainedAutoencoder(
-        name=settings.name,
+        name=job.run.name,
         model=model,
-        spectrogram=build(SpectrogramConfig, config, where=settings.spectrograms[0]),
-        training=settings.training,
-        identity=asdict(settings.identity),
+        spectrogram=build(SpectrogramConfig, config, where=job.run.spectrograms[0]),
+        training=job.run.training,
+        identity=asdict(job.identity),
         metrics={
             "chunks": len(values),
             "epochs": last["epoch"],
@@ -179,4 +198,4 @@ def _write(
     }
     for name, column in columns.items():
         examples = examples.append_column(name, column)
-    write_artifact(settings.output, trained, history=history, examples=examples)
+    write_artifact(job.run.output, trained, history=history, examples=examples)
