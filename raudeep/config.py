@@ -154,7 +154,7 @@ class TrainingConfig:
     """How an autoencoder is trained."""
 
     num_epochs: int = 10
-    """Passes over the spectrograms."""
+    """Epochs of ceil(chunks / batch_size) full batches each."""
     batch_size: int = 64
     """Chunks per step, over all workers."""
     learning_rate: float = 1e-3

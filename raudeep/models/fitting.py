@@ -63,7 +63,7 @@ class Fit:
     def run_epoch(
         self, epoch: int, spectrograms: Tensor, validation: Tensor | None = None
     ) -> EpochResult:
-        """Train on every spectrogram once and return the losses.
+        """Train on as many spectrograms as there are, in full batches, and return the losses.
 
         Parameters
         ----------
@@ -79,9 +79,8 @@ class Fit:
         seed = (self.config.seed * 1_000_003 + epoch) * 1_000_003 + self.rank
         torch.manual_seed(seed % 2**63)
         self.model.train()
-        losses = [
-            self._step(rows, spectrograms) for rows in self._batches(epoch, len(spectrograms))
-        ]
+        batches = list(self._batches(epoch, len(spectrograms)))
+        losses = [self._step(rows, spectrograms) for rows in batches]
         loss = float(torch.stack(losses).mean())
         seconds = time.perf_counter() - started
         return EpochResult(
@@ -89,7 +88,7 @@ class Fit:
             loss=loss,
             validation_loss=None if validation is None else self._validate(validation),
             seconds=seconds,
-            chunks_per_second=len(spectrograms) / seconds,
+            chunks_per_second=sum(map(len, batches)) / seconds,
         )
 
     def state(self) -> dict[str, Any]:
@@ -102,11 +101,22 @@ class Fit:
         self._optimizer.load_state_dict(state["optimizer"])
 
     def _batches(self, epoch: int, num_rows: int) -> Iterator[Tensor]:
-        """Yield the rows of each global batch; every row once."""
-        seed = (self.config.seed * 1_000_003 + epoch) % 2**63
-        generator = torch.Generator().manual_seed(seed)
-        order = torch.randperm(num_rows, generator=generator)
-        yield from torch.split(order, self.config.batch_size)
+        """Yield the rows of each global batch of an epoch, all of one size.
+
+        As in auDeep, an epoch is ceil(N / batch) batches of an endless stream that passes over
+        the rows in a new order each time, so no step is taken on a small remainder.
+        """
+        size = min(self.config.batch_size, num_rows)
+        num_steps = -(-num_rows // size)
+        start = (epoch - 1) * num_steps * size
+        passes = range(start // num_rows, (start + num_steps * size - 1) // num_rows + 1)
+        orders = []
+        for index in passes:
+            seed = (self.config.seed * 1_000_003 + index) % 2**63
+            generator = torch.Generator().manual_seed(seed)
+            orders.append(torch.randperm(num_rows, generator=generator))
+        first = start - passes[0] * num_rows
+        yield from torch.split(torch.cat(orders)[first : first + num_steps * size], size)
 
     def _step(self, rows: Tensor, spectrograms: Tensor) -> Tensor:
         """Update the weights on one global batch and return its RMSE, shape ()."""
