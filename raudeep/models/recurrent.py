@@ -10,8 +10,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from raudeep.models.gru import gru
-
 __all__ = ["RecurrentStack", "dropout"]
 
 
@@ -116,7 +114,8 @@ def dropout(values: Tensor, probability: float, *, training: bool) -> Tensor:
 def _run(layer: nn.Module, inputs: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return outputs (T, B, D H) and final states (D, B, H), or (2 D, B, H) of an LSTM."""
     if isinstance(layer, nn.GRU):
-        return gru(layer, inputs, state)
+        outputs, hidden = layer(inputs, state)
+        return outputs, hidden
     assert isinstance(layer, nn.LSTM)
     pair = None if state is None else (state[: len(state) // 2], state[len(state) // 2 :])
     outputs, (hidden, cell) = layer(inputs, pair)

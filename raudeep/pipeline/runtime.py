@@ -30,7 +30,7 @@ _QUIET = {
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_TQDM": "0",
 }
-_START_SECONDS = 5.0  # of Ray, roughly, with the worker processes of a first stage
+_START_SECONDS = 10.0  # of Ray with the worker processes of a first stage, on two cores
 _ACTORS_PER_GPU = 2  # the models are small: one alone leaves the GPU waiting
 _CREDENTIALS = ("AWS_", "FSSPEC_", "GOOGLE_", "AZURE_STORAGE_", "RAUDEEP_")
 

@@ -1,6 +1,6 @@
 """Timings against a named reference in the same run: ``make bench``, or one of them by name.
 
-    python -m tests.benchmarks [gru] [loop] [spectrograms]
+    python -m tests.benchmarks [loop] [spectrograms]
 
 ``RAUDEEP_TEST_DATA`` names the folder that holds ``esc-10``; without it the synthesised corpus is
 used. Each figure is a ratio to the reference, as the median of pairs that take turns, with the
@@ -26,7 +26,6 @@ from raudeep.config import AutoencoderConfig, TrainingConfig
 from raudeep.corpora.demo import write_demo_corpus
 from raudeep.models.autoencoder import TimeAutoencoder, reconstruction_error
 from raudeep.models.fitting import Fit, bfloat16_is_faster
-from raudeep.models.gru import gru
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.spectrograms import extract_spectrograms
 from raudeep.recipe import load_recipe
@@ -49,22 +48,6 @@ def pairs(ours: Callable[[], object], reference: Callable[[], object]) -> list[l
     ours(), reference()
     rounds = [(seconds(ours), seconds(reference)) for _ in range(PAIRS)]
     return [list(column) for column in zip(*rounds, strict=True)]
-
-
-def bench_gru() -> Row:
-    """Our backward pass through a GRU on the CPU against autograd's through torch.nn.GRU."""
-    layer = nn.GRU(BANDS, 256, bidirectional=True)
-    inputs = torch.randn(FRAMES, 64, BANDS)
-
-    def step(run: Callable[[], tuple[torch.Tensor, torch.Tensor]]) -> None:
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_is_faster(inputs.device)):
-            outputs, _ = run()
-        outputs.float().square().mean().backward()
-
-    measured = pairs(
-        lambda: step(lambda: gru(layer, inputs, None)), lambda: step(lambda: layer(inputs))
-    )
-    return "GRU layer, forward and backward", "torch.nn.GRU", *measured
 
 
 def bench_loop() -> Row:
@@ -112,7 +95,7 @@ def bench_spectrograms() -> Row:
         return f"spectrograms, {manifest.num_rows} clips", "one-process loop", *pairs(stage, loop)
 
 
-BENCHMARKS = {"gru": bench_gru, "loop": bench_loop, "spectrograms": bench_spectrograms}
+BENCHMARKS = {"loop": bench_loop, "spectrograms": bench_spectrograms}
 
 
 def main(names: list[str]) -> None:
