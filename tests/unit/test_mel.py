@@ -1,32 +1,21 @@
 """Mel filter banks: the exact one against torchaudio, auDeep's against its known figures."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-import torch
-import torchaudio
 
 from raudeep.audio.mel import hz_to_mel, mel_filter_bank, mel_to_hz
 
-
-@pytest.fixture
-def double_precision():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+TORCHAUDIO = Path(__file__).parents[1] / "reference" / "torchaudio_mel.npz"
 
 
-@pytest.mark.parametrize(
-    ("sample_rate", "n_fft", "n_mels"),
-    [(16000, 400, 40), (22050, 1764, 128), (44100, 3528, 128), (48000, 7680, 320)],
-)
-@pytest.mark.usefixtures("double_precision")
-def test_exact_bank_equals_torchaudios(sample_rate, n_fft, n_mels):
-    expected = torchaudio.functional.melscale_fbanks(
-        1 + n_fft // 2, 0.0, sample_rate / 2, n_mels, sample_rate, norm=None, mel_scale="htk"
-    )
+@pytest.mark.parametrize("case", ["16000-400-40", "22050-1764-128", "44100-3528-128"])
+def test_exact_bank_equals_torchaudios(case):
+    sample_rate, n_fft, n_mels = map(int, case.split("-"))
     bank = mel_filter_bank(sample_rate=sample_rate, n_fft=n_fft, n_mels=n_mels, edges="exact")
     assert bank.dtype == np.float32
-    np.testing.assert_allclose(bank, expected.numpy().T, atol=1e-5)
+    np.testing.assert_allclose(bank, np.load(TORCHAUDIO)[case], atol=1e-5)
 
 
 @pytest.mark.parametrize(
