@@ -21,9 +21,10 @@ TABLES = [
 
 def _begun(output: Path, stage: str) -> bool:
     """Return whether something of the stage is there."""
-    if stage == "training":
-        return any(output.glob("runs/*/checkpoint_*/state.pt"))
-    return any(output.glob(f"{stage}/**/part-*.parquet"))
+    # os.walk passes over folders that vanish meanwhile, which Path.glob does not.
+    folder, name = ("runs", "state.pt") if stage == "training" else (stage, "part-")
+    files = (file for _, _, found in os.walk(output / folder) for file in found)
+    return any(file.startswith(name) for file in files)
 
 
 def _kill_in(stage: str, output: Path, *arguments) -> None:
