@@ -127,9 +127,6 @@ def run_benchmark(
     corpus = _corpus(recipe, corpus, places)
     manifest, layout = load_manifest(corpus, layout=recipe.corpus_layout)
     _check_scorable(manifest, recipe, corpus)
-    uris.write_bytes(
-        uris.join(places.output, "recipe.json"), json.dumps(asdict(recipe), indent=1).encode()
-    )
     logger.info("recipe %s -> %s", recipe.name, places.output)
     stages = [write_manifest(manifest, places.manifest, overwrite=overwrite)]
     spectrograms = {view: places.spectrograms(view) for view in recipe.views}
@@ -198,6 +195,9 @@ def run_benchmark(
         "tables": {_relative(summary.table, places): summary.table for summary in stages},
         "versions": package_versions(),
     }
+    # Only now: a run that is refused must not replace the recipe of the run that was done.
+    resolved = json.dumps(asdict(recipe), indent=1)
+    uris.write_bytes(uris.join(places.output, "recipe.json"), resolved.encode())
     uris.write_bytes(places.results, json.dumps(results, indent=1).encode())
     return results
 
@@ -255,13 +255,13 @@ def check_errors(
     logger.warning("%s. The errors table names all.", said)
 
 
-def write_demo_corpus_at(uri: str, *, seed: int = 0) -> None:
+def write_demo_corpus_at(uri: str) -> None:
     """Synthesise the demo corpus into a folder, local or remote; files that are there stay."""
     from raudeep.corpora.demo import write_demo_corpus
 
     present = uris.list_files(uri)
     with tempfile.TemporaryDirectory() as folder:
-        write_demo_corpus(Path(folder), seed=seed)
+        write_demo_corpus(Path(folder))
         for path in sorted(Path(folder).rglob("*.*")):
             name = path.relative_to(folder).as_posix()
             if path.is_file() and name not in present:

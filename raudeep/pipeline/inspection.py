@@ -26,7 +26,7 @@ def inspect_path(uri: str, *, layout: str | None = None) -> dict[str, Any]:
 def inspect_corpus(uri: str, *, layout: str | None = None) -> dict[str, Any]:
     """Return counts, labels, folds, durations, sample rates and channels of a corpus.
 
-    Only headers are read. Recordings whose header cannot be read are counted and named.
+    Nothing is decoded. Recordings whose header cannot be read are counted and named.
     """
     manifest, found = load_manifest(uri, layout=layout, labelled=False)
     with ThreadPoolExecutor(_THREADS) as pool:

@@ -3,7 +3,6 @@
 ``slice of the manifest -> decode -> all views -> one part in each view's table``
 """
 
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -34,8 +33,6 @@ __all__ = [
     "spectrograms_identity",
     "spectrograms_slices",
 ]
-
-logger = logging.getLogger(__name__)
 
 _SECONDS_PER_RECORDING = 0.015
 _UNKNOWN_BYTES = 4 * 2**20
