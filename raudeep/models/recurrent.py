@@ -1,7 +1,7 @@
 """Stacks of recurrent layers: PyTorch's fused layers, with auDeep's dropout and initialisation.
 
-Shapes: T frames, B batch, F features, H hidden units of a layer and direction, D directions,
-L layers, S state size.
+Shapes: T frames, B batch, F features, H hidden units of a layer, D directions, L layers,
+S = D L H (twice that for an LSTM) state size.
 """
 
 import math
@@ -14,7 +14,10 @@ __all__ = ["RecurrentStack", "dropout"]
 
 
 class RecurrentStack(nn.Module):
-    """L recurrent layers, each reading the outputs of the one below in both directions or one.
+    """L recurrent layers in one direction, or in both: then two stacks that do not see each other.
+
+    As in auDeep, and unlike PyTorch's bidirectional networks, a layer reads the layer below of its
+    own direction only; the two directions meet in the outputs.
 
     Parameters
     ----------
@@ -46,30 +49,28 @@ class RecurrentStack(nn.Module):
         initialisation: Literal["glorot", "pytorch"],
     ) -> None:
         super().__init__()
-        directions = 2 if bidirectional else 1
         layer = nn.GRU if cell == "gru" else nn.LSTM
-        self.layers = nn.ModuleList(
-            layer(
-                input_size if index == 0 else num_units * directions,
-                num_units,
-                bidirectional=bidirectional,
+        self.directions = nn.ModuleList(
+            nn.ModuleList(
+                layer(input_size if index == 0 else num_units, num_units)
+                for index in range(num_layers)
             )
-            for index in range(num_layers)
+            for _ in range(2 if bidirectional else 1)
         )
-        self.num_units = num_units
-        self.output_size = num_units * directions
-        self.states_per_layer = directions * (2 if cell == "lstm" else 1)
-        self.state_size = num_layers * num_units * self.states_per_layer
+        self.output_size = num_units * len(self.directions)
+        # A layer's state: hidden values, and an LSTM's cell values after them.
+        self._state_shape = (num_layers, 2 if cell == "lstm" else 1, num_units)
+        self.state_size = len(self.directions) * math.prod(self._state_shape)
         if dropout_placement == "all":
             # Two dropouts in a row equal one that keeps with the product of their probabilities.
             self.dropouts = [dropout, *[1 - (1 - dropout) ** 2] * (num_layers - 1), dropout]
         else:
             self.dropouts = [0.0, *[dropout] * (num_layers - 1), 0.0]
         if initialisation == "glorot":
-            _initialise_like_tensorflow(self.layers)
+            _initialise_like_tensorflow(self)
 
     def forward(self, inputs: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return the top layer's outputs (T, B, D H) and all layers' final states (B, S).
+        """Return the top layers' outputs (T, B, D H) and all layers' final states (B, S).
 
         Parameters
         ----------
@@ -78,19 +79,24 @@ class RecurrentStack(nn.Module):
         state : Tensor, shape (B, S), optional
             Initial states in the order in which the final ones are returned; zeros without.
         """
-        # (B, S) -> per layer (D or 2 D, B, H): hidden states first, then an LSTM's cell states.
+        batch = inputs.shape[1]
         initial = None
-        if state is not None:
-            shape = (len(state), len(self.layers), self.states_per_layer, self.num_units)
-            initial = state.view(shape).permute(1, 2, 0, 3).contiguous()
-        final = []
-        outputs = dropout(inputs, self.dropouts[0], training=self.training)
-        for index, layer in enumerate(self.layers):
-            outputs, last = _run(layer, outputs, None if initial is None else initial[index])
-            outputs = dropout(outputs, self.dropouts[index + 1], training=self.training)
-            final.append(last)
-        states = torch.stack(final).permute(2, 0, 1, 3)  # (B, L, D or 2 D, H)
-        return outputs, states.reshape(inputs.shape[1], self.state_size)
+        if state is not None:  # (B, S) -> per direction and layer (1 or 2, B, H)
+            shape = (batch, len(self.directions), *self._state_shape)
+            initial = state.view(shape).permute(1, 2, 3, 0, 4)
+        tops, final = [], []
+        for direction, layers in enumerate(self.directions):
+            outputs = inputs.flip(0) if direction else inputs
+            outputs = dropout(outputs, self.dropouts[0], training=self.training)
+            for index, layer in enumerate(layers):
+                start = None if initial is None else initial[direction, index]
+                outputs, last = _run(layer, outputs, start)
+                outputs = dropout(outputs, self.dropouts[index + 1], training=self.training)
+                final.append(last)
+            tops.append(outputs.flip(0) if direction else outputs)
+        # (D L, 1 or 2, B, H) -> (B, S)
+        states = torch.stack(final).permute(2, 0, 1, 3).reshape(batch, self.state_size)
+        return torch.cat(tops, dim=-1), states
 
 
 def dropout(values: Tensor, probability: float, *, training: bool) -> Tensor:
@@ -112,35 +118,33 @@ def dropout(values: Tensor, probability: float, *, training: bool) -> Tensor:
 
 
 def _run(layer: nn.Module, inputs: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return outputs (T, B, D H) and final states (D, B, H), or (2 D, B, H) of an LSTM."""
+    """Return outputs (T, B, H) and the final state, as `state`: (1, B, H), or (2, B, H)."""
     if isinstance(layer, nn.GRU):
-        outputs, hidden = layer(inputs, state)
+        outputs, hidden = layer(inputs, None if state is None else state.contiguous())
         return outputs, hidden
     assert isinstance(layer, nn.LSTM)
-    pair = None if state is None else (state[: len(state) // 2], state[len(state) // 2 :])
+    pair = None if state is None else (state[:1].contiguous(), state[1:].contiguous())
     outputs, (hidden, cell) = layer(inputs, pair)
     return outputs, torch.cat([hidden, cell])
 
 
-def _initialise_like_tensorflow(layers: nn.ModuleList) -> None:
-    """Give `layers` TensorFlow 1's initial weights: Glorot uniform, recurrent gate biases of 1.
+def _initialise_like_tensorflow(stack: nn.Module) -> None:
+    """Give all layers TensorFlow 1's initial weights: Glorot uniform, recurrent gate biases of 1.
 
     TensorFlow draws the input and recurrent weights of a kernel as one matrix: a GRU has one for
     both gates and one for the candidate, an LSTM one for all four. The biases of the GRU's gates
     and of the LSTM's forget gate are 1, so that states persist at first.
     """
-    for layer in layers:
-        assert isinstance(layer, nn.RNNBase)
+    for layer in stack.modules():
+        if not isinstance(layer, nn.RNNBase):
+            continue
         units = layer.hidden_size
-        for name, parameter in layer.named_parameters():
-            if name.startswith("bias"):
-                nn.init.zeros_(parameter)
-                if name.startswith("bias_ih"):
-                    gates = slice(0, 2 * units) if layer.mode == "GRU" else slice(units, 2 * units)
-                    parameter.data[gates] = 1.0
-                continue
-            fan_in = layer.input_size + units
-            sizes = [2 * units, units] if layer.mode == "GRU" else [4 * units]
-            for kernel in torch.split(parameter.data, sizes):
-                limit = math.sqrt(6 / (fan_in + len(kernel)))
+        gates = slice(0, 2 * units) if layer.mode == "GRU" else slice(units, 2 * units)
+        nn.init.zeros_(layer.bias_hh_l0)
+        nn.init.zeros_(layer.bias_ih_l0)
+        layer.bias_ih_l0.data[gates] = 1.0
+        sizes = [2 * units, units] if layer.mode == "GRU" else [4 * units]
+        for weight in (layer.weight_ih_l0, layer.weight_hh_l0):
+            for kernel in torch.split(weight.data, sizes):
+                limit = math.sqrt(6 / (layer.input_size + units + len(kernel)))
                 kernel.uniform_(-limit, limit)

@@ -21,9 +21,17 @@ Item = dict[str, Any]
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # The controller of a training run polls its workers; 2 s would be a large part of a demo.
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",
     # Runs have helper processes without a core of their own; Ray warns of them on stdout.
     "RAY_worker_maximum_startup_concurrency": "16",
+}
+# A Ray of this process's own has no dashboard to show these, and a machine that nobody takes away;
+# each of a dozen helper processes would spend a percent of a core on them.
+_EMBEDDED_SETTINGS = {
+    "RAY_enable_metrics_collection": "0",
+    "RAY_task_events_report_interval_ms": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
 }
 _QUIET = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",
@@ -82,7 +90,9 @@ def ensure_ray() -> Resources:
 
     if not ray.is_initialized():
         quiet = not os.environ.get(DEBUG_VARIABLE)
-        for name, value in {**_SETTINGS, **(_QUIET if quiet else {})}.items():
+        joins = bool(os.environ.get("RAY_ADDRESS"))
+        environment = _SETTINGS | ({} if joins else _EMBEDDED_SETTINGS) | (_QUIET if quiet else {})
+        for name, value in environment.items():
             os.environ.setdefault(name, value)
         settings: dict[str, Any] = {
             "log_to_driver": not quiet,
@@ -90,7 +100,7 @@ def ensure_ray() -> Resources:
             "runtime_env": {"env_vars": _environment()},
         }
         started = time.perf_counter()
-        if os.environ.get("RAY_ADDRESS"):
+        if joins:
             ray.init(**settings)
         else:
             ray.init(address="local", include_dashboard=False, **settings)

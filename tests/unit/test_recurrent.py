@@ -60,22 +60,32 @@ def test_state_size_is_layers_times_units_times_cells_times_directions(
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
-def test_stack_equals_the_multi_layer_network_of_torch(inputs, cell, bidirectional):
+def test_each_direction_equals_a_multi_layer_network_of_torch(inputs, cell, bidirectional):
     stack = make(num_layers=2, cell=cell, bidirectional=bidirectional)
     kind = torch.nn.GRU if cell == "gru" else torch.nn.LSTM
-    network = kind(F, H, num_layers=2, bidirectional=bidirectional)
-    for index, layer in enumerate(stack.layers):
-        for name, parameter in layer.named_parameters():
-            getattr(network, name.replace("_l0", f"_l{index}")).data.copy_(parameter.data)
+    tops, states = [], []
+    for direction, layers in enumerate(stack.directions):
+        network = kind(F, H, num_layers=2)
+        for index, layer in enumerate(layers):
+            for name, parameter in layer.named_parameters():
+                getattr(network, name.replace("_l0", f"_l{index}")).data.copy_(parameter.data)
+        top, final = network(inputs.flip(0) if direction else inputs)
+        tops.append(top.flip(0) if direction else top)
+        # (L, 1 or 2, B, H): hidden states, then an LSTM's cell states.
+        states.append(torch.stack([final] if cell == "gru" else list(final), dim=1))
     outputs, final = stack(inputs)
-    wanted, states = network(inputs)
-    torch.testing.assert_close(outputs, wanted)
-    # (B, S) holds for each layer the hidden states of its directions, then an LSTM's cell states.
-    directions = 2 if bidirectional else 1
-    kinds = [
-        kind.view(2, directions, B, H) for kind in ([states] if cell == "gru" else list(states))
-    ]
-    torch.testing.assert_close(final, torch.stack(kinds).permute(3, 1, 0, 2, 4).reshape(B, -1))
+    torch.testing.assert_close(outputs, torch.cat(tops, dim=-1))
+    # (B, S): direction, layer, kind of state, unit.
+    torch.testing.assert_close(final, torch.stack(states).permute(3, 0, 1, 2, 4).reshape(B, -1))
+
+
+def test_forward_outputs_of_a_bidirectional_stack_do_not_depend_on_later_frames(inputs):
+    stack = make(num_layers=2, bidirectional=True)
+    changed = inputs.clone()
+    changed[5:] += 1
+    outputs, altered = stack(inputs)[0], stack(changed)[0]
+    assert torch.equal(outputs[:5, :, :H], altered[:5, :, :H])
+    assert not torch.equal(outputs[:5, :, H:], altered[:5, :, H:])
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.2, 0.5, 0.9])
@@ -146,14 +156,12 @@ def test_one_layer_drops_outputs_only_with_placement_all(inputs, placement, drop
 
 def test_glorot_gru_has_gate_biases_of_1_and_weights_within_the_limits():
     stack = make(num_units=40, num_layers=2, bidirectional=True)
-    for index, layer in enumerate(stack.layers):
-        fan_in = (F if index == 0 else 80) + 40
-        for suffix in ("l0", "l0_reverse"):
-            bias = getattr(layer, f"bias_ih_{suffix}")
-            assert bias.tolist() == [1.0] * 80 + [0.0] * 40
-            assert not getattr(layer, f"bias_hh_{suffix}").any()
-            for name in ("weight_ih", "weight_hh"):
-                gates, candidate = getattr(layer, f"{name}_{suffix}").split([80, 40])
+    for direction in stack.directions:
+        for layer, fan_in in zip(direction, (F + 40, 40 + 40), strict=True):
+            assert layer.bias_ih_l0.tolist() == [1.0] * 80 + [0.0] * 40
+            assert not layer.bias_hh_l0.any()
+            for weight in (layer.weight_ih_l0, layer.weight_hh_l0):
+                gates, candidate = weight.split([80, 40])
                 for kernel, fan_out in ((gates, 80), (candidate, 40)):
                     limit = math.sqrt(6 / (fan_in + fan_out))
                     assert 0.9 * limit < kernel.abs().max().item() <= limit
@@ -161,7 +169,7 @@ def test_glorot_gru_has_gate_biases_of_1_and_weights_within_the_limits():
 
 def test_glorot_lstm_has_forget_biases_of_1_and_weights_within_the_limits():
     stack = make(num_units=40, cell="lstm")
-    layer = stack.layers[0]
+    layer = stack.directions[0][0]
     assert layer.bias_ih_l0.tolist() == [0.0] * 40 + [1.0] * 40 + [0.0] * 80
     assert not layer.bias_hh_l0.any()
     limit = math.sqrt(6 / (F + 40 + 160))

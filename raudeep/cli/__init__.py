@@ -1,0 +1,10 @@
+"""The command line: each command parses and calls one function of the pipeline.
+
+Flags are the fields of the configuration dataclasses. Results go to stdout, everything else to
+stderr. Exit codes: 0 done, 1 an error that a line explains, 2 wrong usage, 130 interrupted.
+"""
+
+from raudeep.cli import audio, benchmark, evaluation, models, tables  # each adds its commands
+from raudeep.cli.app import app, main
+
+__all__ = ["app", "audio", "benchmark", "evaluation", "main", "models", "tables"]

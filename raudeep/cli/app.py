@@ -1,0 +1,78 @@
+"""The application: global options, logging, what becomes of errors."""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Group, Parameter
+
+from raudeep.errors import RaudeepError
+
+__all__ = ["app", "main"]
+
+app = App(
+    name="raudeep",
+    help="Unsupervised representations of sound: recurrent autoencoders on spectrograms, on Ray.",
+    help_format="plaintext",
+)
+app.meta.group_parameters = Group("Global options", sort_key=99)
+
+
+@app.meta.default
+def _launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    verbose: Annotated[
+        bool, Parameter(name=["--verbose", "-v"], negative="", help="Say more on stderr.")
+    ] = False,
+    quiet: Annotated[
+        bool, Parameter(name=["--quiet", "-q"], negative="", help="Say only what went wrong.")
+    ] = False,
+    debug: Annotated[
+        bool, Parameter(negative="", help="Show tracebacks and the output of Ray.")
+    ] = False,
+    log_file: Annotated[Path | None, Parameter(help="Write the log to this file as well.")] = None,
+) -> int:
+    _configure_logging(verbose=verbose or debug, quiet=quiet, log_file=log_file)
+    if debug:
+        os.environ["RAUDEEP_DEBUG"] = "1"  # read where Ray is started
+    try:
+        command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=True)
+        command(*bound.args, **bound.kwargs)
+    except CycloptsError:
+        return 2
+    except RaudeepError as error:
+        if debug:
+            raise
+        print(f"raudeep: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(
+            "raudeep: interrupted. What is finished stays; the same command goes on from there.",
+            file=sys.stderr,
+        )
+        return 130
+    return 0
+
+
+def _configure_logging(*, verbose: bool, quiet: bool, log_file: Path | None) -> None:
+    level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if log_file is not None:
+        handlers.append(logging.FileHandler(log_file))
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=handlers, force=True)
+    logging.getLogger("raudeep").setLevel(level)
+    logging.captureWarnings(capture=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit."""
+    try:
+        code = app.meta(
+            arguments, exit_on_error=False, print_error=True, result_action="return_value"
+        )
+    except CycloptsError:
+        code = 2
+    sys.exit(code)

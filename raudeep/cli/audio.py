@@ -1,0 +1,61 @@
+"""Commands on audio: `raudeep inspect` and `raudeep extract`."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from raudeep.cli.app import app
+from raudeep.cli.parameters import (
+    Corpus,
+    CorpusLayout,
+    Flat,
+    Json,
+    MaxErrors,
+    Output,
+    Overwrite,
+    print_summary_rows,
+)
+from raudeep.config import SpectrogramConfig
+
+__all__ = ["extract", "inspect"]
+
+
+@app.command
+def inspect(
+    path: Annotated[str, Parameter(help="A corpus, a manifest or a table.")],
+    *,
+    corpus_layout: CorpusLayout = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a corpus or a table holds: counts, labels, folds, durations, sample rates."""
+    from raudeep.pipeline.inspection import inspect_path
+    from raudeep.report.console import print_facts, print_json
+
+    facts = inspect_path(path, layout=corpus_layout)
+    (print_json if as_json else print_facts)(facts)
+
+
+@app.command
+def extract(
+    corpus: Corpus,
+    *,
+    output: Output,
+    corpus_layout: CorpusLayout = None,
+    spectrogram: Annotated[SpectrogramConfig | None, Flat] = None,
+    max_errors: MaxErrors = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Compute the spectrograms of a corpus into a table."""
+    from raudeep.pipeline.benchmark import check_errors
+    from raudeep.pipeline.corpus import load_manifest
+    from raudeep.pipeline.spectrograms import extract_spectrograms
+    from raudeep.storage.table import read_errors
+    from raudeep.storage.uri import absolute
+
+    manifest, _ = load_manifest(corpus, layout=corpus_layout, labelled=False)
+    table = absolute(output)
+    views = {"spectrogram": spectrogram or SpectrogramConfig()}
+    summaries = extract_spectrograms(manifest, views, {"spectrogram": table}, overwrite=overwrite)
+    check_errors(read_errors(table).to_pylist(), manifest.num_rows, max_errors=max_errors)
+    print_summary_rows(summaries, as_json=as_json)

@@ -1,0 +1,78 @@
+"""`raudeep benchmark` and `raudeep report`."""
+
+import dataclasses
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from raudeep.cli.app import app
+from raudeep.cli.parameters import CorpusLayout, Json, MaxErrors, Output, Overwrite, overrides_of
+from raudeep.config import (
+    AutoencoderConfig,
+    EvaluationConfig,
+    MlpConfig,
+    ResourceConfig,
+    SpectrogramConfig,
+    TrainingConfig,
+)
+from raudeep.recipe import SECTIONS, load_recipe
+
+__all__ = ["benchmark", "report"]
+
+
+@app.command
+def benchmark(
+    recipe: Annotated[str, Parameter(help="Name of a shipped recipe, or path of a TOML file.")],
+    *,
+    output: Output,
+    corpus: Annotated[
+        str | None, Parameter(help="Folder or manifest; the demo recipe makes its own without.")
+    ] = None,
+    corpus_layout: CorpusLayout = None,
+    seed: Annotated[int | None, Parameter(help="Replaces the recipe's seed.")] = None,
+    max_errors: MaxErrors = None,
+    overwrite: Overwrite = False,
+    dry_run: Annotated[
+        bool, Parameter(negative="", help="Print what would be done, and do nothing.")
+    ] = False,
+    as_json: Json = False,
+    resources: ResourceConfig | None = None,
+    spectrogram: overrides_of(SpectrogramConfig) = None,  # type: ignore[valid-type]
+    autoencoder: overrides_of(AutoencoderConfig) = None,  # type: ignore[valid-type]
+    training: overrides_of(TrainingConfig) = None,  # type: ignore[valid-type]
+    evaluation: overrides_of(EvaluationConfig) = None,  # type: ignore[valid-type]
+    mlp: overrides_of(MlpConfig) = None,  # type: ignore[valid-type]
+) -> None:
+    """Run a recipe on a corpus: spectrograms, autoencoders, embeddings, fusion, scores, report."""
+    from raudeep.pipeline.benchmark import plan_benchmark, run_benchmark
+    from raudeep.report.benchmark import write_report
+    from raudeep.report.console import print_benchmark, print_json
+
+    given = dict(zip(SECTIONS, (spectrogram, autoencoder, training, evaluation, mlp), strict=True))
+    overrides = {
+        section: {k: v for k, v in dataclasses.asdict(values).items() if v is not None}
+        for section, values in given.items()
+        if values is not None
+    }
+    chosen = load_recipe(recipe, seed=seed, overrides=overrides)
+    if corpus_layout is not None:
+        chosen = dataclasses.replace(chosen, corpus_layout=corpus_layout)
+    if dry_run:
+        print_json(plan_benchmark(chosen, corpus, output))
+        return
+    results = run_benchmark(
+        chosen, corpus, output, resources=resources, max_errors=max_errors, overwrite=overwrite
+    )
+    report = write_report(output)
+    if as_json:
+        print_json(results)
+    else:
+        print_benchmark(results, report=report)
+
+
+@app.command
+def report(output: Annotated[str, Parameter(help="Output of a finished benchmark.")]) -> None:
+    """Write the report of a finished benchmark again."""
+    from raudeep.report.benchmark import write_report
+
+    print(write_report(output))

@@ -1,0 +1,78 @@
+"""Parameters that several commands share, and what they print."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+from docstring_parser import parse_from_object
+
+from raudeep.errors import RaudeepError
+
+if TYPE_CHECKING:
+    from raudeep.pipeline.stage import StageSummary
+
+__all__ = [
+    "Corpus",
+    "CorpusLayout",
+    "Flat",
+    "Json",
+    "MaxErrors",
+    "Output",
+    "Overwrite",
+    "named",
+    "overrides_of",
+    "print_summary_rows",
+]
+
+Flat = Parameter(name="*")
+Corpus = Annotated[
+    str, Parameter(help="Folder of audio, or a CSV or Parquet manifest; local or URI.")
+]
+CorpusLayout = Annotated[
+    str | None, Parameter(help="Name of the corpus layout; detected if not given.")
+]
+Output = Annotated[str, Parameter(help="Where the output goes, a local path or a URI.")]
+Overwrite = Annotated[
+    bool, Parameter(negative="", help="Replace an output made with another configuration.")
+]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON.")]
+MaxErrors = Annotated[
+    int | None, Parameter(help="Fail once more recordings than this could not be used.")
+]
+
+
+def overrides_of(config: type[Any]) -> Any:
+    """Return `config` with every field optional and None by default: only given flags count."""
+    described = {p.arg_name: p.description for p in parse_from_object(config).params}
+    fields = []
+    for field in dataclasses.fields(config):
+        parameter = Parameter(help=described.get(field.name))
+        hint: Any = field.type
+        fields.append((field.name, Annotated[hint | None, parameter], None))
+    partial = dataclasses.make_dataclass(
+        f"{config.__name__}Overrides", fields, frozen=True, kw_only=True
+    )
+    partial.__module__ = __name__  # cyclopts opens up no class of the standard library's `types`
+    return partial | None
+
+
+def named(uris: Sequence[str]) -> dict[str, str]:
+    """Return absolute URIs by their last name, or by all of it where that is ambiguous."""
+    from raudeep.storage.uri import absolute
+
+    places = [absolute(uri) for uri in uris]
+    names = [place.rsplit("/", 1)[-1] for place in places]
+    if len(set(names)) < len(names):
+        names = ["-".join(place.rsplit("/", 2)[1:]) for place in places]
+    if len(set(names)) < len(names):
+        raise RaudeepError(f"the last two names of each path must differ. Got {', '.join(places)}.")
+    return dict(zip(names, places, strict=True))
+
+
+def print_summary_rows(summaries: "Sequence[StageSummary]", *, as_json: bool) -> None:
+    """Print what stages did, as a table or as JSON."""
+    from raudeep.report.console import print_json, print_summaries
+
+    rows: list[Mapping[str, Any]] = [summary.to_dict() for summary in summaries]
+    (print_json if as_json else print_summaries)(rows)

@@ -1,0 +1,111 @@
+"""The autoencoders, their training, and what it may take."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from raudeep.config.fields import check, settle
+from raudeep.errors import ConfigError
+
+__all__ = ["AutoencoderConfig", "Readout", "ResourceConfig", "TrainingConfig"]
+
+Readout = Literal["state", "pooled"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderConfig:
+    """Architecture of a time-recurrent sequence-to-sequence autoencoder."""
+
+    cell: Literal["gru", "lstm"] = "gru"
+    """Recurrent cell."""
+    num_layers: int = 1
+    """Recurrent layers of encoder and decoder."""
+    num_units: int = 16
+    """Hidden units of each layer and direction."""
+    bidirectional_encoder: bool = False
+    """Read the spectrogram in both directions."""
+    bidirectional_decoder: bool = False
+    """Decode in both directions; the backward half sees the target frame itself, as in auDeep."""
+    dropout: float = 0.2
+    """Probability of dropping a value during training."""
+    dropout_placement: Literal["all", "between"] = "all"
+    """Drop at each layer's input and output (auDeep), or between layers only (PyTorch)."""
+    initialisation: Literal["glorot", "pytorch"] = "glorot"
+    """Glorot weights and recurrent gate biases of 1 (auDeep), or PyTorch's own."""
+    encoder_noise: float = 0.0
+    """Probability of zeroing a whole frame of the encoder's input during training."""
+    feed_previous_prob: float = 0.0
+    """Probability of feeding the decoder its own output; not for a bidirectional decoder."""
+    mask_silence: bool = False
+    """Leave cells at exactly -1 (below the clipping floor) out of the loss."""
+
+    def __post_init__(self) -> None:
+        settle(self)
+        for name in ("num_layers", "num_units"):
+            check(self, name, getattr(self, name) >= 1, "at least 1")
+        check(self, "dropout", 0 <= self.dropout < 1, "in the range [0, 1)")
+        for name in ("encoder_noise", "feed_previous_prob"):
+            check(self, name, 0 <= getattr(self, name) <= 1, "in the range [0, 1]")
+        if self.bidirectional_decoder and self.feed_previous_prob > 0:
+            raise ConfigError(
+                "The 'feed_previous_prob' parameter of AutoencoderConfig must be 0 with a "
+                "bidirectional decoder, whose steps have no previous output. "
+                f"Got {self.feed_previous_prob!r}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How an autoencoder is trained."""
+
+    num_epochs: int = 10
+    """Epochs of ceil(chunks / batch_size) full batches each."""
+    batch_size: int = 64
+    """Chunks per step, over all workers."""
+    learning_rate: float = 1e-3
+    """Step size of Adam."""
+    gradient_clip: float | None = 2.0
+    """Clip each gradient value to [-gradient_clip, gradient_clip]; None switches it off."""
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    """Arithmetic of the layers; auto takes bfloat16 where the device is faster with it."""
+    validation_fraction: float | None = None
+    """Share of the recordings held out for a validation loss each epoch; None trains on all."""
+    seed: int = 0
+    """Seed of initialisation, shuffling, dropout and the validation split."""
+
+    def __post_init__(self) -> None:
+        settle(self)
+        for name in ("num_epochs", "batch_size"):
+            check(self, name, getattr(self, name) >= 1, "at least 1")
+        check(self, "seed", self.seed >= 0, "at least 0")
+        check(self, "learning_rate", self.learning_rate > 0, "greater than 0")
+        for name, most in (("gradient_clip", float("inf")), ("validation_fraction", 1.0)):
+            value = getattr(self, name)
+            check(self, name, value is None or 0 < value < most, f"in (0, {most}) or None")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourceConfig:
+    """What the runs may take; changes no number and is part of no fingerprint."""
+
+    num_workers: int = 1
+    """Data-parallel workers of each training run."""
+    cpus_per_worker: int | None = None
+    """CPU cores of each training worker; None shares the cores evenly among the runs."""
+    gpus_per_worker: float | None = None
+    """GPU share of each training worker; None shares the GPUs evenly among the runs."""
+    max_concurrent_runs: int | None = None
+    """Training runs at the same time; None takes as many as the cluster carries."""
+
+    def __post_init__(self) -> None:
+        settle(self)
+        check(self, "num_workers", self.num_workers >= 1, "at least 1")
+        for name in ("cpus_per_worker", "gpus_per_worker", "max_concurrent_runs"):
+            value = getattr(self, name)
+            check(self, name, value is None or value > 0, "greater than 0 or None")
+        share = self.gpus_per_worker
+        check(
+            self,
+            "gpus_per_worker",
+            share is None or share <= 1 or share.is_integer(),
+            "a share of one GPU or a whole number",
+        )

@@ -1,0 +1,65 @@
+"""How embeddings are scored."""
+
+from dataclasses import dataclass
+
+from raudeep.config.fields import check, settle
+from raudeep.errors import ConfigError
+
+__all__ = ["EvaluationConfig", "MlpConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MlpConfig:
+    """Multi-layer perceptron that scores embeddings."""
+
+    num_layers: int = 2
+    """Hidden layers."""
+    num_units: int = 150
+    """Hidden units of each layer."""
+    num_epochs: int = 400
+    """Full-batch steps."""
+    learning_rate: float = 1e-3
+    """Step size of Adam."""
+    dropout: float = 0.4
+    """Probability of dropping a hidden value during training."""
+
+    def __post_init__(self) -> None:
+        settle(self)
+        for name in ("num_layers", "num_units", "num_epochs"):
+            check(self, name, getattr(self, name) >= 1, "at least 1")
+        check(self, "learning_rate", self.learning_rate > 0, "greater than 0")
+        check(self, "dropout", 0 <= self.dropout < 1, "in the range [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """How embeddings are scored."""
+
+    repeats: int = 5
+    """Fits per fold, each with its own seed."""
+    num_folds: int | None = None
+    """Make this many stratified folds by recording; None uses the corpus's own folds."""
+    majority_vote: bool = False
+    """Score recordings by the most frequent class of their chunks instead of scoring chunks."""
+    train_partitions: tuple[str, ...] = ()
+    """Train on these partitions instead of cross-validating; needs eval_partitions."""
+    eval_partitions: tuple[str, ...] = ()
+    """Score these partitions; needs train_partitions."""
+    seed: int = 0
+    """Seed of the made folds and of the classifiers."""
+
+    def __post_init__(self) -> None:
+        settle(self)
+        check(self, "repeats", self.repeats >= 1, "at least 1")
+        check(self, "seed", self.seed >= 0, "at least 0")
+        check(self, "num_folds", self.num_folds is None or self.num_folds >= 2, "at least 2")
+        if bool(self.train_partitions) != bool(self.eval_partitions):
+            raise ConfigError(
+                "'train_partitions' and 'eval_partitions' of EvaluationConfig go together. Got "
+                f"{self.train_partitions!r} and {self.eval_partitions!r}."
+            )
+        if self.train_partitions and self.num_folds is not None:
+            raise ConfigError(
+                "EvaluationConfig takes 'num_folds' or partitions, not both. Got "
+                f"num_folds={self.num_folds!r}, train_partitions={self.train_partitions!r}."
+            )
