@@ -65,7 +65,8 @@ def _convert(cls: type[Any], field: dataclasses.Field[Any], value: Any, where: s
     if not (fits and strings):
         kinds = " or ".join("None" if kind is NoneType else kind.__name__ for kind in accepted)
         raise ConfigError(
-            f"{where}: The {field.name!r} parameter of {cls.__name__} must be {kinds}. Got {value!r}."
+            f"{where}: The {field.name!r} parameter of {cls.__name__} must be {kinds}. "
+            f"Got {value!r}."
         )
     return value
 
