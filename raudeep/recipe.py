@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from raudeep.config import (
+    AUTOENCODERS,
     AutoencoderConfig,
     EvaluationConfig,
     MlpConfig,
@@ -21,6 +22,7 @@ from raudeep.config import (
     SpectrogramConfig,
     TrainingConfig,
     build,
+    fingerprint,
     reject_unknown,
 )
 from raudeep.errors import ConfigError
@@ -42,6 +44,8 @@ _SCALARS: dict[str, type[Any]] = {
     "seed": int,
 }
 _NAMED = ("views", "autoencoders")
+_SHAPES = {field.name for kind in AUTOENCODERS.values() for field in dataclasses.fields(kind)}
+_SHAPES.add("kind")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +97,12 @@ class Recipe:
                     f"recipe {self.name!r}: autoencoder {name!r} is trained on view "
                     f"{autoencoder.view!r}, which is none of: {', '.join(self.views)}."
                 )
+        keeping = [n for n, each in self.autoencoders.items() if each.model.kind == "frequency"]
+        if keeping and "state" in self.readouts:
+            raise ConfigError(
+                f"recipe {self.name!r}: the representation of autoencoder {keeping[0]!r} is one "
+                'for each frame and cannot be scored. Set readouts = ["pooled"].'
+            )
         unknown = [readout for readout in self.readouts if readout not in ("state", "pooled")]
         if unknown or not self.readouts or len(set(self.readouts)) < len(self.readouts):
             raise ConfigError(
@@ -122,7 +132,7 @@ def load_recipe(
     recipe : str or Path
         A shipped recipe's name, or the path of a TOML file.
     seed : int, optional
-        Replaces the recipe's seed, which training and evaluation take over.
+        Replaces the recipe's seed: that of the evaluation, from which each autoencoder's is made.
     overrides : mapping of section to mapping, optional
         Values for the shared sections, ``{"training": {"num_epochs": 2}}``; they win over the
         sections but not over what a view or an autoencoder says of itself.
@@ -169,6 +179,7 @@ def _check_forms(content: Mapping[str, Any], where: str) -> None:
                 raise ConfigError(f"{where}: {place!r} must be {kind}. Got {found!r}.")
     for key, cls in SECTIONS.items():
         known = [field.name for field in dataclasses.fields(cls)]
+        known = sorted(_SHAPES) if key == "autoencoder" else known
         reject_unknown(content.get(key, {}), known, where=f"{where}: [{key}]")
 
 
@@ -176,26 +187,32 @@ def _parse(content: Mapping[str, Any], where: str) -> Recipe:
     name = content.get("name", Path(where).stem)
     seed = content.get("seed", 0)
 
-    def section(key: str, extra: Mapping[str, Any], place: str) -> Any:
+    def section(key: str, extra: Mapping[str, Any], place: str, own_seed: int = seed) -> Any:
         values = {**content.get(key, {}), **extra}
+        if key == "autoencoder":
+            return _autoencoder(values, place=f"{where}: [{place}]")
         if "seed" in {f.name for f in dataclasses.fields(SECTIONS[key])}:
-            values.setdefault("seed", seed)
+            values.setdefault("seed", own_seed)
         return build(SECTIONS[key], values, where=f"{where}: [{place}]")
 
     views = {
         view: section("spectrogram", extra, f"views.{view}")
         for view, extra in content.get("views", {}).items()
     }
-    shapes = {f.name for f in dataclasses.fields(AutoencoderConfig)}
     trainings = {f.name for f in dataclasses.fields(TrainingConfig)}
     autoencoders = {}
     for key, extra in content.get("autoencoders", {}).items():
         place = f"autoencoders.{key}"
-        reject_unknown(extra, ["view", *shapes, *trainings], where=f"{where}: [{place}]")
+        # Autoencoders that begin alike and are shown alike find much the same, and fusing them
+        # gains little: each has a seed of its own.
+        own = int(fingerprint(seed, key)[:8], 16)
+        reject_unknown(extra, ["view", *sorted(_SHAPES), *trainings], where=f"{where}: [{place}]")
         autoencoders[key] = NamedAutoencoder(
             view=str(extra.get("view", key)),
-            model=section("autoencoder", {k: v for k, v in extra.items() if k in shapes}, place),
-            training=section("training", {k: v for k, v in extra.items() if k in trainings}, place),
+            model=section("autoencoder", {k: v for k, v in extra.items() if k in _SHAPES}, place),
+            training=section(
+                "training", {k: v for k, v in extra.items() if k in trainings}, place, own
+            ),
         )
     return Recipe(
         name=name,
@@ -208,3 +225,13 @@ def _parse(content: Mapping[str, Any], where: str) -> Recipe:
         evaluation=section("evaluation", {}, "evaluation"),
         mlp=section("mlp", {}, "mlp"),
     )
+
+
+def _autoencoder(values: dict[str, Any], *, place: str) -> AutoencoderConfig:
+    """Return the architecture of the kind that `values` name; ``time`` without."""
+    kind = values.pop("kind", "time")
+    if kind not in AUTOENCODERS:
+        raise ConfigError(
+            f"{place}: 'kind' must be one of {', '.join(map(repr, AUTOENCODERS))}. Got {kind!r}."
+        )
+    return build(AUTOENCODERS[kind], values, where=place)

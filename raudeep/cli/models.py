@@ -1,4 +1,4 @@
-"""Commands on autoencoders: `raudeep train` and `raudeep embed`."""
+"""Commands on autoencoders: `raudeep train`, `raudeep embed` and `raudeep reconstruct`."""
 
 from typing import Annotated
 
@@ -15,24 +15,38 @@ from raudeep.cli.parameters import (
     named,
     print_summary_rows,
 )
-from raudeep.config import AutoencoderConfig, Readout, ResourceConfig, TrainingConfig
+from raudeep.config import (
+    AutoencoderConfig,
+    FrequencyAutoencoderConfig,
+    FrequencyTimeAutoencoderConfig,
+    Readout,
+    ResourceConfig,
+    TrainingConfig,
+)
+from raudeep.errors import ConfigError
 
-__all__ = ["embed", "train_time"]
+__all__ = ["embed", "reconstruct", "train_frequency", "train_frequency_time", "train_time"]
 
 train_app = App(name="train", help="Train an autoencoder on spectrogram tables.")
 app.command(train_app)
 
+Spectrograms = Annotated[
+    list[str], Parameter(negative="", help="Spectrogram tables, all with the same bands.")
+]
+Name = Annotated[str | None, Parameter(help="Name of the model; the output's by default.")]
+ContinueFrom = Annotated[
+    str | None,
+    Parameter(help="Model whose training goes on, with its architecture, for --num-epochs more."),
+]
+
 
 @train_app.command(name="time")
 def train_time(
-    spectrograms: Annotated[
-        list[str], Parameter(negative="", help="Spectrogram tables, all of one shape.")
-    ],
+    spectrograms: Spectrograms,
     *,
     output: Output,
-    name: Annotated[
-        str | None, Parameter(help="Name of the model; the output's by default.")
-    ] = None,
+    name: Name = None,
+    continue_from: ContinueFrom = None,
     autoencoder: Annotated[AutoencoderConfig | None, Flat] = None,
     training: Annotated[TrainingConfig | None, Flat] = None,
     resources: Annotated[ResourceConfig | None, Flat] = None,
@@ -40,16 +54,113 @@ def train_time(
     as_json: Json = False,
 ) -> None:
     """Train a time-recurrent autoencoder; an interrupted training goes on when run again."""
+    _train(
+        spectrograms,
+        output,
+        name=name,
+        continue_from=continue_from,
+        autoencoder=autoencoder,
+        kind=AutoencoderConfig,
+        training=training,
+        resources=resources,
+        overwrite=overwrite,
+        as_json=as_json,
+    )
+
+
+@train_app.command(name="frequency")
+def train_frequency(
+    spectrograms: Spectrograms,
+    *,
+    output: Output,
+    name: Name = None,
+    continue_from: ContinueFrom = None,
+    autoencoder: Annotated[FrequencyAutoencoderConfig | None, Flat] = None,
+    training: Annotated[TrainingConfig | None, Flat] = None,
+    resources: Annotated[ResourceConfig | None, Flat] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Train a frequency-recurrent autoencoder: windows over the bands of each frame by itself.
+
+    Its embedding keeps the frames; `raudeep train time` can be trained on it again.
+    """
+    _train(
+        spectrograms,
+        output,
+        name=name,
+        continue_from=continue_from,
+        autoencoder=autoencoder,
+        kind=FrequencyAutoencoderConfig,
+        training=training,
+        resources=resources,
+        overwrite=overwrite,
+        as_json=as_json,
+    )
+
+
+@train_app.command(name="frequency-time")
+def train_frequency_time(
+    spectrograms: Spectrograms,
+    *,
+    output: Output,
+    name: Name = None,
+    continue_from: ContinueFrom = None,
+    autoencoder: Annotated[FrequencyTimeAutoencoderConfig | None, Flat] = None,
+    training: Annotated[TrainingConfig | None, Flat] = None,
+    resources: Annotated[ResourceConfig | None, Flat] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Train an autoencoder that is recurrent over the bands of a frame and then over time."""
+    _train(
+        spectrograms,
+        output,
+        name=name,
+        continue_from=continue_from,
+        autoencoder=autoencoder,
+        kind=FrequencyTimeAutoencoderConfig,
+        training=training,
+        resources=resources,
+        overwrite=overwrite,
+        as_json=as_json,
+    )
+
+
+def _train(
+    spectrograms: list[str],
+    output: str,
+    *,
+    name: str | None,
+    continue_from: str | None,
+    autoencoder: AutoencoderConfig | None,
+    kind: type[AutoencoderConfig],
+    training: TrainingConfig | None,
+    resources: ResourceConfig | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    from raudeep.pipeline.artifacts import load_autoencoder
     from raudeep.pipeline.training import Run, train_autoencoders
     from raudeep.storage.uri import absolute, join
 
     place = absolute(output)
+    earlier = None if continue_from is None else absolute(continue_from)
+    model = autoencoder or kind()
+    if earlier is not None and autoencoder is None:
+        model = load_autoencoder(earlier).model.config
+    if model.kind != kind.kind:
+        raise ConfigError(
+            f"{earlier} is a {model.kind} autoencoder. Continue it with "
+            f"`raudeep train {model.kind}`."
+        )
     run = Run(
         name=name or place.rsplit("/", 1)[-1],
         spectrograms=tuple(absolute(uri) for uri in spectrograms),
         output=place,
-        model=autoencoder or AutoencoderConfig(),
+        model=model,
         training=training or TrainingConfig(),
+        continue_from=earlier,
     )
     summaries = train_autoencoders(
         [run], checkpoints=join(place, "runs"), resources=resources, overwrite=overwrite
@@ -71,6 +182,14 @@ def embed(
             negative="", help="Embeddings to write; with several, each to a folder of its name."
         ),
     ] = ("state",),
+    epochs: Annotated[
+        tuple[int, ...],
+        Parameter(
+            negative="",
+            consume_multiple=True,
+            help="Epochs of training that the model kept, each to a folder epoch-N.",
+        ),
+    ] = (),
     corpus_layout: CorpusLayout = None,
     max_errors: MaxErrors = None,
     overwrite: Overwrite = False,
@@ -86,22 +205,63 @@ def embed(
     from raudeep.storage.table import is_table, read_errors, read_index
     from raudeep.storage.uri import absolute, join
 
-    place, models = absolute(output), named(model)
+    models = named(model)
     single = len(models) == 1 and len(readouts) == 1
-    embedders = [
-        Embedder(
-            name=name,
-            model=uri,
-            outputs={r: place if single else join(place, r, name) for r in readouts},
-        )
-        for name, uri in models.items()
-    ]
+    embedders = []
+    for epoch in epochs or (None,):
+        place = absolute(output) if epoch is None else join(absolute(output), f"epoch-{epoch}")
+        for name, uri in models.items():
+            outputs = {r: place if single else join(place, r, name) for r in readouts}
+            label = name if epoch is None else f"{name} of epoch {epoch}"
+            embedders.append(Embedder(name=label, model=uri, outputs=outputs, epoch=epoch))
     table = absolute(source)
     if is_table(table) and read_index(table).stage == "spectrograms":
-        summaries = embed_tables(embedders, dict.fromkeys(models, table), overwrite=overwrite)
+        tables = {each.name: table for each in embedders}
+        summaries = embed_tables(embedders, tables, overwrite=overwrite)
     else:
         manifest, _ = load_manifest(source, layout=corpus_layout, labelled=False)
         summaries = embed_corpus(manifest, embedders, overwrite=overwrite)
         errors = read_errors(summaries[0].table).to_pylist()
         check_errors(errors, manifest.num_rows, max_errors=max_errors)
     print_summary_rows(summaries, as_json=as_json)
+
+
+@app.command
+def reconstruct(
+    table: Annotated[str, Parameter(help="Spectrogram table made as the model's own.")],
+    *,
+    model: Annotated[str, Parameter(help="Trained autoencoder.")],
+    output: Output,
+    epoch: Annotated[int | None, Parameter(help="Epoch of training that the model kept.")] = None,
+    free_running: Annotated[
+        bool,
+        Parameter(
+            negative="", help="Decode from the representation alone, without the expected steps."
+        ),
+    ] = False,
+    page: Annotated[
+        str | None, Parameter(help="HTML page for pictures of targets beside reconstructions.")
+    ] = None,
+    num_pictures: Annotated[
+        int, Parameter(help="Chunks on the page: those with the largest and smallest errors.")
+    ] = 10,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Reconstruct spectrograms and say how far off each is (reconstruction_rmse)."""
+    from raudeep.pipeline.reconstruction import reconstruct_table
+    from raudeep.report.reconstructions import write_reconstructions
+    from raudeep.storage.uri import absolute
+
+    spectrograms, place = absolute(table), absolute(output)
+    summary = reconstruct_table(
+        spectrograms,
+        absolute(model),
+        place,
+        epoch=epoch,
+        free_running=free_running,
+        overwrite=overwrite,
+    )
+    if page is not None:
+        write_reconstructions(spectrograms, place, absolute(page), count=num_pictures)
+    print_summary_rows([summary], as_json=as_json)

@@ -4,17 +4,44 @@ The line under a field is its help on the command line. Checks live in ``__post_
 between stages is checked by the recipe (`raudeep.recipe`).
 """
 
-from raudeep.config.autoencoder import AutoencoderConfig, Readout, ResourceConfig, TrainingConfig
+from raudeep.config.autoencoder import (
+    AUTOENCODERS,
+    AutoencoderConfig,
+    FrequencyAutoencoderConfig,
+    FrequencyTimeAutoencoderConfig,
+    Readout,
+    ResourceConfig,
+    TrainingConfig,
+)
+from raudeep.config.baselines import (
+    BASELINES,
+    Baseline,
+    CnnConfig,
+    SoundNetConfig,
+    SparseCodingConfig,
+)
 from raudeep.config.evaluation import EvaluationConfig, MlpConfig
+from raudeep.config.exchange import ExchangeFormat, ExportConfig, ImportConfig
 from raudeep.config.fields import build, fingerprint, reject_unknown
 from raudeep.config.spectrogram import SpectrogramConfig
 
 __all__ = [
+    "AUTOENCODERS",
+    "BASELINES",
     "AutoencoderConfig",
+    "Baseline",
+    "CnnConfig",
     "EvaluationConfig",
+    "ExchangeFormat",
+    "ExportConfig",
+    "FrequencyAutoencoderConfig",
+    "FrequencyTimeAutoencoderConfig",
+    "ImportConfig",
     "MlpConfig",
     "Readout",
     "ResourceConfig",
+    "SoundNetConfig",
+    "SparseCodingConfig",
     "SpectrogramConfig",
     "TrainingConfig",
     "build",

@@ -1,12 +1,20 @@
 """The autoencoders, their training, and what it may take."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal
 
 from raudeep.config.fields import check, settle
 from raudeep.errors import ConfigError
 
-__all__ = ["AutoencoderConfig", "Readout", "ResourceConfig", "TrainingConfig"]
+__all__ = [
+    "AUTOENCODERS",
+    "AutoencoderConfig",
+    "FrequencyAutoencoderConfig",
+    "FrequencyTimeAutoencoderConfig",
+    "Readout",
+    "ResourceConfig",
+    "TrainingConfig",
+]
 
 Readout = Literal["state", "pooled"]
 
@@ -14,6 +22,8 @@ Readout = Literal["state", "pooled"]
 @dataclass(frozen=True, kw_only=True)
 class AutoencoderConfig:
     """Architecture of a time-recurrent sequence-to-sequence autoencoder."""
+
+    kind: ClassVar[str] = "time"
 
     cell: Literal["gru", "lstm"] = "gru"
     """Recurrent cell."""
@@ -35,22 +45,94 @@ class AutoencoderConfig:
     """Probability of zeroing a whole frame of the encoder's input during training."""
     feed_previous_prob: float = 0.0
     """Probability of feeding the decoder its own output; not for a bidirectional decoder."""
+    teacher: Literal["standard", "audeep"] = "standard"
+    """Decoder input: the step before, or (audeep) two before and a second output layer."""
     mask_silence: bool = False
     """Leave cells at exactly -1 (below the clipping floor) out of the loss."""
 
     def __post_init__(self) -> None:
         settle(self)
-        for name in ("num_layers", "num_units"):
-            check(self, name, getattr(self, name) >= 1, "at least 1")
         check(self, "dropout", 0 <= self.dropout < 1, "in the range [0, 1)")
+        self._check_axis("")
+
+    def _check_axis(self, prefix: str) -> None:
+        """Check the fields of one recurrent axis, whose names start with `prefix`."""
+        for name in ("num_layers", "num_units"):
+            check(self, prefix + name, getattr(self, prefix + name) >= 1, "at least 1")
         for name in ("encoder_noise", "feed_previous_prob"):
-            check(self, name, 0 <= getattr(self, name) <= 1, "in the range [0, 1]")
-        if self.bidirectional_decoder and self.feed_previous_prob > 0:
+            value = getattr(self, prefix + name)
+            check(self, prefix + name, 0 <= value <= 1, "in the range [0, 1]")
+        own = getattr(self, f"{prefix}feed_previous_prob")
+        if getattr(self, f"{prefix}bidirectional_decoder") and own > 0:
             raise ConfigError(
-                "The 'feed_previous_prob' parameter of AutoencoderConfig must be 0 with a "
-                "bidirectional decoder, whose steps have no previous output. "
-                f"Got {self.feed_previous_prob!r}."
+                f"The '{prefix}feed_previous_prob' parameter of {type(self).__name__} must be 0 "
+                f"with a bidirectional decoder, whose steps have no previous output. Got {own!r}."
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrequencyAutoencoderConfig(AutoencoderConfig):
+    """Architecture of a frequency-recurrent autoencoder: the steps are windows over the bands."""
+
+    kind: ClassVar[str] = "frequency"
+
+    window_bands: int = 32
+    """Bands of a window, one step of the recurrence."""
+    overlap_bands: int = 24
+    """Bands that neighbouring windows share."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self, "window_bands", self.window_bands >= 1, "at least 1")
+        overlaps = 0 <= self.overlap_bands < self.window_bands
+        rule = f"in the range [0, window_bands={self.window_bands})"
+        check(self, "overlap_bands", overlaps, rule)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrequencyTimeAutoencoderConfig(FrequencyAutoencoderConfig):
+    """Architecture of an autoencoder that is recurrent over the bands of a frame, then over time.
+
+    The fields without a prefix are those of the time axis.
+    """
+
+    kind: ClassVar[str] = "frequency-time"
+
+    num_layers: int = 2
+    """Recurrent layers of encoder and decoder over time."""
+    num_units: int = 128
+    """Hidden units of each layer and direction over time."""
+    frequency_num_layers: int = 1
+    """Recurrent layers of encoder and decoder over the bands."""
+    frequency_num_units: int = 64
+    """Hidden units of each layer and direction over the bands."""
+    frequency_bidirectional_encoder: bool = False
+    """Read the windows of a frame in both directions."""
+    frequency_bidirectional_decoder: bool = False
+    """Decode the windows of a frame in both directions."""
+    frequency_encoder_noise: float = 0.0
+    """Probability of zeroing a whole window of the encoder's input during training."""
+    frequency_feed_previous_prob: float = 0.0
+    """Probability of feeding the decoder of the bands its own output."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_axis("frequency_")
+
+    def frequency_axis(self) -> AutoencoderConfig:
+        """Return the architecture over the bands as that of a sequence of its own."""
+        names = [each.name for each in fields(AutoencoderConfig)]
+        values: dict[str, Any] = {
+            name: getattr(self, f"frequency_{name}", getattr(self, name)) for name in names
+        }
+        return AutoencoderConfig(**values)
+
+
+AUTOENCODERS: dict[str, type[AutoencoderConfig]] = {
+    each.kind: each
+    for each in (AutoencoderConfig, FrequencyAutoencoderConfig, FrequencyTimeAutoencoderConfig)
+}
+"""The architectures by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +151,10 @@ class TrainingConfig:
     """Arithmetic of the layers; auto takes bfloat16 where the device is faster with it."""
     validation_fraction: float | None = None
     """Share of the recordings held out for a validation loss each epoch; None trains on all."""
+    early_stopping_epochs: int | None = None
+    """Stop after so many epochs without a lower validation loss, and keep the best epoch."""
+    checkpoints_to_keep: int | None = 1
+    """Epochs whose weights the artifact keeps, the last ones; None keeps all."""
     seed: int = 0
     """Seed of initialisation, shuffling, dropout and the validation split."""
 
@@ -81,6 +167,14 @@ class TrainingConfig:
         for name, most in (("gradient_clip", float("inf")), ("validation_fraction", 1.0)):
             value = getattr(self, name)
             check(self, name, value is None or 0 < value < most, f"in (0, {most}) or None")
+        for name in ("early_stopping_epochs", "checkpoints_to_keep"):
+            value = getattr(self, name)
+            check(self, name, value is None or value >= 1, "at least 1 or None")
+        if self.early_stopping_epochs is not None and self.validation_fraction is None:
+            raise ConfigError(
+                "The 'early_stopping_epochs' parameter of TrainingConfig needs "
+                f"'validation_fraction'. Got {self.early_stopping_epochs!r} without."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,19 +4,30 @@ Nothing is unpickled. The files are passed as bytes by name, so that they can li
 """
 
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import safetensors.torch
+from torch import Tensor
 
-from raudeep.config import AutoencoderConfig, SpectrogramConfig, TrainingConfig, build
+from raudeep.config import AUTOENCODERS, SpectrogramConfig, TrainingConfig, build
 from raudeep.errors import ConfigError, TableError
-from raudeep.models.autoencoder import TimeAutoencoder
+from raudeep.models.autoencoder import Autoencoder, build_autoencoder
 
-__all__ = ["CONFIG_FILE", "FORMAT_VERSION", "TrainedAutoencoder", "load_artifact", "pack_artifact"]
+__all__ = [
+    "CONFIG_FILE",
+    "FORMAT_VERSION",
+    "WEIGHTS_FILE",
+    "TrainedAutoencoder",
+    "load_artifact",
+    "pack_artifact",
+    "pack_tensors",
+    "unpack_tensors",
+]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 WEIGHTS_FILE, CONFIG_FILE, CARD_FILE = "model.safetensors", "config.json", "README.md"
 _UNREADABLE = (
     ConfigError,
@@ -33,39 +44,68 @@ class TrainedAutoencoder:
     """An autoencoder with all that is needed to use it on audio."""
 
     name: str
-    model: TimeAutoencoder
-    spectrogram: SpectrogramConfig
+    model: Autoencoder
+    input: dict[str, Any]
+    """The configuration of the table that it was trained on: what it embeds was made alike."""
     training: TrainingConfig
     identity: dict[str, Any]
     """What it was made from, for the pipeline to compare: stage, config and inputs."""
     metrics: dict[str, Any]
 
+    @property
+    def spectrogram(self) -> SpectrogramConfig:
+        """How audio becomes its input.
+
+        Raises
+        ------
+        TableError
+            If its input was made by another autoencoder.
+        """
+        if "model" in self.input:
+            raise TableError(
+                f"the autoencoder {self.name!r} was trained on the representations of another one. "
+                "Embed a table of these, not audio."
+            )
+        return build(SpectrogramConfig, self.input, where=self.name)
+
 
 def pack_artifact(trained: TrainedAutoencoder, *, versions: Mapping[str, str]) -> dict[str, bytes]:
     """Return the files of an artifact, the configuration last: where it is, the rest is."""
     model = trained.model
-    weights = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
     config = {
         "format_version": FORMAT_VERSION,
-        "kind": "time",
+        "kind": model.config.kind,
         "name": trained.name,
         "bands": model.bands,
         "autoencoder": asdict(model.config),
-        "spectrogram": asdict(trained.spectrogram),
+        "input": trained.input,
         "training": asdict(trained.training),
         "identity": trained.identity,
         "metrics": trained.metrics,
         "versions": dict(versions),
     }
     return {
-        WEIGHTS_FILE: safetensors.torch.save(weights),
+        WEIGHTS_FILE: pack_tensors(model.state_dict()),
         CARD_FILE: _card(config, model).encode(),
         CONFIG_FILE: json.dumps(config, indent=1, sort_keys=True).encode(),
     }
 
 
-def load_artifact(read: Callable[[str], bytes], *, where: str) -> TrainedAutoencoder:
-    """Return the autoencoder whose files `read` gives by name.
+def pack_tensors(tensors: Mapping[str, Tensor]) -> bytes:
+    """Return named tensors as a safetensors file."""
+    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return bytes(safetensors.torch.save(on_cpu))
+
+
+def unpack_tensors(content: bytes) -> dict[str, Tensor]:
+    """Return the tensors of `pack_tensors`."""
+    return dict(safetensors.torch.load(content))
+
+
+def load_artifact(
+    read: Callable[[str], bytes], *, where: str, weights: str = WEIGHTS_FILE
+) -> TrainedAutoencoder:
+    """Return the autoencoder whose files `read` gives by name, with the weights of one of them.
 
     Raises
     ------
@@ -79,13 +119,16 @@ def load_artifact(read: Callable[[str], bytes], *, where: str) -> TrainedAutoenc
                 f"{where}: model format {config['format_version']!r}; this raudeep reads "
                 f"{FORMAT_VERSION}. Train it again."
             )
-        shape = build(AutoencoderConfig, config["autoencoder"], where=f"{where}: autoencoder")
-        model = TimeAutoencoder(config["bands"], shape)
-        model.load_state_dict(safetensors.torch.load(read(WEIGHTS_FILE)))
+        kind = AUTOENCODERS[config["kind"]]
+        shape = build(kind, config["autoencoder"], where=f"{where}: autoencoder")
+        with warnings.catch_warnings():  # whoever trained it has seen them
+            warnings.simplefilter("ignore")
+            model = build_autoencoder(config["bands"], shape)
+        model.load_state_dict(unpack_tensors(read(weights)))
         return TrainedAutoencoder(
             name=config["name"],
             model=model.eval(),
-            spectrogram=build(SpectrogramConfig, config["spectrogram"], where=where),
+            input=config["input"],
             training=build(TrainingConfig, config["training"], where=where),
             identity=config["identity"],
             metrics=config["metrics"],
@@ -97,12 +140,13 @@ def load_artifact(read: Callable[[str], bytes], *, where: str) -> TrainedAutoenc
         raise TableError(f"{where}: the model cannot be read: {error}") from error
 
 
-def _card(config: dict[str, Any], model: TimeAutoencoder) -> str:
+def _card(config: dict[str, Any], model: Autoencoder) -> str:
     """Return a model card in the form that model hubs read."""
 
     def table(section: str) -> str:
         return "\n".join(f"| `{key}` | {value} |" for key, value in config[section].items())
 
+    per_frame = " for each frame" if model.keeps_time else ""
     return f"""---
 library_name: raudeep
 tags: [audio, feature-extraction, autoencoder, unsupervised]
@@ -110,10 +154,10 @@ tags: [audio, feature-extraction, autoencoder, unsupervised]
 
 # {config["name"]}
 
-A time-recurrent sequence-to-sequence autoencoder of spectrograms, trained without labels by
-raudeep {config["versions"].get("raudeep")}.
+A {config["kind"]}-recurrent sequence-to-sequence autoencoder of spectrograms, trained without
+labels by raudeep {config["versions"].get("raudeep")}.
 
-- embedding `state`: {model.embedding_size("state")} values, the representation
+- embedding `state`: {model.embedding_size("state")} values{per_frame}, the representation
 - embedding `pooled`: {model.embedding_size("pooled")} values, mean and standard deviation of the
   encoder's outputs over time
 
@@ -121,9 +165,9 @@ raudeep {config["versions"].get("raudeep")}.
 raudeep embed AUDIO_FOLDER --model THIS_FOLDER --output EMBEDDINGS
 ```
 
-| spectrogram | |
+| input | |
 | --- | --- |
-{table("spectrogram")}
+{table("input")}
 
 | autoencoder | |
 | --- | --- |

@@ -1,26 +1,38 @@
-"""The time-recurrent sequence-to-sequence autoencoder (auDeep's t-rae).
+"""The three autoencoders of spectrograms: recurrent over time, over frequency, over both.
 
-Shapes: B batch, T frames, F mel bands, S state size, E embedding size.
+All have the same methods, so that training, embedding and reconstruction do not ask which one they
+hold. Shapes: B batch, T frames, F mel bands, K windows of W bands, S size of the representation, E
+embedding size.
 """
 
+import warnings
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from raudeep.config import AutoencoderConfig, Readout
-from raudeep.models.recurrent import RecurrentStack
+from raudeep.config import (
+    AutoencoderConfig,
+    FrequencyAutoencoderConfig,
+    FrequencyTimeAutoencoderConfig,
+    Readout,
+)
+from raudeep.errors import ConfigError
+from raudeep.models.sequence import SequenceAutoencoder
 
-__all__ = ["TimeAutoencoder", "reconstruction_error"]
+__all__ = [
+    "Autoencoder",
+    "FrequencyAutoencoder",
+    "FrequencyTimeAutoencoder",
+    "TimeAutoencoder",
+    "build_autoencoder",
+    "frame_mask",
+    "reconstruction_error",
+]
 
 
-class TimeAutoencoder(nn.Module):
-    """Encode a spectrogram frame by frame, decode it backwards from the final states.
-
-    The final states of all encoder layers, through a linear layer and tanh, are the representation.
-    Its size is that of the decoder's states, which it initialises. The decoder reconstructs the
-    reversed spectrogram; its input is the expected previous frame, or with `feed_previous_prob` at
-    times its own output.
+class Autoencoder(nn.Module):
+    """What the three have in common; `lengths` are the frames of each spectrogram, None for all T.
 
     Parameters
     ----------
@@ -28,108 +40,279 @@ class TimeAutoencoder(nn.Module):
         F.
     config : AutoencoderConfig
         Architecture.
-
-    References
-    ----------
-    Freitag et al., auDeep, JMLR 18(173), section 2.
     """
+
+    keeps_time = False
+    """Whether the representation is a vector for each frame instead of one for the spectrogram."""
 
     def __init__(self, bands: int, config: AutoencoderConfig) -> None:
         super().__init__()
         self.bands = bands
-        self.config = config
-        shared: dict[str, Any] = {
-            "num_units": config.num_units,
-            "num_layers": config.num_layers,
-            "cell": config.cell,
-            "dropout": config.dropout,
-            "dropout_placement": config.dropout_placement,
-            "initialisation": config.initialisation,
-        }
-        self.encoder = RecurrentStack(bands, bidirectional=config.bidirectional_encoder, **shared)
-        self.decoder = RecurrentStack(bands, bidirectional=config.bidirectional_decoder, **shared)
-        self.representation = nn.Linear(self.encoder.state_size, self.decoder.state_size)
-        self.output = nn.Linear(self.decoder.output_size, bands)
-        if config.initialisation == "glorot":
-            for linear in (self.representation, self.output):
-                nn.init.xavier_uniform_(linear.weight)
-                limit = (3 / linear.out_features) ** 0.5  # TensorFlow draws biases likewise
-                nn.init.uniform_(linear.bias, -limit, limit)
+        self.config: Any = config
+
+    def encode(self, spectrograms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the representation (B, S) or (B, T, S), and one vector per frame (T, B, H)."""
+        raise NotImplementedError
+
+    def forward(
+        self,
+        spectrograms: Tensor,
+        lengths: Tensor | None = None,
+        *,
+        free_running: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the reconstruction and its target, both (B, T, ...).
+
+        With `free_running` the decoders are fed nothing but their own outputs.
+        """
+        raise NotImplementedError
+
+    def to_spectrograms(self, reconstruction: Tensor) -> Tensor:
+        """Return a reconstruction or a target of `forward` as spectrograms (B, T, F)."""
+        return reconstruction
+
+    @property
+    def representation_size(self) -> int:
+        """S."""
+        raise NotImplementedError
+
+    @property
+    def frame_size(self) -> int:
+        """H, the size of the vector of a frame that `encode` returns."""
+        raise NotImplementedError
 
     def embedding_size(self, readout: Readout) -> int:
-        """Return E: the decoder's state size, or twice the encoder's output size when pooled."""
-        return self.decoder.state_size if readout == "state" else 2 * self.encoder.output_size
+        """Return E: that of the representation, or twice that of a frame's vector when pooled."""
+        return self.representation_size if readout == "state" else 2 * self.frame_size
 
-    def encode(self, spectrograms: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the representation (B, S) and the encoder's top-layer outputs (T, B, H).
-
-        Parameters
-        ----------
-        spectrograms : Tensor, shape (B, T, F)
-            Values in [-1, 1].
-        """
-        frames = spectrograms.transpose(0, 1)
-        if self.training and self.config.encoder_noise > 0:
-            # A whole frame of one instance is dropped, without scaling up the others.
-            noise = torch.rand(frames.shape[:2], device=frames.device)
-            frames = frames * (noise >= self.config.encoder_noise).unsqueeze(-1)
-        outputs, states = self.encoder(frames)
-        return torch.tanh(self.representation(states)), outputs
-
-    def embed(self, spectrograms: Tensor, readouts: tuple[Readout, ...]) -> dict[Readout, Tensor]:
-        """Return an embedding (B, E) for each readout.
+    def embed(
+        self,
+        spectrograms: Tensor,
+        readouts: tuple[Readout, ...],
+        lengths: Tensor | None = None,
+    ) -> dict[Readout, Tensor]:
+        """Return an embedding (B, E) for each readout, or (B, T, S) where the state keeps time.
 
         ``state`` is the representation; ``pooled`` the mean and the standard deviation over time of
-        the encoder's top-layer outputs.
+        the encoder's outputs, one for each frame.
         """
-        state, outputs = self.encode(spectrograms)
+        state, frames = self.encode(spectrograms, lengths)
         embeddings: dict[Readout, Tensor] = {}
         for readout in readouts:
-            if readout == "state":
-                embeddings[readout] = state
-            else:
-                mean, std = outputs.mean(0), outputs.std(0, correction=0)
-                embeddings[readout] = torch.cat([mean, std], dim=-1)
+            embeddings[readout] = state if readout == "state" else _pool(frames, lengths)
         return embeddings
 
-    def forward(self, spectrograms: Tensor) -> Tensor:
-        """Return the reconstruction of `spectrograms`, in the same order and shape (B, T, F)."""
-        state, _ = self.encode(spectrograms)
-        targets = spectrograms.transpose(0, 1).flip(0)
-        # The expected previous frame; nothing precedes the first.
-        previous = torch.cat([torch.zeros_like(targets[:1]), targets[:-1]])
-        if self.training and self.config.feed_previous_prob > 0:
-            decoded = self._decode_with_own_outputs(previous, state)
-        else:
-            decoded = self._outputs(self.decoder(previous, state)[0])
-        return decoded.flip(0).transpose(0, 1)
 
-    def _outputs(self, hidden: Tensor) -> Tensor:
-        return torch.tanh(self.output(hidden))
+class TimeAutoencoder(Autoencoder):
+    """The steps are frames (auDeep's t-rae)."""
 
-    def _decode_with_own_outputs(self, previous: Tensor, state: Tensor) -> Tensor:
-        """Decode step by step, replacing a share of the expected previous frames by own outputs."""
-        own = torch.rand(previous.shape[:2], device=previous.device)
-        own = own < self.config.feed_previous_prob
-        decoded: list[Tensor] = []
-        for step, expected in enumerate(previous):
-            frame = expected
-            if decoded:
-                frame = torch.where(own[step].unsqueeze(-1), decoded[-1].to(expected), expected)
-            hidden, state = self.decoder(frame.unsqueeze(0), state)
-            decoded.append(self._outputs(hidden[0]))
-        return torch.stack(decoded)
+    def __init__(self, bands: int, config: AutoencoderConfig) -> None:
+        super().__init__(bands, config)
+        self.core = SequenceAutoencoder(bands, config)
+
+    @property
+    def representation_size(self) -> int:
+        """S."""
+        return self.core.representation_size
+
+    @property
+    def frame_size(self) -> int:
+        """Outputs of the encoder's top layer."""
+        return self.core.encoder.output_size
+
+    def encode(self, spectrograms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the representation (B, S) and the encoder's top-layer outputs (T, B, H)."""
+        return self.core.encode(spectrograms.transpose(0, 1), lengths)
+
+    def forward(
+        self, spectrograms: Tensor, lengths: Tensor | None = None, *, free_running: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Return the reconstruction and its target, both (B, T, F)."""
+        frames = spectrograms.transpose(0, 1)
+        state, _ = self.core.encode(frames, lengths)
+        decoded = self.core.decode(state, frames, lengths, free_running=free_running)
+        return decoded.transpose(0, 1), spectrograms
+
+
+class FrequencyAutoencoder(Autoencoder):
+    """The steps are windows over the bands of a frame; every frame by itself (auDeep's f-rae).
+
+    The representation keeps time: (B, T, S) is a sequence that a time-recurrent autoencoder can be
+    trained on again.
+    """
+
+    keeps_time = True
+
+    def __init__(self, bands: int, config: FrequencyAutoencoderConfig) -> None:
+        super().__init__(bands, config)
+        self.windows = _Windows(bands, config)
+        self.core = SequenceAutoencoder(config.window_bands, config)
+
+    @property
+    def representation_size(self) -> int:
+        """S, for each frame."""
+        return self.core.representation_size
+
+    @property
+    def frame_size(self) -> int:
+        """That of the representation."""
+        return self.core.representation_size
+
+    def encode(self, spectrograms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the representation of each frame, (B, T, S), and the same as (T, B, S)."""
+        state, _ = self.core.encode(self.windows.steps(spectrograms))
+        state = state.view(*spectrograms.shape[:2], -1)
+        return state, state.transpose(0, 1)
+
+    def forward(
+        self, spectrograms: Tensor, lengths: Tensor | None = None, *, free_running: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Return the reconstructed windows and their targets, both (B, T, K, W)."""
+        steps = self.windows.steps(spectrograms)
+        state, _ = self.core.encode(steps)
+        decoded = self.core.decode(state, steps, free_running=free_running)
+        shape = spectrograms.shape
+        return self.windows.unfold(decoded, shape), self.windows.unfold(steps, shape)
+
+    def to_spectrograms(self, reconstruction: Tensor) -> Tensor:
+        """Return windows (B, T, K, W) as spectrograms (B, T, F) of the bands that they cover."""
+        return self.windows.overlap_mean(reconstruction)
+
+
+class FrequencyTimeAutoencoder(Autoencoder):
+    """A frequency-recurrent autoencoder around a time-recurrent one (auDeep's ft-rae).
+
+    The windows of each frame are encoded into a vector, the sequence of these vectors into the
+    representation; the time decoder gives back a vector for each frame, from which the windows are
+    decoded. Both are trained at once on the reconstruction of the windows.
+    """
+
+    def __init__(self, bands: int, config: FrequencyTimeAutoencoderConfig) -> None:
+        super().__init__(bands, config)
+        self.windows = _Windows(bands, config)
+        self.frequency = SequenceAutoencoder(config.window_bands, config.frequency_axis())
+        self.time = SequenceAutoencoder(self.frequency.representation_size, config)
+
+    @property
+    def representation_size(self) -> int:
+        """S."""
+        return self.time.representation_size
+
+    @property
+    def frame_size(self) -> int:
+        """Outputs of the time encoder's top layer."""
+        return self.time.encoder.output_size
+
+    def encode(self, spectrograms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the representation (B, S) and the time encoder's top-layer outputs (T, B, H)."""
+        steps = self.windows.steps(spectrograms)
+        return self.time.encode(self._frames(steps, spectrograms), lengths)
+
+    def forward(
+        self, spectrograms: Tensor, lengths: Tensor | None = None, *, free_running: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Return the reconstructed windows and their targets, both (B, T, K, W)."""
+        steps = self.windows.steps(spectrograms)
+        frames = self._frames(steps, spectrograms)
+        state, _ = self.time.encode(frames, lengths)
+        decoded = self.time.decode(state, frames, lengths, free_running=free_running)
+        states = decoded.transpose(0, 1).flatten(0, 1)  # (B T, S of the frequency axis)
+        windows = self.frequency.decode(states, steps, free_running=free_running)
+        shape = spectrograms.shape
+        return self.windows.unfold(windows, shape), self.windows.unfold(steps, shape)
+
+    def to_spectrograms(self, reconstruction: Tensor) -> Tensor:
+        """Return windows (B, T, K, W) as spectrograms (B, T, F) of the bands that they cover."""
+        return self.windows.overlap_mean(reconstruction)
+
+    def _frames(self, steps: Tensor, spectrograms: Tensor) -> Tensor:
+        """Return a vector for each frame, (T, B, S of the frequency axis)."""
+        state, _ = self.frequency.encode(steps)
+        return state.view(*spectrograms.shape[:2], -1).transpose(0, 1)
+
+
+def build_autoencoder(bands: int, config: AutoencoderConfig) -> Autoencoder:
+    """Return a new autoencoder of the architecture that the class of `config` names."""
+    if isinstance(config, FrequencyTimeAutoencoderConfig):
+        return FrequencyTimeAutoencoder(bands, config)
+    if isinstance(config, FrequencyAutoencoderConfig):
+        return FrequencyAutoencoder(bands, config)
+    return TimeAutoencoder(bands, config)
 
 
 def reconstruction_error(
-    reconstruction: Tensor, spectrograms: Tensor, *, mask_silence: bool = False
+    reconstruction: Tensor,
+    target: Tensor,
+    lengths: Tensor | None = None,
+    *,
+    mask_silence: bool = False,
 ) -> Tensor:
-    """Return the squared error of each value, shape (B, T, F), in float32.
+    """Return the squared error of each value, shaped as `target` (B, T, ...), in float32.
 
-    With `mask_silence`, values whose target is exactly -1 (below the clipping floor) cost nothing.
-    The loss is the square root of the mean over the whole batch.
+    Padding after `lengths` costs nothing; nor, with `mask_silence`, do values whose target is
+    exactly -1 (below the clipping floor). The loss is the square root of the mean over the whole
+    batch without its padding.
     """
-    error = (reconstruction.float() - spectrograms).square()
+    error = (reconstruction.float() - target).square()
     if mask_silence:
-        error = error * (spectrograms != -1.0)
+        error = error * (target != -1.0)
+    if lengths is not None:
+        mask = frame_mask(lengths, target.shape[1]).to(error.device)
+        error = error * mask.view(*mask.shape, *[1] * (error.dim() - 2))
     return error
+
+
+def frame_mask(lengths: Tensor, num_frames: int) -> Tensor:
+    """Return which frames of a padded batch are not padding, bool of shape (B, T)."""
+    return torch.arange(num_frames) < lengths.unsqueeze(1)
+
+
+def _pool(frames: Tensor, lengths: Tensor | None) -> Tensor:
+    """Return mean and standard deviation over time of vectors (T, B, H), shape (B, 2 H)."""
+    if lengths is None:
+        return torch.cat([frames.mean(0), frames.std(0, correction=0)], dim=-1)
+    mask = frame_mask(lengths, len(frames)).T.unsqueeze(-1).to(frames.device)
+    counts = lengths.unsqueeze(-1).to(frames.device)
+    mean = torch.where(mask, frames, 0).sum(0) / counts
+    variance = torch.where(mask, frames - mean, 0).square().sum(0) / counts
+    return torch.cat([mean, variance.sqrt()], dim=-1)
+
+
+class _Windows:
+    """The bands of a frame as K overlapping windows of W bands; the last bands may be left over."""
+
+    def __init__(self, bands: int, config: FrequencyAutoencoderConfig) -> None:
+        self.width = config.window_bands
+        self.hop = config.window_bands - config.overlap_bands
+        if self.width > bands:
+            raise ConfigError(
+                f"The 'window_bands' parameter of {type(config).__name__} must be at most the "
+                f"{bands} bands of the spectrograms. Got {self.width}."
+            )
+        self.count = (bands - self.width) // self.hop + 1
+        self.covered = (self.count - 1) * self.hop + self.width
+        if self.covered < bands:
+            warnings.warn(
+                f"window_bands={self.width} and overlap_bands={config.overlap_bands} leave the "
+                f"last {bands - self.covered} of {bands} bands out.",
+                stacklevel=2,
+            )
+
+    def steps(self, spectrograms: Tensor) -> Tensor:
+        """Return the windows of spectrograms (B, T, F) as sequences (K, B T, W)."""
+        windows = spectrograms.unfold(2, self.width, self.hop)  # (B, T, K, W)
+        return windows.flatten(0, 1).transpose(0, 1)
+
+    def unfold(self, steps: Tensor, shape: torch.Size) -> Tensor:
+        """Return sequences (K, B T, W) as (B, T, K, W); `shape` is that of the spectrograms."""
+        return steps.transpose(0, 1).reshape(*shape[:2], self.count, self.width)
+
+    def overlap_mean(self, windows: Tensor) -> Tensor:
+        """Return (B, T, covered bands), each the mean over the windows that hold it."""
+        total = windows.new_zeros(*windows.shape[:2], self.covered)
+        count = windows.new_zeros(self.covered)
+        for index in range(self.count):
+            bands = slice(index * self.hop, index * self.hop + self.width)
+            total[..., bands] += windows[..., index, :]
+            count[bands] += 1
+        return total / count

@@ -5,9 +5,7 @@ share of every global batch, and all arrive at the same weights.
 """
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.distributed
@@ -15,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from raudeep.config import TrainingConfig
-from raudeep.models.autoencoder import TimeAutoencoder, reconstruction_error
+from raudeep.models.autoencoder import Autoencoder, reconstruction_error
+from raudeep.models.batching import Spectrograms, batches_by_length, shuffled_batches
 
 __all__ = ["EpochResult", "Fit", "bfloat16_is_faster", "split_by_recording"]
 
@@ -39,13 +38,13 @@ class Fit:
 
     Parameters
     ----------
-    model : TimeAutoencoder
+    model : Autoencoder
         On the device to train on.
     config : TrainingConfig
         Batch size, learning rate, clipping, precision and seed.
     """
 
-    def __init__(self, model: TimeAutoencoder, config: TrainingConfig) -> None:
+    def __init__(self, model: Autoencoder, config: TrainingConfig) -> None:
         self.model = model
         self.config = config
         self.device = next(model.parameters()).device
@@ -61,7 +60,7 @@ class Fit:
         )
 
     def run_epoch(
-        self, epoch: int, spectrograms: Tensor, validation: Tensor | None = None
+        self, epoch: int, spectrograms: Spectrograms, validation: Spectrograms | None = None
     ) -> EpochResult:
         """Train on as many spectrograms as there are, in full batches, and return the losses.
 
@@ -69,9 +68,9 @@ class Fit:
         ----------
         epoch : int
             From 1; seeds the order and the dropout.
-        spectrograms : Tensor, shape (N, T, F)
+        spectrograms : Spectrograms
             Values in [-1, 1], on the CPU or the model's device.
-        validation : Tensor, shape (M, T, F), optional
+        validation : Spectrograms, optional
             What the validation loss is computed on.
         """
         started = time.perf_counter()
@@ -79,7 +78,10 @@ class Fit:
         seed = (self.config.seed * 1_000_003 + epoch) * 1_000_003 + self.rank
         torch.manual_seed(seed % 2**63)
         self.model.train()
-        batches = list(self._batches(epoch, len(spectrograms)))
+        config = self.config
+        batches = shuffled_batches(
+            spectrograms.lengths, config.batch_size, epoch=epoch, seed=config.seed
+        )
         losses = [self._step(rows, spectrograms) for rows in batches]
         loss = float(torch.stack(losses).mean())
         seconds = time.perf_counter() - started
@@ -91,46 +93,37 @@ class Fit:
             chunks_per_second=sum(map(len, batches)) / seconds,
         )
 
-    def state(self) -> dict[str, Any]:
-        """Return weights and optimiser state, for `restore`; they change as training goes on."""
-        return {"model": self.model.state_dict(), "optimizer": self._optimizer.state_dict()}
+    def weights(self) -> dict[str, Tensor]:
+        """Return the model's weights by name; they change as training goes on."""
+        return self.model.state_dict()
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue from what `state` returned."""
-        self.model.load_state_dict(state["model"])
-        self._optimizer.load_state_dict(state["optimizer"])
+    def optimizer_state(self) -> dict[str, Tensor]:
+        """Return Adam's moments and step counts, by name of the weight and of what it is."""
+        state = self._optimizer.state
+        names = self.model.named_parameters()
+        return {f"{name}.{key}": value for name, p in names for key, value in state[p].items()}
 
-    def _batches(self, epoch: int, num_rows: int) -> Iterator[Tensor]:
-        """Yield the rows of each global batch of an epoch, all of one size.
+    def restore(self, weights: dict[str, Tensor], optimizer_state: dict[str, Tensor]) -> None:
+        """Continue from what `weights` and `optimizer_state` returned."""
+        self.model.load_state_dict(weights)
+        moments: dict[str, dict[str, Tensor]] = {}
+        for name, value in optimizer_state.items():
+            weight, _, key = name.rpartition(".")
+            moments.setdefault(weight, {})[key] = value
+        names = [name for name, _ in self.model.named_parameters()]
+        state = {index: moments[name] for index, name in enumerate(names) if name in moments}
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": state, "param_groups": groups})
 
-        As in auDeep, an epoch is ceil(N / batch) batches of an endless stream that passes over
-        the rows in a new order each time, so no step is taken on a small remainder.
-        """
-        size = min(self.config.batch_size, num_rows)
-        num_steps = -(-num_rows // size)
-        start = (epoch - 1) * num_steps * size
-        passes = range(start // num_rows, (start + num_steps * size - 1) // num_rows + 1)
-        orders = []
-        for index in passes:
-            seed = (self.config.seed * 1_000_003 + index) % 2**63
-            generator = torch.Generator().manual_seed(seed)
-            orders.append(torch.randperm(num_rows, generator=generator))
-        first = start - passes[0] * num_rows
-        yield from torch.split(torch.cat(orders)[first : first + num_steps * size], size)
-
-    def _step(self, rows: Tensor, spectrograms: Tensor) -> Tensor:
+    def _step(self, rows: Tensor, spectrograms: Spectrograms) -> Tensor:
         """Update the weights on one global batch and return its RMSE, shape ()."""
         share = rows[self.rank :: self.world_size]
         # A worker without a row takes part with one that counts for nothing, or all would wait.
         weight = 1.0 if len(share) else 0.0
-        batch = spectrograms[share if len(share) else rows[:1]].to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
-            reconstruction = self._network(batch)
-        error = reconstruction_error(
-            reconstruction, batch, mask_silence=self.model.config.mask_silence
-        )
+        batch, lengths = spectrograms.batch(share if len(share) else rows[:1], self.device)
+        error = self._error(self._network, batch, lengths)
         # The workers' gradients are averaged; scaled like this they add up to the global mean's.
-        cells = len(rows) * batch[0].numel()
+        cells = int(spectrograms.lengths[rows].sum()) * error[0, 0].numel()
         mean_square = error.sum() * (weight * self.world_size / cells)
         overall = mean_square.detach()
         if self.world_size > 1:
@@ -146,19 +139,22 @@ class Fit:
         self._optimizer.step()
         return rmse
 
+    def _error(self, network: nn.Module, batch: Tensor, lengths: Tensor | None) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
+            reconstruction, target = network(batch, lengths)
+        mask_silence = self.model.config.mask_silence
+        return reconstruction_error(reconstruction, target, lengths, mask_silence=mask_silence)
+
     @torch.inference_mode()
-    def _validate(self, spectrograms: Tensor) -> float:
+    def _validate(self, spectrograms: Spectrograms) -> float:
         self.model.eval()
-        total = 0.0
-        for batch in torch.split(spectrograms, self.config.batch_size):
-            batch = batch.to(self.device)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
-                reconstruction = self.model(batch)
-            error = reconstruction_error(
-                reconstruction, batch, mask_silence=self.model.config.mask_silence
-            )
+        total, cells = 0.0, 0
+        for rows in batches_by_length(spectrograms.lengths, self.config.batch_size):
+            batch, lengths = spectrograms.batch(rows, self.device)
+            error = self._error(self.model, batch, lengths)
             total += float(error.sum())
-        return float((total / spectrograms.numel()) ** 0.5)
+            cells += int(spectrograms.lengths[rows].sum()) * error[0, 0].numel()
+        return float((total / cells) ** 0.5)
 
 
 def bfloat16_is_faster(device: torch.device) -> bool:

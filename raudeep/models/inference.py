@@ -1,13 +1,20 @@
-"""Spectrograms to embeddings and reconstructions: arrays in, arrays out, in batches."""
+"""Spectrograms to embeddings and reconstructions: arrays in, arrays out, in batches.
+
+Batches hold neighbours in length, so that little is padded; results are in the order of the input.
+"""
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from raudeep.config import Readout
-from raudeep.models.autoencoder import TimeAutoencoder
+from raudeep.models.autoencoder import Autoencoder, reconstruction_error
+from raudeep.models.batching import Spectrograms, batches_by_length
 
 __all__ = ["default_device", "embed_spectrograms", "reconstruct_spectrograms"]
+
+Floats = NDArray[np.float32]
 
 
 def default_device() -> torch.device:
@@ -17,46 +24,85 @@ def default_device() -> torch.device:
 
 @torch.inference_mode()
 def embed_spectrograms(
-    model: TimeAutoencoder,
-    spectrograms: NDArray[np.float32],
+    model: Autoencoder,
+    spectrograms: Spectrograms,
     *,
     readouts: tuple[Readout, ...],
     batch_size: int = 256,
-) -> dict[Readout, NDArray[np.float32]]:
+) -> dict[Readout, Floats]:
     """Return an array (N, E) of embeddings for each readout.
+
+    Where the model keeps time, its ``state`` is a vector for each frame instead: shape (sum of the
+    lengths, S), the spectrograms one after the other.
 
     Parameters
     ----------
-    model : TimeAutoencoder
+    model : Autoencoder
         In evaluation mode, on the device to use.
-    spectrograms : ndarray of float32, shape (N, T, F)
+    spectrograms : Spectrograms
         Values in [-1, 1].
     readouts : tuple of {"state", "pooled"}
-        See `TimeAutoencoder.embed`.
+        See `Autoencoder.embed`.
     batch_size : int
         Spectrograms per pass.
     """
     device = next(model.parameters()).device
-    embeddings = {
-        readout: np.empty((len(spectrograms), model.embedding_size(readout)), np.float32)
-        for readout in readouts
+    pieces: dict[Readout, list[Floats]] = {r: [_NOTHING] * len(spectrograms) for r in readouts}
+    for rows in batches_by_length(spectrograms.lengths, batch_size):
+        batch, lengths = spectrograms.batch(rows, device)
+        for readout, values in model.embed(batch, readouts, lengths).items():
+            _scatter(values, rows, spectrograms.lengths, into=pieces[readout])
+    return {
+        readout: np.concatenate([_NOTHING, *map(np.ravel, found)]).reshape(
+            -1, model.embedding_size(readout)
+        )
+        for readout, found in pieces.items()
     }
-    for start in range(0, len(spectrograms), batch_size):
-        batch = torch.tensor(spectrograms[start : start + batch_size], device=device)
-        for readout, values in model.embed(batch, readouts).items():
-            embeddings[readout][start : start + batch_size] = values.float().cpu().numpy()
-    return embeddings
 
 
 @torch.inference_mode()
 def reconstruct_spectrograms(
-    model: TimeAutoencoder, spectrograms: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Return the reconstructions (N, T, F) of a few spectrograms, without dropout."""
+    model: Autoencoder,
+    spectrograms: Spectrograms,
+    *,
+    free_running: bool = False,
+    batch_size: int = 256,
+) -> tuple[list[Floats], Floats]:
+    """Return the reconstructions, each (T, F), and the RMSE of each, without dropout.
+
+    Parameters
+    ----------
+    model : Autoencoder
+        On the device to use.
+    spectrograms : Spectrograms
+        Values in [-1, 1].
+    free_running : bool
+        Decode from the representation alone: the decoder is fed its own outputs. Without, it is fed
+        the expected previous steps, as in training. Not for bidirectional decoders.
+    """
     was_training = model.training
     device = next(model.parameters()).device
+    pieces: list[Floats] = [_NOTHING] * len(spectrograms)
+    rmse = np.empty(len(spectrograms), np.float32)
+    model.eval()
     try:
-        reconstruction = model.eval()(torch.tensor(spectrograms, device=device))
+        for rows in batches_by_length(spectrograms.lengths, batch_size):
+            batch, lengths = spectrograms.batch(rows, device)
+            decoded, target = model(batch, lengths, free_running=free_running)
+            error = reconstruction_error(decoded, target, lengths).flatten(1).sum(1)
+            cells = spectrograms.lengths[rows] * target[0, 0].numel()
+            rmse[rows.numpy()] = (error.cpu() / cells).sqrt().numpy()
+            _scatter(model.to_spectrograms(decoded), rows, spectrograms.lengths, into=pieces)
     finally:
         model.train(was_training)
-    return np.asarray(reconstruction.float().cpu().numpy())
+    return pieces, rmse
+
+
+_NOTHING: Floats = np.empty(0, np.float32)
+
+
+def _scatter(values: Tensor, rows: Tensor, lengths: Tensor, *, into: list[Floats]) -> None:
+    """Put the result of each row of a batch in its place, frames (B, T, ...) without padding."""
+    arrays = values.float().cpu().numpy()
+    for array, row in zip(arrays, rows.tolist(), strict=True):
+        into[row] = array[: int(lengths[row])] if array.ndim == 2 else array

@@ -5,12 +5,13 @@ S = D L H (twice that for an LSTM) state size.
 """
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-__all__ = ["RecurrentStack", "dropout"]
+__all__ = ["RecurrentStack", "dropout", "reverse"]
 
 
 class RecurrentStack(nn.Module):
@@ -69,15 +70,20 @@ class RecurrentStack(nn.Module):
         if initialisation == "glorot":
             _initialise_like_tensorflow(self)
 
-    def forward(self, inputs: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, inputs: Tensor, state: Tensor | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return the top layers' outputs (T, B, D H) and all layers' final states (B, S).
 
         Parameters
         ----------
         inputs : Tensor, shape (T, B, F)
-            The sequence.
+            The sequences.
         state : Tensor, shape (B, S), optional
             Initial states in the order in which the final ones are returned; zeros without.
+        lengths : Tensor of int64, shape (B,), optional
+            Steps of each sequence, on the CPU; what follows them is padding, which changes no state
+            and no output before it. All T without.
         """
         batch = inputs.shape[1]
         initial = None
@@ -86,17 +92,27 @@ class RecurrentStack(nn.Module):
             initial = state.view(shape).permute(1, 2, 3, 0, 4)
         tops, final = [], []
         for direction, layers in enumerate(self.directions):
-            outputs = inputs.flip(0) if direction else inputs
+            assert isinstance(layers, nn.ModuleList)
+            outputs = reverse(inputs, lengths) if direction else inputs
             outputs = dropout(outputs, self.dropouts[0], training=self.training)
             for index, layer in enumerate(layers):
                 start = None if initial is None else initial[direction, index]
-                outputs, last = _run(layer, outputs, start)
+                outputs, last = _run(layer, outputs, start, lengths)
                 outputs = dropout(outputs, self.dropouts[index + 1], training=self.training)
                 final.append(last)
-            tops.append(outputs.flip(0) if direction else outputs)
+            tops.append(reverse(outputs, lengths) if direction else outputs)
         # (D L, 1 or 2, B, H) -> (B, S)
         states = torch.stack(final).permute(2, 0, 1, 3).reshape(batch, self.state_size)
         return torch.cat(tops, dim=-1), states
+
+
+def reverse(sequences: Tensor, lengths: Tensor | None = None) -> Tensor:
+    """Return sequences (T, B, F) from end to start, each within its own length; padding stays."""
+    if lengths is None:
+        return sequences.flip(0)
+    steps = torch.arange(len(sequences)).unsqueeze(1)
+    order = torch.where(steps < lengths, lengths - 1 - steps, steps).to(sequences.device)
+    return sequences.gather(0, order.unsqueeze(-1).expand_as(sequences))
 
 
 def dropout(values: Tensor, probability: float, *, training: bool) -> Tensor:
@@ -117,15 +133,22 @@ def dropout(values: Tensor, probability: float, *, training: bool) -> Tensor:
     return values * keep.to(values.dtype).mul_(1 / (1 - probability))
 
 
-def _run(layer: nn.Module, inputs: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+def _run(
+    layer: nn.Module, inputs: Tensor, state: Tensor | None, lengths: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """Return outputs (T, B, H) and the final state, as `state`: (1, B, H), or (2, B, H)."""
-    if isinstance(layer, nn.GRU):
-        outputs, hidden = layer(inputs, None if state is None else state.contiguous())
-        return outputs, hidden
-    assert isinstance(layer, nn.LSTM)
-    pair = None if state is None else (state[:1].contiguous(), state[1:].contiguous())
-    outputs, (hidden, cell) = layer(inputs, pair)
-    return outputs, torch.cat([hidden, cell])
+    assert isinstance(layer, nn.GRU | nn.LSTM)
+    initial: Any = None
+    if state is not None:
+        parts = [part.contiguous() for part in torch.split(state, 1)]
+        initial = parts[0] if isinstance(layer, nn.GRU) else tuple(parts)
+    if lengths is None:
+        outputs, final = layer(inputs, initial)
+    else:
+        packed = pack_padded_sequence(inputs, lengths, enforce_sorted=False)
+        packed, final = layer(packed, initial)
+        outputs, _ = pad_packed_sequence(packed, total_length=len(inputs))
+    return outputs, final if isinstance(layer, nn.GRU) else torch.cat(final)
 
 
 def _initialise_like_tensorflow(stack: nn.Module) -> None:
@@ -140,11 +163,12 @@ def _initialise_like_tensorflow(stack: nn.Module) -> None:
             continue
         units = layer.hidden_size
         gates = slice(0, 2 * units) if layer.mode == "GRU" else slice(units, 2 * units)
-        nn.init.zeros_(layer.bias_hh_l0)
-        nn.init.zeros_(layer.bias_ih_l0)
-        layer.bias_ih_l0.data[gates] = 1.0
+        values = dict(layer.named_parameters())
+        for name in ("bias_ih_l0", "bias_hh_l0"):
+            nn.init.zeros_(values[name])
+        values["bias_ih_l0"].data[gates] = 1.0
         sizes = [2 * units, units] if layer.mode == "GRU" else [4 * units]
-        for weight in (layer.weight_ih_l0, layer.weight_hh_l0):
-            for kernel in torch.split(weight.data, sizes):
+        for name in ("weight_ih_l0", "weight_hh_l0"):
+            for kernel in torch.split(values[name].data, sizes):
                 limit = math.sqrt(6 / (layer.input_size + units + len(kernel)))
                 kernel.uniform_(-limit, limit)

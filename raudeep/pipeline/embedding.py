@@ -7,7 +7,7 @@ Both ways yield the same rows: the slices are the same, and so are the kernels.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from raudeep.config import Readout, SpectrogramConfig
 from raudeep.errors import TableError
+from raudeep.models.artifact import TrainedAutoencoder
 from raudeep.pipeline.artifacts import artifact_identity, load_autoencoder
 from raudeep.pipeline.progress import stage_progress
 from raudeep.pipeline.runtime import Pool, stream
@@ -26,12 +27,18 @@ from raudeep.pipeline.spectrograms import (
     spectrograms_identity,
     spectrograms_slices,
 )
-from raudeep.pipeline.stage import StageSummary, from_ipc, spectrogram_array, to_ipc
+from raudeep.pipeline.stage import (
+    StageSummary,
+    from_ipc,
+    spectrogram_rows,
+    spectrogram_values,
+    to_ipc,
+)
 from raudeep.schema import ERRORS, embeddings_schema, with_metadata
 from raudeep.storage.identity import Identity
-from raudeep.storage.table import TableWriter, open_table, read_index, read_part
+from raudeep.storage.table import TableIndex, TableWriter, open_table, read_index, read_part
 
-__all__ = ["Embedder", "embed_corpus", "embed_tables", "embedding_rows"]
+__all__ = ["Embedder", "check_input", "embed_corpus", "embed_tables", "embedding_rows"]
 
 _SECONDS_PER_RECORDING = 0.03
 
@@ -45,6 +52,8 @@ class Embedder:
     """URI of the artifact."""
     outputs: Mapping[Readout, str]
     """URI of the table of each readout."""
+    epoch: int | None = None
+    """Epoch whose weights embed; those of the artifact without."""
 
 
 def embed_tables(
@@ -73,13 +82,8 @@ def embed_tables(
     """
     indices = {each.name: read_index(tables[each.name], stage="spectrograms") for each in embedders}
     for each in embedders:
-        trained = asdict(load_autoencoder(each.model).spectrogram)
-        for key, value in trained.items():
-            if (found := indices[each.name].config.get(key)) != value:
-                raise TableError(
-                    f"{tables[each.name]} has {key}={found!r}, but {each.model} was trained with "
-                    f"{key}={value!r}. Embed the table that it was trained on, or audio."
-                )
+        trained = load_autoencoder(each.model, epoch=each.epoch)
+        check_input(trained, indices[each.name], model=each.model, table=tables[each.name])
     parts = {name: [part.name for part in index.parts] for name, index in indices.items()}
 
     def load(item: dict[str, Any]) -> dict[str, Any]:
@@ -117,7 +121,7 @@ def embed_corpus(
         One for each output.
     """
     views: dict[str, SpectrogramConfig] = {
-        each.name: load_autoencoder(each.model).spectrogram for each in embedders
+        each.name: load_autoencoder(each.model, epoch=each.epoch).spectrogram for each in embedders
     }
     shapes: dict[str, Shape] = probe_shapes(manifest, views)
     bounds = spectrograms_slices(manifest.num_rows, views, shapes)
@@ -172,10 +176,15 @@ def _embed(
     for each in embedders:
         model = artifact_identity(each.model).fingerprint
         writers[each.name], missing[each.name] = {}, {}
+        keeps_time = load_autoencoder(each.model).model.keeps_time
         for readout, uri in each.outputs.items():
+            config: dict[str, Any] = {"readout": readout, "model": model}
+            if each.epoch is not None:
+                config["epoch"] = each.epoch
             identity = Identity(
-                "embeddings",
-                {"readout": readout, "model": model},
+                # A vector for each frame is what a spectrogram is, and can be trained on again.
+                "spectrograms" if keeps_time and readout == "state" else "embeddings",
+                config,
                 {"spectrograms": source.fingerprints[each.name]},
             )
             writer = open_table(uri, identity, overwrite=overwrite)
@@ -190,9 +199,7 @@ def _embed(
             wanted = [name for name in group if part in absent[name]]
             items.append({"part": part, "embedders": wanted, **source.payload(part)})
     total = sum(source.rows[name][item["part"]] for item in items for name in item["embedders"])
-    encoder = Pool(
-        _Encoder, {"models": {each.name: each.model for each in embedders}, "writers": writers}
-    )
+    encoder = Pool(_Encoder, {"embedders": list(embedders), "writers": writers})
     with stage_progress("embeddings", unit="spectrograms", total=total) as progress:
         estimate = total * _SECONDS_PER_RECORDING
         for done in stream(items, [source.load, encoder], estimated_seconds=estimate):
@@ -219,17 +226,20 @@ class _Encoder:
     """An actor that holds the models and writes a part for each readout."""
 
     def __init__(
-        self, models: Mapping[str, str], writers: Mapping[str, Mapping[Readout, TableWriter]]
+        self,
+        embedders: Sequence[Embedder],
+        writers: Mapping[str, Mapping[Readout, TableWriter]],
     ) -> None:
         from raudeep.models.inference import default_device
 
-        self._device = default_device()
         self._models = {
-            name: load_autoencoder(uri).model.to(self._device) for name, uri in models.items()
+            each.name: load_autoencoder(each.model, epoch=each.epoch).model.to(default_device())
+            for each in embedders
         }
         self._writers = writers
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        from raudeep.models.batching import Spectrograms
         from raudeep.models.inference import embed_spectrograms
 
         errors = from_ipc(item["errors"])
@@ -237,13 +247,40 @@ class _Encoder:
         for name, content in zip(item["embedders"], item["spectrograms"], strict=True):
             table = from_ipc(content)
             writers = self._writers[name]
-            spectrograms = spectrogram_array(table, where=name)
+            spectrograms = Spectrograms.from_numpy(*spectrogram_values(table, where=name))
             model = self._models[name]
             embeddings = embed_spectrograms(model, spectrograms, readouts=tuple(writers))
             for readout, writer in writers.items():
-                writer.write(item["part"], embedding_rows(table, embeddings[readout]), errors)
+                values = embeddings[readout]
+                if writer.identity.stage == "spectrograms":
+                    made = _sequence_rows(table, values)
+                else:
+                    made = embedding_rows(table, values)
+                writer.write(item["part"], made, errors)
             rows += table.num_rows
         return {"rows": rows}
+
+
+def check_input(
+    trained: TrainedAutoencoder, index: TableIndex, *, model: str, table: str
+) -> None:
+    """Raise `TableError` unless a table was made as what an autoencoder was trained on."""
+    for key in {**trained.input, **index.config}:
+        found, wanted = index.config.get(key), trained.input.get(key)
+        if found != wanted:
+            raise TableError(
+                f"{table} has {key}={found!r}, but {model} was trained with {key}={wanted!r}. "
+                "Give it a table made like the one that it was trained on, or audio."
+            )
+
+
+def _sequence_rows(keys: pa.Table, values: NDArray[np.float32]) -> pa.Table:
+    """Return a vector for each frame, (sum T, S), as rows of a spectrograms table."""
+    lengths = keys["frames"].to_numpy()
+    kind = keys.schema.field("spectrogram").type
+    uniform = pa.types.is_fixed_size_list(kind) and len(lengths) > 0
+    pieces = np.split(values, np.cumsum(lengths)[:-1]) if len(lengths) else []
+    return spectrogram_rows(keys, pieces, (int(lengths[0]) if uniform else None, values.shape[1]))
 
 
 def embedding_rows(keys: pa.Table, embeddings: NDArray[np.float32]) -> pa.Table:

@@ -4,8 +4,8 @@
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,8 @@ from raudeep.errors import AudioError, RaudeepError
 from raudeep.pipeline.corpus import manifest_fingerprint
 from raudeep.pipeline.progress import stage_progress
 from raudeep.pipeline.runtime import stream
-from raudeep.pipeline.stage import StageSummary, from_ipc, slices, to_ipc
-from raudeep.schema import ERRORS, spectrograms_schema, with_metadata
+from raudeep.pipeline.stage import StageSummary, from_ipc, slices, spectrogram_rows, to_ipc
+from raudeep.schema import ERRORS, FILE_METADATA, KEYS
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import TableWriter, open_table
@@ -28,6 +28,7 @@ from raudeep.storage.table import TableWriter, open_table
 __all__ = [
     "Shape",
     "compute_slice",
+    "error_row",
     "extract_spectrograms",
     "probe_shapes",
     "spectrograms_identity",
@@ -152,7 +153,7 @@ def compute_slice(
             with threadpool_limits(1):
                 chunks = _compute_recording(recording["uri"], views, shapes)
         except Exception as error:  # one bad recording must not cost the others
-            errors.append(_error_row(recording, error))
+            errors.append(error_row(recording, error))
             continue
         for view, spectrograms in chunks.items():
             for chunk, spectrogram in enumerate(spectrograms):
@@ -166,7 +167,13 @@ def compute_slice(
                         **{key: recording[key] for key in ("label", "partition", "folds")},
                     }
                 )
-    tables = {view: _spectrogram_rows(rows[view], values[view], shapes[view]) for view in views}
+    keys = pa.schema([*KEYS, *FILE_METADATA])
+    tables = {
+        view: spectrogram_rows(
+            pa.Table.from_pylist(rows[view], schema=keys), values[view], astuple(shapes[view])
+        )
+        for view in views
+    }
     return tables, pa.Table.from_pylist(errors, schema=ERRORS)
 
 
@@ -216,25 +223,8 @@ def _compute_recording(
     return chunks
 
 
-def _spectrogram_rows(
-    rows: Sequence[Mapping[str, Any]], values: Sequence[np.ndarray[Any, Any]], shape: Shape
-) -> pa.Table:
-    schema = spectrograms_schema(shape.frames, shape.bands)
-    flat = np.concatenate([value.ravel() for value in values] or [np.empty(0, np.float32)])
-    if shape.frames is not None and shape.bands is not None:
-        column = pa.FixedSizeListArray.from_arrays(pa.array(flat), shape.frames * shape.bands)
-    else:
-        offsets = np.cumsum([0, *(value.size for value in values)], dtype=np.int32)
-        column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat))
-    metadata = pa.Table.from_pylist(list(rows), schema=pa.schema(list(schema)[:-3]))
-    sizes = [pa.array([value.shape[axis] for value in values], pa.int32()) for axis in (0, 1)]
-    described = {"shape": [shape.frames, shape.bands], "axes": ["frame", "band"]}
-    return pa.Table.from_arrays(
-        [*metadata.columns, column, *sizes], schema=with_metadata(schema, described)
-    )
-
-
-def _error_row(recording: Mapping[str, Any], error: Exception) -> dict[str, str]:
+def error_row(recording: Mapping[str, Any], error: Exception) -> dict[str, str]:
+    """Return the row of the errors table for a recording that could not be used."""
     stage = "decode" if isinstance(error, AudioError) else "read"
     return {
         "file": recording["file"],

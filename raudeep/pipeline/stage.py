@@ -1,5 +1,6 @@
 """What all stages share: their summary, and how their input is cut into slices."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -7,13 +8,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from raudeep.errors import TableError
+from raudeep.schema import spectrograms_schema, with_metadata
 
 __all__ = [
     "StageSummary",
     "embedding_array",
     "from_ipc",
     "slices",
-    "spectrogram_array",
+    "spectrogram_rows",
+    "spectrogram_values",
     "to_ipc",
 ]
 
@@ -61,23 +64,47 @@ def from_ipc(content: bytes) -> pa.Table:
     return pa.ipc.open_stream(pa.py_buffer(content)).read_all()
 
 
-def spectrogram_array(table: pa.Table, *, where: str) -> NDArray[np.float32]:
-    """Return the spectrograms of a table as an array (N, T, F).
+def spectrogram_values(
+    table: pa.Table, *, where: str
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the frames of all spectrograms of a table, (sum T, F), and the frames of each, (N,).
 
     Raises
     ------
     TableError
-        If they differ in length; `where` names the table.
+        If they differ in bands; `where` names the table.
     """
-    shapes = set(zip(table["frames"].to_pylist(), table["bands"].to_pylist(), strict=True))
-    if len(shapes) > 1:
-        found = ", ".join(f"{frames} x {bands}" for frames, bands in sorted(shapes)[:5])
+    bands = set(table["bands"].to_pylist())
+    if len(bands) > 1:
         raise TableError(
-            f"{where}: models take spectrograms of one shape; there are {len(shapes)} (frames x "
-            f"bands: {found}). Extract with fixed_seconds, or with chunk_seconds and chunk_count."
+            f"{where}: models take spectrograms of equally many bands; these have "
+            f"{', '.join(map(str, sorted(bands)[:5]))}. Extract with n_mels or sample_rate."
         )
-    frames, bands = shapes.pop() if shapes else (0, 0)
-    return _values(table["spectrogram"]).reshape(table.num_rows, frames, bands)
+    values = _values(table["spectrogram"]).reshape(-1, bands.pop() if bands else 1)
+    return values, table["frames"].to_numpy().astype(np.int64)
+
+
+def spectrogram_rows(
+    keys: pa.Table, values: Sequence[NDArray[np.float32]], shape: tuple[int | None, int | None]
+) -> pa.Table:
+    """Return spectrograms, each (T, F), as rows with the keys and metadata of `keys`.
+
+    `shape` is that of all of them; None where they differ in it.
+    """
+    frames, bands = shape
+    schema = spectrograms_schema(frames, bands)
+    flat = np.concatenate([np.empty(0, np.float32), *(value.ravel() for value in values)])
+    if frames is not None and bands is not None:
+        column = pa.FixedSizeListArray.from_arrays(pa.array(flat), frames * bands)
+    else:
+        offsets = np.cumsum([0, *(value.size for value in values)], dtype=np.int32)
+        column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat))
+    columns = [keys[name].combine_chunks() for name in schema.names[:-3]]
+    sizes = [pa.array([value.shape[axis] for value in values], pa.int32()) for axis in (0, 1)]
+    described = {"shape": [frames, bands], "axes": ["frame", "band"]}
+    return pa.Table.from_arrays(
+        [*columns, column, *sizes], schema=with_metadata(schema, described)
+    )
 
 
 def embedding_array(table: pa.Table) -> NDArray[np.float32]:

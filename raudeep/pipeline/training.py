@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from raudeep.config import ResourceConfig
-from raudeep.errors import ResourceError, TableError
-from raudeep.pipeline.artifacts import artifact_identity, is_artifact
+from raudeep.errors import ConfigError, ResourceError, TableError
+from raudeep.models.autoencoder import build_autoencoder
+from raudeep.pipeline.artifacts import artifact_identity, is_artifact, load_autoencoder
 from raudeep.pipeline.progress import StageProgress, stage_progress
 from raudeep.pipeline.runtime import Resources, ensure_ray, unwrap
 from raudeep.pipeline.stage import StageSummary
@@ -83,7 +84,7 @@ def train_autoencoders(
             uris.delete(run.output)
             pending.append(run)
     for run in pending:
-        _check_trainable(run.spectrograms)
+        _check_trainable(run)
     if pending:
         share = share_resources(ensure_ray(), resources or ResourceConfig(), len(pending))
         epochs = sum(run.training.num_epochs for run in pending)
@@ -148,19 +149,26 @@ def _places(cluster: Resources, cpus: int, gpus: float) -> int:
     return places
 
 
-def _check_trainable(tables: Sequence[str]) -> None:
+def _check_trainable(run: Run) -> None:
     """Refuse at once what the workers could not use."""
-    shapes: set[tuple[int, int]] = set()
-    for uri in tables:
-        sizes = read_table(uri, columns=["frames", "bands"]).to_pydict()
-        shapes.update(zip(sizes["frames"], sizes["bands"], strict=True))
-    if len(shapes) != 1:
-        found = ", ".join(f"{frames} x {bands}" for frames, bands in sorted(shapes)[:5])
+    bands: set[int] = set()
+    for uri in run.spectrograms:
+        bands.update(read_table(uri, columns=["bands"])["bands"].unique().to_pylist())
+    if len(bands) != 1:
+        found = ", ".join(map(str, sorted(bands)[:5])) or "no rows"
         raise TableError(
-            f"{', '.join(tables)}: an autoencoder takes spectrograms of one shape; there are "
-            f"{len(shapes)} (frames x bands: {found or 'no rows'}). Extract with fixed_seconds, or "
-            "with chunk_seconds and chunk_count."
+            f"{', '.join(run.spectrograms)}: an autoencoder takes spectrograms of equally many "
+            f"bands; found: {found}. Extract with n_mels, or with sample_rate."
         )
+    # The architecture is refused here, not by a worker that has to be started first.
+    build_autoencoder(bands.pop(), run.model)
+    if run.continue_from is not None:
+        earlier = load_autoencoder(run.continue_from)
+        if earlier.model.config != run.model:
+            raise ConfigError(
+                f"{run.continue_from} has another architecture: {earlier.model.config}. Leave it "
+                "out to continue with the same."
+            )
 
 
 def _fit_all(
@@ -176,7 +184,7 @@ def _fit_all(
     board = ray.remote(num_cpus=0)(_Board).remote()
     waiting = list(runs)
     running: set[Any] = set()
-    epochs = dict.fromkeys(identities, 0)
+    done = dict.fromkeys(identities, 0)
     # No CPU of its own: a task that waits must not starve the workers it waits for. The address
     # reaches the processes of Ray Train, one of which asks for the run's state by HTTP and, left
     # alone, may ask another Ray on this machine, miss the run there, and end it.
@@ -196,10 +204,10 @@ def _fit_all(
                 running.add(task.remote(job, checkpoints, share))
             finished, _ = ray.wait(list(running), timeout=1.0)
             for entry in ray.get(board.take.remote()):
-                name, epoch = entry["name"], entry["epoch"]
-                note = f"{name} epoch {epoch}, loss {entry['loss']:.4f}"
-                progress.advance(max(0, epoch - epochs[name]), note)
-                epochs[name] = max(epochs[name], epoch)
+                name = entry["name"]
+                note = f"{name} epoch {entry['epoch']}, loss {entry['loss']:.4f}"
+                progress.advance(max(0, entry["done"] - done[name]), note)
+                done[name] = max(done[name], entry["done"])
             for reference in finished:
                 running.remove(reference)
                 ray.get(reference)

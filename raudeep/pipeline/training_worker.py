@@ -2,22 +2,33 @@
 
 import json
 import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from raudeep.config import AutoencoderConfig, SpectrogramConfig, TrainingConfig, build
-from raudeep.models.artifact import TrainedAutoencoder
-from raudeep.models.autoencoder import TimeAutoencoder
+from raudeep.config import AutoencoderConfig, TrainingConfig
+from raudeep.models.artifact import TrainedAutoencoder, pack_tensors, unpack_tensors
+from raudeep.models.autoencoder import Autoencoder, build_autoencoder
+from raudeep.models.batching import Spectrograms
 from raudeep.models.fitting import EpochResult, Fit, split_by_recording
 from raudeep.models.inference import default_device, reconstruct_spectrograms
-from raudeep.pipeline.artifacts import write_artifact
-from raudeep.pipeline.stage import spectrogram_array
+from raudeep.pipeline.artifacts import (
+    artifact_identity,
+    forget_epochs,
+    keep_epoch,
+    load_autoencoder,
+    read_history,
+    read_optimizer_state,
+    write_artifact,
+)
+from raudeep.pipeline.stage import spectrogram_values
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import iterate_parts, read_index
@@ -25,7 +36,7 @@ from raudeep.storage.table import iterate_parts, read_index
 __all__ = ["Run", "WorkerJob", "train_worker"]
 
 _NUM_EXAMPLES = 3
-_STATE = "state.pt"
+_PROGRESS, _WEIGHTS, _OPTIMIZER, _BEST = "progress.json", "weights", "optimizer", "best"
 _METADATA = ["file", "chunk", "label"]
 
 
@@ -35,17 +46,25 @@ class Run:
 
     name: str
     spectrograms: tuple[str, ...]
-    """URIs of the spectrogram tables to train on, all of one shape."""
+    """URIs of the spectrogram tables to train on, all with the same bands."""
     output: str
     """URI of the artifact's folder."""
     model: AutoencoderConfig
     training: TrainingConfig
+    continue_from: str | None = None
+    """URI of the artifact whose training is continued for `training.num_epochs` more epochs."""
 
     def identity(self) -> Identity:
         """Return what the artifact is made from."""
         tables = [read_index(uri, stage="spectrograms") for uri in self.spectrograms]
-        config = {"autoencoder": asdict(self.model), "training": asdict(self.training)}
+        config = {
+            "kind": self.model.kind,
+            "autoencoder": asdict(self.model),
+            "training": asdict(self.training),
+        }
         inputs = {f"spectrograms{i}": table.identity.fingerprint for i, table in enumerate(tables)}
+        if self.continue_from is not None:
+            inputs["continued"] = artifact_identity(self.continue_from).fingerprint
         return Identity("autoencoder", config, inputs)
 
 
@@ -60,6 +79,40 @@ class WorkerJob:
     """Handle of the actor that takes finished epochs."""
 
 
+@dataclass
+class _Progress:
+    """How far a training is: what a checkpoint holds beside weights and optimiser state."""
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    last_epoch: int = 0
+    """Epoch at which the training ends."""
+    best_epoch: int = 0
+    """Epoch of the lowest validation loss, 0 without early stopping."""
+    best_loss: float = 0.0
+    best: Mapping[str, Tensor] = field(default_factory=dict)
+    """Weights of that epoch."""
+
+    @property
+    def epoch(self) -> int:
+        """The last finished epoch."""
+        return len(self.history)
+
+    def is_done(self, patience: int | None) -> bool:
+        """Return whether no epoch follows."""
+        stopped = patience is not None and self.epoch - self.best_epoch >= patience
+        return self.epoch >= self.last_epoch or (bool(self.best_epoch) and stopped)
+
+    def add(self, result: EpochResult, fit: Fit) -> None:
+        """Count an epoch, and remember its weights if they are the best so far."""
+        self.history.append(asdict(result))
+        loss = result.validation_loss
+        if fit.config.early_stopping_epochs is None or loss is None:
+            return
+        if not self.best_epoch or loss < self.best_loss:
+            self.best_epoch, self.best_loss = result.epoch, loss
+            self.best = {name: value.detach().clone() for name, value in fit.weights().items()}
+
+
 def train_worker(loop_config: dict[str, Any]) -> None:
     """Train one autoencoder, on one of its data-parallel workers."""
     import ray.train
@@ -67,75 +120,125 @@ def train_worker(loop_config: dict[str, Any]) -> None:
     job: WorkerJob = loop_config["job"]
     run = job.run
     torch.set_num_threads(job.threads)
-    metadata, values = _load(run.spectrograms)
+    metadata, spectrograms = _load(run.spectrograms)
     rows, held_out = split_by_recording(
         metadata["file"].to_pylist(),
         fraction=run.training.validation_fraction,
         seed=run.training.seed,
     )
     device = default_device()
-    spectrograms = _place(values, rows, device)
-    validation = _place(values, held_out, device) if len(held_out) else None
+    chosen = (spectrograms if not len(held_out) else spectrograms.take(rows)).to(device)
+    validation = spectrograms.take(held_out).to(device) if len(held_out) else None
 
     torch.manual_seed(run.training.seed)
-    model = TimeAutoencoder(values.shape[2], run.model).to(device)
-    fit = Fit(model, run.training)
-    history: list[dict[str, Any]] = []
-    if checkpoint := ray.train.get_checkpoint():
-        with checkpoint.as_directory() as folder:
-            state = torch.load(Path(folder) / _STATE, map_location=device, weights_only=True)
-        fit.restore(state)
-        history = json.loads(state["history"])
-        if fit.rank == 0:
-            job.board.put.remote({"name": run.name, **history[-1]})
-
-    examples = values[:: max(1, len(values) // _NUM_EXAMPLES)][:_NUM_EXAMPLES]
+    fit = Fit(build_autoencoder(spectrograms.bands, run.model).to(device), run.training)
+    progress = _restore(job, fit, ray.train.get_checkpoint())
+    step = max(1, len(spectrograms) // _NUM_EXAMPLES)
+    rows = torch.arange(0, len(spectrograms), step)[:_NUM_EXAMPLES]
+    examples = _Examples(metadata.take(rows.numpy()), spectrograms.take(rows))
     with tempfile.TemporaryDirectory() as logs:
         writer = SummaryWriter(logs) if fit.rank == 0 else None
-        for epoch in range(len(history) + 1, run.training.num_epochs + 1):
-            result = fit.run_epoch(epoch, spectrograms, validation)
-            history.append(asdict(result))
-            metrics = {"epoch": epoch, "loss": result.loss}
+        while not progress.is_done(run.training.early_stopping_epochs):
+            result = fit.run_epoch(progress.epoch + 1, chosen, validation)
+            progress.add(result, fit)
+            metrics = {"epoch": result.epoch, "loss": result.loss}
             if writer is None:
                 ray.train.report(metrics)
                 continue
-            last = epoch == run.training.num_epochs
-            _log(writer, result, model, examples, pictures=last or epoch % 8 == 1)
+            last = result.epoch == progress.last_epoch
+            _log(writer, result, fit.model, examples, pictures=last or result.epoch % 8 == 1)
             _upload(logs, uris.join(run.output, "tensorboard"))
+            keep_epoch(
+                run.output, result.epoch, fit.weights(), most=run.training.checkpoints_to_keep
+            )
             with tempfile.TemporaryDirectory() as folder:
-                state = {**fit.state(), "history": json.dumps(history)}
-                torch.save(state, Path(folder) / _STATE)
+                _save(Path(folder), fit, progress)
                 checkpoint = ray.train.Checkpoint.from_directory(folder)
                 ray.train.report(metrics, checkpoint=checkpoint)
-            job.board.put.remote({"name": run.name, **history[-1]})
+            _tell(job, progress)
         if writer is not None:
             writer.close()
     if fit.rank == 0:
-        _write(job, model, history, metadata, values)
+        _write(job, fit, progress, examples, num_chunks=len(spectrograms))
 
 
-def _load(tables: tuple[str, ...]) -> tuple[pa.Table, np.ndarray[Any, Any]]:
-    """Return the keys and the spectrograms (N, T, F) of all tables."""
-    metadata, values = [], []
+@dataclass(frozen=True)
+class _Examples:
+    """A few chunks to look at: their keys and their spectrograms."""
+
+    metadata: pa.Table
+    spectrograms: Spectrograms
+
+    def pairs(self, model: Autoencoder) -> list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
+        """Return target and reconstruction of each, of the bands that are reconstructed."""
+        targets = torch.split(self.spectrograms.frames, self.spectrograms.lengths.tolist())
+        decoded, _ = reconstruct_spectrograms(model, self.spectrograms)
+        return [
+            (target.numpy()[:, : found.shape[1]], found)
+            for target, found in zip(targets, decoded, strict=True)
+        ]
+
+
+def _load(tables: tuple[str, ...]) -> tuple[pa.Table, Spectrograms]:
+    """Return the keys and the spectrograms of all tables."""
+    metadata, frames, lengths = [], [], []
     for uri in tables:
         for _, part in iterate_parts(uri):
             if part.num_rows:
                 metadata.append(part.select(_METADATA).replace_schema_metadata())
-                values.append(spectrogram_array(part, where=uri))
-    return pa.concat_tables(metadata), np.concatenate(values)
+                values, counts = spectrogram_values(part, where=uri)
+                frames.append(values)
+                lengths.append(counts)
+    return pa.concat_tables(metadata), Spectrograms.from_numpy(
+        np.concatenate(frames), np.concatenate(lengths)
+    )
 
 
-def _place(values: np.ndarray[Any, Any], rows: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Return the wanted rows on the device: a corpus that fits stays there for all epochs."""
-    chosen = torch.from_numpy(values)
-    return (chosen if len(rows) == len(values) else chosen[rows]).to(device)
+def _restore(job: WorkerJob, fit: Fit, checkpoint: Any) -> _Progress:
+    """Return how far the training is, with the weights and the optimiser of that moment."""
+    run = job.run
+    if checkpoint:
+        with checkpoint.as_directory() as folder:
+            files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+        fit.restore(unpack_tensors(files[_WEIGHTS]), unpack_tensors(files[_OPTIMIZER]))
+        best = unpack_tensors(files[_BEST]) if _BEST in files else {}
+        progress = _Progress(**json.loads(files[_PROGRESS]), best=best)
+        if fit.rank == 0:
+            _tell(job, progress)
+        return progress
+    if fit.rank == 0:
+        forget_epochs(run.output)
+    if run.continue_from is None:
+        return _Progress(last_epoch=run.training.num_epochs)
+    earlier = load_autoencoder(run.continue_from)
+    fit.restore(dict(earlier.model.state_dict()), read_optimizer_state(run.continue_from))
+    history = read_history(run.continue_from)
+    return _Progress(history=history, last_epoch=len(history) + run.training.num_epochs)
+
+
+def _tell(job: WorkerJob, progress: _Progress) -> None:
+    """Tell the driver how far this run is."""
+    done = progress.epoch - progress.last_epoch + job.run.training.num_epochs
+    entry = {"name": job.run.name, "done": done, **progress.history[-1]}
+    job.board.put.remote(entry)
+
+
+def _save(folder: Path, fit: Fit, progress: _Progress) -> None:
+    """Write what `_restore` reads."""
+    (folder / _WEIGHTS).write_bytes(pack_tensors(fit.weights()))
+    (folder / _OPTIMIZER).write_bytes(pack_tensors(fit.optimizer_state()))
+    if progress.best:
+        (folder / _BEST).write_bytes(pack_tensors(progress.best))
+    names = ("history", "last_epoch", "best_epoch", "best_loss")
+    values = {name: getattr(progress, name) for name in names}
+    (folder / _PROGRESS).write_text(json.dumps(values))
 
 
 def _log(
     writer: SummaryWriter,
     result: EpochResult,
-    model: TimeAutoencoder,
-    examples: np.ndarray[Any, Any],
+    model: Autoencoder,
+    examples: _Examples,
     *,
     pictures: bool,
 ) -> None:
@@ -148,12 +251,12 @@ def _log(
         model.eval()
         device = next(model.parameters()).device
         with torch.inference_mode():
-            state, _ = model.encode(torch.tensor(examples, device=device))
+            rows = torch.arange(len(examples.spectrograms))
+            state, _ = model.encode(*examples.spectrograms.batch(rows, device))
         writer.add_scalar("representation/mean", float(state.mean()), result.epoch)
         writer.add_scalar("representation/std", float(state.std()), result.epoch)
         writer.add_histogram("representation", state.flatten().cpu().numpy(), result.epoch)
-        pairs = zip(examples, reconstruct_spectrograms(model, examples), strict=True)
-        for index, pair in enumerate(pairs):
+        for index, pair in enumerate(examples.pairs(model)):
             picture = np.concatenate(pair, axis=0).T[::-1]  # target left, reconstruction right
             writer.add_image(f"example/{index}", (picture[np.newaxis] + 1) / 2, result.epoch)
     writer.flush()
@@ -165,37 +268,38 @@ def _upload(folder: str, uri: str) -> None:
 
 
 def _write(
-    job: WorkerJob,
-    model: TimeAutoencoder,
-    history: list[dict[str, Any]],
-    metadata: pa.Table,
-    values: np.ndarray[Any, Any],
+    job: WorkerJob, fit: Fit, progress: _Progress, examples: _Examples, *, num_chunks: int
 ) -> None:
-    config = read_index(job.run.spectrograms[0]).config
-    last = history[-1]
+    """Write the artifact, with the weights of the best epoch where there is one."""
+    optimizer_state = fit.optimizer_state()
+    if progress.best:
+        fit.model.load_state_dict(progress.best)
+    shown = progress.history[(progress.best_epoch or progress.epoch) - 1]
     trained = TrainedAutoencoder(
         name=job.run.name,
-        model=model,
-        spectrogram=build(SpectrogramConfig, config, where=job.run.spectrograms[0]),
+        model=fit.model,
+        input=read_index(job.run.spectrograms[0]).config,
         training=job.run.training,
         identity=asdict(job.identity),
         metrics={
-            "chunks": len(values),
-            "epochs": last["epoch"],
-            "loss": last["loss"],
-            "validation_loss": last["validation_loss"],
+            "chunks": num_chunks,
+            **{key: shown[key] for key in ("epoch", "loss", "validation_loss")},
         },
     )
-    step = max(1, len(values) // _NUM_EXAMPLES)
-    rows = list(range(0, len(values), step))[:_NUM_EXAMPLES]
-    reconstructed = reconstruct_spectrograms(model, values[rows])
-    examples = metadata.take(rows)
+    pairs = examples.pairs(fit.model)
     columns = {
-        "frames": pa.array([values.shape[1]] * len(rows), pa.int32()),
-        "bands": pa.array([values.shape[2]] * len(rows), pa.int32()),
-        "spectrogram": pa.array(list(values[rows].reshape(len(rows), -1))),
-        "reconstruction": pa.array(list(reconstructed.reshape(len(rows), -1))),
+        "frames": pa.array([len(target) for target, _ in pairs], pa.int32()),
+        "bands": pa.array([target.shape[1] for target, _ in pairs], pa.int32()),
+        "spectrogram": pa.array([target.ravel() for target, _ in pairs]),
+        "reconstruction": pa.array([found.ravel() for _, found in pairs]),
     }
+    table = examples.metadata
     for name, column in columns.items():
-        examples = examples.append_column(name, column)
-    write_artifact(job.run.output, trained, history=history, examples=examples)
+        table = table.append_column(name, column)
+    write_artifact(
+        job.run.output,
+        trained,
+        history=progress.history,
+        examples=table,
+        optimizer_state=optimizer_state,
+    )

@@ -7,11 +7,11 @@ arranges and escapes it. Whatever is absent or empty is left out of the page.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jinja2
 import numpy as np
 import pyarrow as pa
 
-from raudeep.report import plots, text
+from raudeep.report import plots
+from raudeep.report.templates import render
 
 __all__ = ["render_report"]
 
@@ -46,19 +46,10 @@ def render_report(
     str
         HTML text, to be written as UTF-8.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("raudeep", "report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = text.percent
-    environment.filters["duration"] = text.duration
-    environment.filters["thousands"] = text.thousands
     errors = list(results.get("errors") or ())
     trained = {name: history for name, history in histories.items() if history}
-    return environment.get_template("report.html.jinja").render(
+    return render(
+        "report.html.jinja",
         recipe=results.get("recipe") or "benchmark",
         description=results.get("description"),
         facts=_facts(results),

@@ -122,21 +122,6 @@ def test_fusing_tables_of_other_recordings_names_a_key(trained, corpus, tmp_path
     assert not (tmp_path / "out").exists()
 
 
-def test_a_table_of_mixed_lengths_cannot_be_trained_on(corpus, tmp_path):
-    manifest, _ = load_manifest(str(corpus))
-    view = SpectrogramConfig(n_mels=16)
-    extract_spectrograms(manifest, {"view": view}, {"view": str(tmp_path / "spectrograms")})
-    run = Run(
-        name="model",
-        spectrograms=(str(tmp_path / "spectrograms"),),
-        output=str(tmp_path / "model"),
-        model=AutoencoderConfig(num_units=8),
-        training=TrainingConfig(num_epochs=1),
-    )
-    with pytest.raises(TableError, match="takes spectrograms of one shape; there are"):
-        train_autoencoders([run], checkpoints=str(tmp_path / "runs"))
-
-
 def test_evaluate_prints_scores_for_people_and_machines(trained, corpus, tmp_path):
     manifest, _ = load_manifest(str(corpus))
     table = tmp_path / "embeddings"

@@ -14,18 +14,24 @@ from raudeep.models.artifact import (
     load_artifact,
     pack_artifact,
 )
-from raudeep.models.autoencoder import TimeAutoencoder
+from raudeep.models.autoencoder import build_autoencoder
 from raudeep.pipeline.artifacts import (
     artifact_identity,
+    forget_epochs,
     is_artifact,
+    keep_epoch,
+    kept_epochs,
     load_autoencoder,
     read_examples,
     read_history,
+    read_optimizer_state,
     write_artifact,
 )
 from raudeep.storage.identity import Identity
 
 IDENTITY = Identity("autoencoder", {"training": {"seed": 3}}, {"spectrograms0": "0123"})
+SPECTROGRAM = SpectrogramConfig(n_mels=4, clip_below_db=-60.0, fixed_seconds=5.0)
+STATE = {"core.output.bias.exp_avg": torch.arange(4.0)}
 HISTORY = [{"epoch": 1, "loss": 0.5, "validation_loss": None}, {"epoch": 2, "loss": 0.25}]
 
 
@@ -34,11 +40,11 @@ def make(**settings):
     config = AutoencoderConfig(**{"num_units": 5, "num_layers": 2, **settings})
     return TrainedAutoencoder(
         name="esc10-60db",
-        model=TimeAutoencoder(4, config),
-        spectrogram=SpectrogramConfig(n_mels=4, clip_below_db=-60.0, fixed_seconds=5.0),
+        model=build_autoencoder(4, config),
+        input=dataclasses.asdict(SPECTROGRAM),
         training=TrainingConfig(seed=3, gradient_clip=None),
         identity=dataclasses.asdict(IDENTITY),
-        metrics={"chunks": 8, "loss": 0.25, "validation_loss": None},
+        metrics={"chunks": 8, "epoch": 2, "loss": 0.25, "validation_loss": None},
     )
 
 
@@ -84,11 +90,11 @@ def test_loaded_autoencoder_gives_the_same_outputs_and_configurations(settings):
     loaded = load(pack_artifact(trained, versions={}))
     assert not loaded.model.training
     assert loaded.model.config == trained.model.config
-    for name in ("name", "spectrogram", "training", "identity", "metrics"):
+    for name in ("name", "input", "spectrogram", "training", "identity", "metrics"):
         assert getattr(loaded, name) == getattr(trained, name)
     spectrograms = torch.rand(3, 6, 4) * 2 - 1
     with torch.no_grad():
-        assert torch.equal(loaded.model(spectrograms), trained.model.eval()(spectrograms))
+        assert torch.equal(loaded.model(spectrograms)[0], trained.model.eval()(spectrograms)[0])
 
 
 def test_configuration_is_the_last_file(files):
@@ -115,7 +121,7 @@ def test_model_card_names_the_sizes_and_the_settings(files):
 
 @pytest.mark.parametrize("version", [0, FORMAT_VERSION + 1, "x", None])
 def test_another_format_version_is_refused(files, version):
-    with pytest.raises(TableError, match=r"^PLACE: model format .*reads 1\. Train it again"):
+    with pytest.raises(TableError, match=r"^PLACE: model format .*reads 2\. Train it again"):
         load(with_config(files, format_version=version))
 
 
@@ -135,7 +141,7 @@ def test_missing_file_on_disk_is_named(tmp_path, files, name):
         load_autoencoder(str(tmp_path))
 
 
-@pytest.mark.parametrize("section", ["autoencoder", "spectrogram", "training"])
+@pytest.mark.parametrize("section", ["autoencoder", "training"])
 def test_configuration_with_an_unknown_or_invalid_value_is_a_table_error(files, section):
     values = json.loads(files[CONFIG_FILE])[section]
     for changed in ({**values, "newer": 1}, [1], 3):
@@ -186,11 +192,13 @@ def examples():
 def test_stored_artifact_is_read_as_it_was_written(tmp_path, trained, examples):
     uri = str(tmp_path / "models" / "esc10")
     assert not is_artifact(uri)
-    write_artifact(uri, trained, history=HISTORY, examples=examples)
+    write_artifact(uri, trained, history=HISTORY, examples=examples, optimizer_state=STATE)
     assert is_artifact(uri)
     assert artifact_identity(uri) == IDENTITY
     assert read_history(uri) == HISTORY
     assert read_examples(uri).equals(examples)
+    (state,) = read_optimizer_state(uri).values()
+    assert state.tolist() == [0, 1, 2, 3]
     loaded = load_autoencoder(uri)
     assert loaded.spectrogram == trained.spectrogram
     assert loaded.training == trained.training
@@ -203,6 +211,7 @@ def test_stored_artifact_is_read_as_it_was_written(tmp_path, trained, examples):
         "examples.parquet",
         "history.json",
         "model.safetensors",
+        "optimizer.safetensors",
     }
 
 
@@ -219,5 +228,32 @@ def test_interrupted_writing_leaves_no_artifact(tmp_path, trained, examples, mon
 
     monkeypatch.setattr("raudeep.pipeline.artifacts.pack_artifact", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        write_artifact(str(tmp_path), trained, history=HISTORY, examples=examples)
+        write_artifact(
+            str(tmp_path), trained, history=HISTORY, examples=examples, optimizer_state=STATE
+        )
     assert not is_artifact(str(tmp_path))
+
+
+def test_epochs_that_were_kept_can_be_loaded_and_others_are_refused_by_name(
+    tmp_path, trained, examples
+):
+    uri = str(tmp_path / "model")
+    weights = trained.model.state_dict()
+    for epoch in range(1, 6):
+        changed = {name: torch.full_like(value, epoch) for name, value in weights.items()}
+        keep_epoch(uri, epoch, changed, most=3)
+    write_artifact(uri, trained, history=HISTORY, examples=examples, optimizer_state=STATE)
+    assert kept_epochs(uri) == [3, 4, 5]
+    loaded = load_autoencoder(uri, epoch=4).model
+    assert all(bool((weight == 4).all()) for weight in loaded.parameters())
+    last = load_autoencoder(uri, epoch=2).model  # the artifact's own, by its metrics
+    assert torch.equal(last.core.output.weight, trained.model.core.output.weight)
+    with pytest.raises(TableError, match=r"no weights of epoch 1; it has 2, 3, 4, 5"):
+        load_autoencoder(uri, epoch=1)
+    forget_epochs(uri)
+    assert kept_epochs(uri) == []
+
+
+def test_by_default_no_epoch_is_kept_beside_the_artifact(tmp_path, trained):
+    keep_epoch(str(tmp_path), 1, trained.model.state_dict(), most=1)
+    assert kept_epochs(str(tmp_path)) == []

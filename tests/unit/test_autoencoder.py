@@ -17,8 +17,15 @@ def make(**settings):
 
 def fix_state(model, monkeypatch):
     """Let the encoder give the same state whatever it is shown."""
-    state = torch.rand(B, model.decoder.state_size, generator=torch.Generator().manual_seed(1))
-    monkeypatch.setattr(model, "encode", lambda spectrograms: (state * 2 - 1, None))
+    size = model.core.representation_size
+    state = torch.rand(B, size, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    monkeypatch.setattr(model.core, "encode", lambda frames, lengths=None: (state, None))
+
+
+def decode(model, spectrograms):
+    reconstruction, target = model(spectrograms)
+    assert torch.equal(target, spectrograms)
+    return reconstruction
 
 
 @pytest.fixture
@@ -45,7 +52,7 @@ def test_shapes_hold_for_every_variant(spectrograms, cell, num_layers, encoder, 
     width = H * (2 if encoder else 1)
     for training in (True, False):
         model.train(training)
-        reconstruction = model(spectrograms)
+        reconstruction = decode(model, spectrograms)
         assert reconstruction.shape == (B, T, F)
         assert reconstruction.abs().max() <= 1
         state, outputs = model.encode(spectrograms)
@@ -63,7 +70,7 @@ def test_two_layers_of_256_units_give_512_values_or_1024_decoded_in_both_directi
 ):
     model = make(num_layers=2, num_units=256, bidirectional_decoder=bidirectional)
     assert model.embedding_size("state") == size
-    assert model.representation.weight.shape == (size, 512)
+    assert model.core.representation.weight.shape == (size, 512)
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
@@ -72,9 +79,10 @@ def test_decoder_starts_from_the_state_and_is_shown_zeros_then_the_reversed_fram
 ):
     model = make(bidirectional_decoder=bidirectional)
     shown = []
-    model.decoder.register_forward_pre_hook(lambda _, arguments: shown.append(arguments))
+    model.core.decoder.register_forward_pre_hook(lambda _, arguments: shown.append(arguments))
     model(spectrograms)
-    ((inputs, state),) = shown
+    ((inputs, state, lengths),) = shown
+    assert lengths is None
     torch.testing.assert_close(state, model.encode(spectrograms)[0])
     assert not inputs[0].any()
     for step in range(1, T):
@@ -85,9 +93,9 @@ def test_reconstruction_is_in_the_order_of_the_input(spectrograms, monkeypatch):
     model = make()
     fix_state(model, monkeypatch)
     # The decoder's first output, which follows from the state alone, is the last frame.
-    hidden, _ = model.decoder(torch.zeros(1, B, F), model.encode(spectrograms)[0])
-    first = torch.tanh(model.output(hidden[0]))
-    torch.testing.assert_close(model(spectrograms)[:, -1], first)
+    hidden, _ = model.core.decoder(torch.zeros(1, B, F), model.encode(spectrograms)[0])
+    first = torch.tanh(model.core.output(hidden[0]))
+    torch.testing.assert_close(decode(model, spectrograms)[:, -1], first)
 
 
 @pytest.mark.parametrize("frame", range(T))
@@ -96,7 +104,7 @@ def test_a_frame_is_decoded_without_having_been_shown(spectrograms, monkeypatch,
     fix_state(model, monkeypatch)
     changed = spectrograms.clone()
     changed[:, frame] += 0.5
-    before, after = model(spectrograms), model(changed)
+    before, after = decode(model, spectrograms), decode(model, changed)
     # Decoding runs from the last frame to the first: `frame` is shown after it was decoded.
     assert torch.equal(before[:, frame:], after[:, frame:])
     assert all(not torch.equal(before[:, t], after[:, t]) for t in range(frame))
@@ -107,7 +115,7 @@ def test_backward_half_of_a_bidirectional_decoder_sees_the_frame_itself(spectrog
     fix_state(model, monkeypatch)
     changed = spectrograms.clone()
     changed[:, 2] += 0.5
-    assert not torch.equal(model(spectrograms)[:, 2], model(changed)[:, 2])
+    assert not torch.equal(decode(model, spectrograms)[:, 2], decode(model, changed)[:, 2])
 
 
 def test_pooled_is_mean_and_deviation_of_the_encoder_outputs(spectrograms):
@@ -128,7 +136,7 @@ def test_state_is_what_the_encoder_gives(spectrograms):
 
 def encoder_inputs(model, spectrograms):
     seen = []
-    model.encoder.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    model.core.encoder.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
     model(spectrograms)
     return seen[0].transpose(0, 1)
 
@@ -155,12 +163,12 @@ def test_encoder_noise_is_off_in_evaluation(spectrograms):
 def test_fed_its_own_outputs_the_decoder_does_not_see_the_targets(spectrograms, monkeypatch, cell):
     model = make(feed_previous_prob=1.0, num_layers=2, cell=cell)
     fix_state(model, monkeypatch)
-    first, second = model(spectrograms), model(-spectrograms)
+    first, second = decode(model, spectrograms), decode(model, -spectrograms)
     assert torch.equal(first, second)
     # It is the ordinary decoder, shown what it decoded itself.
     model.eval()
-    torch.testing.assert_close(model(first), first)
-    assert not torch.equal(model(spectrograms), model(-spectrograms))
+    torch.testing.assert_close(decode(model, first), first)
+    assert not torch.equal(decode(model, spectrograms), decode(model, -spectrograms))
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
@@ -168,14 +176,15 @@ def test_decoding_step_by_step_without_own_outputs_equals_the_ordinary_path(spec
     model = make(num_layers=2, cell=cell)
     targets = spectrograms.transpose(0, 1).flip(0)
     previous = torch.cat([torch.zeros(1, B, F), targets[:-1]])
-    decoded = model._decode_with_own_outputs(previous, model.encode(spectrograms)[0])
-    torch.testing.assert_close(decoded.flip(0).transpose(0, 1), model(spectrograms))
+    state, _ = model.encode(spectrograms)
+    decoded = model.core._decode_with_own_outputs(previous, state, 0.0)
+    torch.testing.assert_close(decoded.flip(0).transpose(0, 1), decode(model, spectrograms))
 
 
 def test_own_outputs_replace_some_frames_of_some_instances(spectrograms):
     model = make(feed_previous_prob=0.5)
     shown = []
-    model.decoder.register_forward_pre_hook(lambda _, arguments: shown.append(arguments[0][0]))
+    model.core.decoder.register_forward_pre_hook(lambda _, arguments: shown.append(arguments[0][0]))
     model(spectrograms)
     expected = spectrograms.transpose(0, 1).flip(0)[:-1]
     assert not shown[0].any()
@@ -191,7 +200,7 @@ def test_feeding_own_outputs_to_a_bidirectional_decoder_is_refused():
 
 def test_glorot_biases_of_the_linear_layers_lie_within_their_limits():
     model = make(num_units=64)
-    for linear in (model.representation, model.output):
+    for linear in (model.core.representation, model.core.output):
         limit = (3 / linear.out_features) ** 0.5
         assert 0 < linear.bias.abs().max().item() <= limit
 

@@ -243,6 +243,7 @@ def test_fingerprint_changes_with_every_field():
         "initialisation": "pytorch",
         "encoder_noise": 0.1,
         "feed_previous_prob": 0.1,
+        "teacher": "audeep",
         "mask_silence": True,
     }
     assert set(changed) == {field.name for field in dataclasses.fields(config)}

@@ -1,5 +1,4 @@
 import copy
-import io
 import socket
 
 import pytest
@@ -7,7 +6,9 @@ import torch
 
 from raudeep.config import AutoencoderConfig, TrainingConfig
 from raudeep.models import fitting
+from raudeep.models.artifact import pack_tensors, unpack_tensors
 from raudeep.models.autoencoder import TimeAutoencoder
+from raudeep.models.batching import Spectrograms
 from raudeep.models.fitting import Fit, bfloat16_is_faster, split_by_recording
 
 N, T, F = 8, 6, 4
@@ -33,7 +34,18 @@ def make(architecture=PLAIN, **settings):
 
 
 def run(fit, spectrograms, epochs, validation=None):
-    return [fit.run_epoch(epoch, spectrograms, validation) for epoch in epochs]
+    rows = as_set(spectrograms)
+    held_out = None if validation is None else as_set(validation)
+    return [fit.run_epoch(epoch, rows, held_out) for epoch in epochs]
+
+
+def as_set(values):
+    """Return an array (N, T, F) as what `Fit` takes."""
+    return Spectrograms.from_numpy(values.numpy())
+
+
+def reconstruct(model, spectrograms):
+    return model(spectrograms)[0]
 
 
 def same_weights(first, second):
@@ -93,12 +105,10 @@ def test_restored_after_2_of_4_epochs_equals_never_interrupted(spectrograms):
     results = run(whole, spectrograms, [1, 2, 3, 4])
     interrupted = make(RANDOM)
     run(interrupted, spectrograms, [1, 2])
-    stored = io.BytesIO()
-    torch.save(interrupted.state(), stored)
-    stored.seek(0)
+    stored = [pack_tensors(interrupted.weights()), pack_tensors(interrupted.optimizer_state())]
     torch.manual_seed(77)
     resumed = Fit(TimeAutoencoder(F, RANDOM), whole.config)
-    resumed.restore(torch.load(stored, weights_only=True))
+    resumed.restore(*map(unpack_tensors, stored))
     assert same_weights(resumed, interrupted)
     again = run(resumed, spectrograms, [3, 4])
     assert [result.loss for result in again] == [result.loss for result in results[2:]]
@@ -112,7 +122,7 @@ def test_full_batches_pass_over_all_rows_again_and_again_in_another_order(num_ro
     fit = make()
     batches = record_batches(fit)
     for epoch in (1, 2, 3, 4):
-        fit.run_epoch(epoch, values)
+        fit.run_epoch(epoch, as_set(values))
     size = min(4, num_rows)
     assert [len(batch) for batch in batches] == [size] * 4 * -(-num_rows // size)
     stream = torch.cat(list(batches))[:, 0, 0].tolist()
@@ -128,7 +138,7 @@ def test_reported_loss_is_the_rmse_over_the_whole_batch(spectrograms, mask_silen
     architecture = AutoencoderConfig(num_units=6, dropout=0.0, mask_silence=mask_silence)
     fit = make(architecture, batch_size=N, learning_rate=1e-12)
     with torch.no_grad():
-        square = (fit.model(spectrograms) - spectrograms) ** 2
+        square = (reconstruct(fit.model, spectrograms) - spectrograms) ** 2
     if mask_silence:
         square[spectrograms == -1] = 0
     (result,) = run(fit, spectrograms, [1], spectrograms[:3])
@@ -142,15 +152,17 @@ def test_reported_loss_is_the_mean_over_the_steps(spectrograms):
     (result,) = run(fit, spectrograms[:6], [1])
     assert [len(batch) for batch in batches] == [4, 4]
     with torch.no_grad():
-        steps = [((fit.model(batch) - batch) ** 2).mean().sqrt() for batch in list(batches)]
+        steps = [
+            ((reconstruct(fit.model, batch) - batch) ** 2).mean().sqrt() for batch in list(batches)
+        ]
     assert result.loss == pytest.approx(float(sum(steps) / 2), rel=1e-5)
 
 
 def test_one_step_is_adam_on_the_clipped_gradients_of_the_rmse(spectrograms):
     fit = make(batch_size=N, gradient_clip=0.005)
     model = copy.deepcopy(fit.model)
-    fit.run_epoch(1, spectrograms)
-    ((model(spectrograms) - spectrograms) ** 2).mean().sqrt().backward()
+    fit.run_epoch(1, as_set(spectrograms))
+    ((reconstruct(model, spectrograms) - spectrograms) ** 2).mean().sqrt().backward()
     assert max(float(p.grad.abs().max()) for p in model.parameters()) > 0.005
     for ours, reference in zip(fit.model.parameters(), model.parameters(), strict=True):
         reference.grad.clamp_(-0.005, 0.005)
@@ -164,7 +176,7 @@ def test_one_step_is_adam_on_the_clipped_gradients_of_the_rmse(spectrograms):
 def test_without_gradient_clip_the_gradients_are_left_alone(spectrograms):
     clipped, free = make(gradient_clip=0.001), make(gradient_clip=None)
     for fit in (clipped, free):
-        fit.run_epoch(1, spectrograms)
+        fit.run_epoch(1, as_set(spectrograms))
     largest = [
         max(float(p.grad.abs().max()) for p in fit.model.parameters()) for fit in (clipped, free)
     ]
@@ -176,7 +188,7 @@ def test_perfect_reconstruction_gives_finite_weights():
     fit = make(batch_size=2)
     for parameter in fit.model.parameters():
         torch.nn.init.zeros_(parameter)
-    result = fit.run_epoch(1, torch.zeros(2, T, F))
+    result = fit.run_epoch(1, as_set(torch.zeros(2, T, F)))
     assert result.loss == 0
     assert all(torch.isfinite(parameter).all() for parameter in fit.model.parameters())
 
@@ -195,7 +207,7 @@ def test_validation_loss_has_no_dropout_and_no_noise(spectrograms):
     fit = make(RANDOM)
     (result,) = run(fit, spectrograms, [1], spectrograms)
     with torch.no_grad():
-        square = (fit.model.eval()(spectrograms) - spectrograms) ** 2
+        square = (reconstruct(fit.model.eval(), spectrograms) - spectrograms) ** 2
     assert result.validation_loss == pytest.approx(float(square.mean().sqrt()), rel=1e-5)
 
 
@@ -215,7 +227,7 @@ def test_precision_decides_the_arithmetic_of_the_layers(
     monkeypatch.setattr(fitting, "bfloat16_is_faster", lambda device: faster)
     fit = make(precision=precision)
     dtypes = set()
-    fit.model.output.register_forward_hook(lambda *call: dtypes.update({call[2].dtype}))
+    fit.model.core.output.register_forward_hook(lambda *call: dtypes.update({call[2].dtype}))
     run(fit, spectrograms, [1], spectrograms)
     assert dtypes == {expected}
     assert {parameter.dtype for parameter in fit.model.parameters()} == {torch.float32}
@@ -309,7 +321,7 @@ def train_shared(rank, port, folder):
             training = TrainingConfig(batch_size=size, precision="float32")
             fit = Fit(TimeAutoencoder(F, PLAIN), training)
             results = run(fit, make_spectrograms(6), [1, 2])
-            shared[size] = (fit.state()["model"], [result.loss for result in results])
+            shared[size] = (fit.weights(), [result.loss for result in results])
     finally:
         torch.distributed.destroy_process_group()
     torch.save(shared, folder / f"{rank}.pt")

@@ -8,7 +8,7 @@ from raudeep.pipeline.stage import (
     embedding_array,
     from_ipc,
     slices,
-    spectrogram_array,
+    spectrogram_values,
     to_ipc,
 )
 
@@ -65,34 +65,42 @@ def test_table_passes_through_bytes_unchanged(rng):
 
 
 @pytest.mark.parametrize("fixed", [True, False])
-def test_spectrograms_become_one_array(rng, fixed):
+def test_spectrograms_become_one_array_of_frames(rng, fixed):
     values = rng.standard_normal((5, 3, 2)).astype(np.float32)
-    array = spectrogram_array(table(values, fixed=fixed), where="here")
-    assert array.dtype == np.float32
-    np.testing.assert_array_equal(array, values)
+    frames, lengths = spectrogram_values(table(values, fixed=fixed), where="here")
+    assert frames.dtype == np.float32
+    np.testing.assert_array_equal(frames, values.reshape(15, 2))
+    assert lengths.tolist() == [3] * 5
 
 
 @pytest.mark.parametrize("fixed", [True, False])
 def test_sliced_and_chunked_tables_become_the_right_array(rng, fixed):
     values = rng.standard_normal((7, 3, 2)).astype(np.float32)
     whole = table(values, fixed=fixed)
-    np.testing.assert_array_equal(spectrogram_array(whole.slice(2, 3), where=""), values[2:5])
+    frames, _ = spectrogram_values(whole.slice(2, 3), where="")
+    np.testing.assert_array_equal(frames, values[2:5].reshape(-1, 2))
     chunked = pa.concat_tables([whole.slice(4), whole.slice(0, 0), whole.slice(1, 2)])
     assert chunked["spectrogram"].num_chunks > 1
-    np.testing.assert_array_equal(spectrogram_array(chunked, where=""), values[[4, 5, 6, 1, 2]])
+    frames, _ = spectrogram_values(chunked, where="")
+    np.testing.assert_array_equal(frames, values[[4, 5, 6, 1, 2]].reshape(-1, 2))
 
 
 def test_empty_table_becomes_an_empty_array():
-    empty = table(np.zeros((1, 3, 2))).slice(0, 0)
-    assert len(spectrogram_array(empty, where="")) == 0
+    frames, lengths = spectrogram_values(table(np.zeros((1, 3, 2))).slice(0, 0), where="")
+    assert len(frames) == len(lengths) == 0
 
 
-def test_spectrograms_of_several_shapes_are_refused_with_the_shapes():
-    mixed = table([np.zeros((9, 2)), np.zeros((4, 2)), np.zeros((6, 2))], fixed=False)
-    with pytest.raises(TableError, match=r"PLACE: .* 3 \(.*: 4 x 2, 6 x 2, 9 x 2\).*fixed_sec"):
-        spectrogram_array(mixed, where="PLACE")
-    with pytest.raises(TableError, match=r"there are 2 \(frames x bands: 3 x 2, 3 x 4\)"):
-        spectrogram_array(table([np.zeros((3, 4)), np.zeros((3, 2))], fixed=False), where="")
+def test_spectrograms_of_several_lengths_follow_one_another(rng):
+    values = [rng.standard_normal((n, 2)).astype(np.float32) for n in (9, 4, 6)]
+    frames, lengths = spectrogram_values(table(values, fixed=False), where="")
+    np.testing.assert_array_equal(frames, np.concatenate(values))
+    assert lengths.tolist() == [9, 4, 6]
+
+
+def test_spectrograms_of_several_bands_are_refused_with_the_bands():
+    mixed = table([np.zeros((3, 4)), np.zeros((3, 2))], fixed=False)
+    with pytest.raises(TableError, match=r"PLACE: .*equally many bands; these have 2, 4"):
+        spectrogram_values(mixed, where="PLACE")
 
 
 def test_embeddings_become_one_array_from_sliced_and_chunked_tables(rng):

@@ -1,0 +1,65 @@
+"""How tables pass to other programs and back."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from raudeep.config.fields import check, settle
+from raudeep.errors import ConfigError
+
+__all__ = ["ExchangeFormat", "ExportConfig", "ImportConfig"]
+
+ExchangeFormat = Literal["csv", "arff", "netcdf"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """How CSV and ARFF are written."""
+
+    name: str | None = None
+    """Name of the CSV or ARFF files, without suffix; the table's by default."""
+    labels_last: bool = False
+    """Put the columns of the labels after the features."""
+
+    def __post_init__(self) -> None:
+        settle(self)
+        check(self, "name", self.name is None or is_file_name(self.name), "a plain file name")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportConfig:
+    """How CSV and ARFF are read."""
+
+    name: str | None = None
+    """Name of the CSV or ARFF files, without suffix; needed where folders hold several."""
+    filename_attribute: str = "filename"
+    """Column with the recording; without it, rows get names of their own."""
+    chunk_nr_attribute: str = "chunk_nr"
+    """Column with the chunk's number; without it, every row is chunk 0."""
+    label_nominal_attribute: str = "label_nominal"
+    """Column with the label."""
+    label_numeric_attribute: str = "label_numeric"
+    """Column with the label's number; may be missing."""
+
+    def __post_init__(self) -> None:
+        settle(self)
+        check(self, "name", self.name is None or is_file_name(self.name), "a plain file name")
+        if len(set(self.attributes)) < len(self.attributes):
+            raise ConfigError(
+                "the four attributes of ImportConfig must differ. Got "
+                f"{', '.join(map(repr, self.attributes))}."
+            )
+
+    @property
+    def attributes(self) -> tuple[str, str, str, str]:
+        """Names of the columns that are no features: recording, chunk, label, label's number."""
+        return (
+            self.filename_attribute,
+            self.chunk_nr_attribute,
+            self.label_nominal_attribute,
+            self.label_numeric_attribute,
+        )
+
+
+def is_file_name(name: str) -> bool:
+    """Return whether `name` names a visible file in a folder, and nothing outside of it."""
+    return bool(name) and not name.startswith(".") and not {"/", "\\", "\0"} & set(name)

@@ -1,0 +1,54 @@
+"""A page of spectrograms beside their reconstructions, the worst and the best ones."""
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from raudeep.report import plots
+from raudeep.report.templates import render
+from raudeep.storage import uri as uris
+from raudeep.storage.table import iterate_parts, read_table
+
+__all__ = ["write_reconstructions"]
+
+_KEYS = ["file", "chunk", "label", "reconstruction_rmse"]
+
+
+def write_reconstructions(spectrograms: str, reconstructions: str, page: str, *, count: int) -> str:
+    """Write an HTML page with `count` chunks of a table, half of them the least like their target.
+
+    Parameters
+    ----------
+    spectrograms, reconstructions : str
+        URIs of the tables; the parts of the second are made from those of the first.
+    page : str
+        URI of the page.
+    count : int
+        Chunks to show, the largest errors first.
+    """
+    keys = read_table(reconstructions, columns=_KEYS)
+    order = np.argsort(-keys["reconstruction_rmse"].to_numpy(), kind="stable")
+    shown = order if len(order) <= count else np.r_[order[: -(-count // 2)], order[-(count // 2) :]]
+    targets, outputs = (_pick(uri, shown) for uri in (spectrograms, reconstructions))
+    chunks = []
+    for row, target, output in zip(keys.take(shown).to_pylist(), targets, outputs, strict=True):
+        covered = target[:, : output.shape[1]]
+        chunks.append({**row, "image": plots.data_uri(plots.reconstruction(covered, output))})
+    html = render("reconstructions.html.jinja", chunks=chunks, total=keys.num_rows)
+    uris.write_bytes(page, html.encode())
+    return page
+
+
+def _pick(table: str, rows: NDArray[np.int64]) -> list[NDArray[np.float32]]:
+    """Return the spectrograms (T, F) of some rows of a table, reading one part at a time."""
+    found: dict[int, NDArray[np.float32]] = {}
+    start = 0
+    columns = ["spectrogram", "frames", "bands"]
+    for part, values in iterate_parts(table, columns=columns):
+        inside = [row for row in rows.tolist() if start <= row < start + part.rows]
+        taken = values.take(pa.array([row - start for row in inside], pa.int64()))
+        for row, each in zip(inside, taken.to_pylist(), strict=True):
+            shape = (each["frames"], each["bands"])
+            found[row] = np.asarray(each["spectrogram"], np.float32).reshape(shape)
+        start += part.rows
+    return [found[row] for row in rows.tolist()]
