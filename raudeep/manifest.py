@@ -217,12 +217,14 @@ def summarise(table: pa.Table) -> dict[str, Any]:
     }
 
 
-def read_text_columns(content: bytes, wanted: Sequence[str]) -> tuple[pa.Table, list[str]]:
+def read_text_columns(
+    content: bytes, wanted: Sequence[str], *, delimiter: str = ","
+) -> tuple[pa.Table, list[str]]:
     """Return those of the `wanted` columns that a CSV has, as text, and the names of the others.
 
     Only an empty cell is null: labels such as ``NA`` or ``007`` are kept as they are written.
     """
-    parse = pa.csv.ParseOptions(newlines_in_values=True)
+    parse = pa.csv.ParseOptions(newlines_in_values=True, delimiter=delimiter)
     with pa.csv.open_csv(pa.BufferReader(content), parse_options=parse) as reader:
         names = reader.schema.names
     convert = pa.csv.ConvertOptions(

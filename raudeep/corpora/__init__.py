@@ -11,10 +11,15 @@ import pyarrow as pa
 
 from raudeep.corpora.bare import read_bare
 from raudeep.corpora.class_folders import read_class_folders
+from raudeep.corpora.compare import read_compare, read_compare_arousal
 from raudeep.corpora.cross_validated import read_cross_validated
+from raudeep.corpora.dcase import read_dcase_2018, read_tut_2017
 from raudeep.corpora.esc import read_esc_10, read_esc_10_folders, read_esc_50
+from raudeep.corpora.gtzan import read_gtzan, read_gtzan_archive
+from raudeep.corpora.own import load_layout
 from raudeep.corpora.partitioned import read_partitioned
 from raudeep.corpora.tree import AUDIO_SUFFIXES, LayoutMismatch, Tree, audio_files
+from raudeep.corpora.urbansound8k import read_urbansound8k
 from raudeep.errors import ManifestError
 from raudeep.manifest import Recording, check_manifest, manifest_table
 
@@ -25,6 +30,12 @@ Layout = Callable[[Tree], list[Recording]]
 LAYOUTS: dict[str, Layout] = {
     "esc-10": read_esc_10,
     "esc-50": read_esc_50,
+    "tut-as-2017": read_tut_2017,
+    "dcase-2018": read_dcase_2018,
+    "urbansound8k": read_urbansound8k,
+    "gtzan": read_gtzan,
+    "compare": read_compare,
+    "compare-arousal": read_compare_arousal,
     "cross-validated": read_cross_validated,
     "partitioned": read_partitioned,
     "class-folders": read_class_folders,
@@ -32,9 +43,13 @@ LAYOUTS: dict[str, Layout] = {
 }
 """What `--corpus-layout` names."""
 
-# A bare folder fits anything, and ESC-50's repository would be ESC-10 as well.
-_DETECTED = {name: read for name, read in LAYOUTS.items() if name != "bare"}
+# A bare folder fits anything, ESC-50's repository would be ESC-10 as well, genres without a folder
+# of their own are class folders, and what has an arousal has a valence.
+_DETECTED = {
+    name: read for name, read in LAYOUTS.items() if name not in ("bare", "compare-arousal")
+}
 _DETECTED["esc-10"] = read_esc_10_folders
+_DETECTED["gtzan"] = read_gtzan_archive
 
 
 def read_corpus(
@@ -47,7 +62,8 @@ def read_corpus(
     tree : Tree
         The corpus.
     layout : str, optional
-        A name from `LAYOUTS`. None tries each labelled layout, of which exactly one must fit.
+        A name from `LAYOUTS`, or a user's own as ``module:function`` or ``file.py:function``. None
+        tries each labelled layout, of which exactly one must fit.
     labelled : bool
         Whether labels are needed. If not, and no labelled layout fits, the layout is ``bare``.
 
@@ -56,11 +72,12 @@ def read_corpus(
     ManifestError
         If there is no audio, the layout is unknown or does not fit, or none or several fit.
     """
-    if layout is not None and layout not in LAYOUTS:
+    own = layout is not None and ":" in layout
+    if layout is not None and not own and layout not in LAYOUTS:
         near = difflib.get_close_matches(layout, LAYOUTS, n=1)
         raise ManifestError(
             f"unknown corpus layout {layout!r}.{f' Did you mean {near[0]!r}?' if near else ''} "
-            f"Known layouts: {', '.join(LAYOUTS)}."
+            f"Known layouts: {', '.join(LAYOUTS)}; or name a function, as FILE.py:FUNCTION."
         )
     if not audio_files(tree):
         count = f"none of its {len(tree.files)} files is audio" if tree.files else "it is empty"
@@ -69,8 +86,9 @@ def read_corpus(
     if layout is None:
         recordings, layout = _detect(tree, labelled=labelled)
     else:
+        read = load_layout(layout) if own else LAYOUTS[layout]
         try:
-            recordings = LAYOUTS[layout](tree)
+            recordings = read(tree)
         except LayoutMismatch as error:
             raise ManifestError(f"{tree.root}: not of layout {layout!r}: {error}.") from error
     manifest = manifest_table(recordings)
@@ -88,8 +106,8 @@ def _detect(tree: Tree, *, labelled: bool) -> tuple[list[Recording], str]:
             reasons.append(f"{name}: {error}")
     if len(fitting) > 1:
         raise ManifestError(
-            f"{tree.root}: several corpus layouts fit: {', '.join(fitting)}. "
-            "Pass one of them as --corpus-layout."
+            f"{tree.root}: several corpus layouts fit: {', '.join(fitting)}. Pass one of them as "
+            f"--corpus-layout. The others do not fit ({'; '.join(reasons)})."
         )
     if fitting:
         name, recordings = fitting.popitem()
