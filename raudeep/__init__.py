@@ -10,19 +10,32 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from raudeep.config import (
         AutoencoderConfig,
+        CnnConfig,
         EvaluationConfig,
+        ExportConfig,
+        FitConfig,
+        ImportConfig,
         MlpConfig,
         ResourceConfig,
+        SoundNetConfig,
+        SparseCodingConfig,
         SpectrogramConfig,
+        SvmConfig,
         TrainingConfig,
     )
     from raudeep.errors import RaudeepError
     from raudeep.pipeline.artifacts import load_autoencoder
+    from raudeep.pipeline.baselines import score_band_statistics, score_cnn, score_sparse_coding
     from raudeep.pipeline.benchmark import run_benchmark
+    from raudeep.pipeline.classifiers import load_classifier, train_classifier
     from raudeep.pipeline.corpus import load_manifest
     from raudeep.pipeline.embedding import Embedder, embed_corpus, embed_tables
+    from raudeep.pipeline.exporting import export_table
     from raudeep.pipeline.fusing import fuse_tables
-    from raudeep.pipeline.scoring import evaluate_mlp
+    from raudeep.pipeline.importing import import_table
+    from raudeep.pipeline.predicting import predict_corpus, predict_table
+    from raudeep.pipeline.scoring import evaluate_embeddings
+    from raudeep.pipeline.soundnet import embed_soundnet
     from raudeep.pipeline.spectrograms import extract_spectrograms
     from raudeep.pipeline.training import Run, train_autoencoders
     from raudeep.recipe import Recipe, load_recipe
@@ -31,55 +44,89 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "AutoencoderConfig": "config",
+    "CnnConfig": "config",
     "Embedder": "pipeline.embedding",
     "EvaluationConfig": "config",
+    "ExportConfig": "config",
+    "FitConfig": "config",
+    "ImportConfig": "config",
     "MlpConfig": "config",
     "RaudeepError": "errors",
     "Recipe": "recipe",
     "ResourceConfig": "config",
     "Run": "pipeline.training",
+    "SoundNetConfig": "config",
+    "SparseCodingConfig": "config",
     "SpectrogramConfig": "config",
+    "SvmConfig": "config",
     "TrainingConfig": "config",
     "embed_corpus": "pipeline.embedding",
+    "embed_soundnet": "pipeline.soundnet",
     "embed_tables": "pipeline.embedding",
-    "evaluate_mlp": "pipeline.scoring",
+    "evaluate_embeddings": "pipeline.scoring",
+    "export_table": "pipeline.exporting",
     "extract_spectrograms": "pipeline.spectrograms",
     "fuse_tables": "pipeline.fusing",
+    "import_table": "pipeline.importing",
     "load_autoencoder": "pipeline.artifacts",
+    "load_classifier": "pipeline.classifiers",
     "load_manifest": "pipeline.corpus",
     "load_recipe": "recipe",
+    "predict_corpus": "pipeline.predicting",
+    "predict_table": "pipeline.predicting",
     "read_errors": "storage.table",
     "read_index": "storage.table",
     "read_table": "storage.table",
     "run_benchmark": "pipeline.benchmark",
+    "score_band_statistics": "pipeline.baselines",
+    "score_cnn": "pipeline.baselines",
+    "score_sparse_coding": "pipeline.baselines",
     "train_autoencoders": "pipeline.training",
+    "train_classifier": "pipeline.classifiers",
     "write_report": "report.benchmark",
 }
 
 __all__ = [
     "AutoencoderConfig",
+    "CnnConfig",
     "Embedder",
     "EvaluationConfig",
+    "ExportConfig",
+    "FitConfig",
+    "ImportConfig",
     "MlpConfig",
     "RaudeepError",
     "Recipe",
     "ResourceConfig",
     "Run",
+    "SoundNetConfig",
+    "SparseCodingConfig",
     "SpectrogramConfig",
+    "SvmConfig",
     "TrainingConfig",
     "embed_corpus",
+    "embed_soundnet",
     "embed_tables",
-    "evaluate_mlp",
+    "evaluate_embeddings",
+    "export_table",
     "extract_spectrograms",
     "fuse_tables",
+    "import_table",
     "load_autoencoder",
+    "load_classifier",
     "load_manifest",
     "load_recipe",
+    "predict_corpus",
+    "predict_table",
     "read_errors",
     "read_index",
     "read_table",
     "run_benchmark",
+    "score_band_statistics",
+    "score_cnn",
+    "score_sparse_coding",
     "train_autoencoders",
+    "train_classifier",
     "write_report",
 ]
 

@@ -15,10 +15,14 @@ from typing import Any
 
 from raudeep.config import (
     AUTOENCODERS,
+    BASELINES,
     AutoencoderConfig,
+    Baseline,
+    CnnConfig,
     EvaluationConfig,
     MlpConfig,
     Readout,
+    SparseCodingConfig,
     SpectrogramConfig,
     TrainingConfig,
     build,
@@ -35,12 +39,15 @@ SECTIONS: dict[str, type[Any]] = {
     "training": TrainingConfig,
     "evaluation": EvaluationConfig,
     "mlp": MlpConfig,
+    "cnn": CnnConfig,
+    "sparse_coding": SparseCodingConfig,
 }
 _SCALARS: dict[str, type[Any]] = {
     "name": str,
     "description": str,
     "corpus_layout": str,
     "readouts": list,
+    "baselines": list,
     "seed": int,
 }
 _NAMED = ("views", "autoencoders")
@@ -59,7 +66,7 @@ class NamedAutoencoder:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A named experiment: views, autoencoders, readouts, classifier and seed."""
+    """A named experiment: views, autoencoders, readouts, classifier, baselines and seed."""
 
     name: str
     description: str = ""
@@ -70,6 +77,9 @@ class Recipe:
     autoencoders: dict[str, NamedAutoencoder] = field(default_factory=dict)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     mlp: MlpConfig = field(default_factory=MlpConfig)
+    baselines: tuple[Baseline, ...] = ()
+    cnn: CnnConfig = field(default_factory=CnnConfig)
+    sparse_coding: SparseCodingConfig = field(default_factory=SparseCodingConfig)
 
     def __post_init__(self) -> None:
         for name in [*self.views, *self.autoencoders]:
@@ -108,6 +118,12 @@ class Recipe:
             raise ConfigError(
                 f"recipe {self.name!r}: readouts are 'state' and 'pooled'. "
                 f"Got {list(self.readouts)!r}."
+            )
+        strange = [name for name in self.baselines if name not in BASELINES]
+        if strange or len(set(self.baselines)) < len(self.baselines):
+            raise ConfigError(
+                f"recipe {self.name!r}: baselines are {', '.join(map(repr, BASELINES))}, each "
+                f"once. Got {list(self.baselines)!r}."
             )
 
 
@@ -224,6 +240,9 @@ def _parse(content: Mapping[str, Any], where: str) -> Recipe:
         autoencoders=autoencoders,
         evaluation=section("evaluation", {}, "evaluation"),
         mlp=section("mlp", {}, "mlp"),
+        baselines=tuple(content.get("baselines", ())),
+        cnn=section("cnn", {}, "cnn"),
+        sparse_coding=section("sparse_coding", {}, "sparse_coding"),
     )
 
 

@@ -4,7 +4,18 @@ Flags are the fields of the configuration dataclasses. Results go to stdout, eve
 stderr. Exit codes: 0 done, 1 an error that a line explains, 2 wrong usage, 130 interrupted.
 """
 
-from raudeep.cli import audio, benchmark, evaluation, models, tables  # each adds its commands
+# Each adds its commands.
+from raudeep.cli import audio, baselines, benchmark, evaluation, exchange, models, tables
 from raudeep.cli.app import app, main
 
-__all__ = ["app", "audio", "benchmark", "evaluation", "main", "models", "tables"]
+__all__ = [
+    "app",
+    "audio",
+    "baselines",
+    "benchmark",
+    "evaluation",
+    "exchange",
+    "main",
+    "models",
+    "tables",
+]

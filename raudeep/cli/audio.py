@@ -1,4 +1,4 @@
-"""Commands on audio: `raudeep inspect` and `raudeep extract`."""
+"""Commands on audio: `raudeep inspect`, `raudeep preview` and `raudeep extract`."""
 
 from typing import Annotated
 
@@ -17,21 +17,56 @@ from raudeep.cli.parameters import (
 )
 from raudeep.config import SpectrogramConfig
 
-__all__ = ["extract", "inspect"]
+__all__ = ["extract", "inspect", "preview"]
 
 
 @app.command
 def inspect(
     path: Annotated[str, Parameter(help="A corpus, a manifest or a table.")],
     *,
+    recording: Annotated[
+        str | None, Parameter(help="Show what is known of this recording, given by its file.")
+    ] = None,
+    folds: Annotated[
+        bool, Parameter(negative="", help="Show the classes of each fold and partition.")
+    ] = False,
     corpus_layout: CorpusLayout = None,
     as_json: Json = False,
 ) -> None:
     """Show what a corpus or a table holds: counts, labels, folds, durations, sample rates."""
-    from raudeep.pipeline.inspection import inspect_path
+    from raudeep.pipeline import inspection
     from raudeep.report.console import print_facts, print_json
 
-    facts = inspect_path(path, layout=corpus_layout)
+    if recording is not None:
+        facts = inspection.inspect_recording(path, recording, layout=corpus_layout)
+    elif folds:
+        facts = inspection.inspect_folds(path, layout=corpus_layout)
+    else:
+        facts = inspection.inspect_path(path, layout=corpus_layout)
+    (print_json if as_json else print_facts)(facts)
+
+
+@app.command
+def preview(
+    corpus: Annotated[str, Parameter(help="Folder of audio, a manifest or one recording.")],
+    *,
+    output: Annotated[str, Parameter(help="SVG file for the picture.")],
+    recording: Annotated[
+        str | None, Parameter(help="Its file, or its number from 0; the first if not given.")
+    ] = None,
+    corpus_layout: CorpusLayout = None,
+    spectrogram: Annotated[SpectrogramConfig | None, Flat] = None,
+    as_json: Json = False,
+) -> None:
+    """Draw one recording's spectrogram and the histogram of its values, before a long run."""
+    from raudeep.report.console import print_facts, print_json
+    from raudeep.report.pictures import write_preview
+    from raudeep.storage.uri import absolute
+
+    config = spectrogram or SpectrogramConfig()
+    facts = write_preview(
+        corpus, config, absolute(output), recording=recording, layout=corpus_layout
+    )
     (print_json if as_json else print_facts)(facts)
 
 

@@ -9,9 +9,12 @@ from raudeep.cli.app import app
 from raudeep.cli.parameters import CorpusLayout, Json, MaxErrors, Output, Overwrite, overrides_of
 from raudeep.config import (
     AutoencoderConfig,
+    Baseline,
+    CnnConfig,
     EvaluationConfig,
     MlpConfig,
     ResourceConfig,
+    SparseCodingConfig,
     SpectrogramConfig,
     TrainingConfig,
 )
@@ -29,6 +32,14 @@ def benchmark(
         str | None, Parameter(help="Folder or manifest; the demo recipe makes its own without.")
     ] = None,
     corpus_layout: CorpusLayout = None,
+    baselines: Annotated[
+        tuple[Baseline, ...] | None,
+        Parameter(
+            negative="",
+            consume_multiple=True,
+            help="Published systems to score beside the embeddings; replaces the recipe's.",
+        ),
+    ] = None,
     seed: Annotated[int | None, Parameter(help="Replaces the recipe's seed.")] = None,
     max_errors: MaxErrors = None,
     overwrite: Overwrite = False,
@@ -42,13 +53,16 @@ def benchmark(
     training: overrides_of(TrainingConfig) = None,  # type: ignore[valid-type]
     evaluation: overrides_of(EvaluationConfig) = None,  # type: ignore[valid-type]
     mlp: overrides_of(MlpConfig) = None,  # type: ignore[valid-type]
+    cnn: overrides_of(CnnConfig) = None,  # type: ignore[valid-type]
+    sparse_coding: overrides_of(SparseCodingConfig) = None,  # type: ignore[valid-type]
 ) -> None:
     """Run a recipe on a corpus: spectrograms, autoencoders, embeddings, fusion, scores, report."""
     from raudeep.pipeline.benchmark import plan_benchmark, run_benchmark
     from raudeep.report.benchmark import write_report
     from raudeep.report.console import print_benchmark, print_json
 
-    given = dict(zip(SECTIONS, (spectrogram, autoencoder, training, evaluation, mlp), strict=True))
+    sections = (spectrogram, autoencoder, training, evaluation, mlp, cnn, sparse_coding)
+    given = dict(zip(SECTIONS, sections, strict=True))
     overrides = {
         section: {k: v for k, v in dataclasses.asdict(values).items() if v is not None}
         for section, values in given.items()
@@ -57,6 +71,8 @@ def benchmark(
     chosen = load_recipe(recipe, seed=seed, overrides=overrides)
     if corpus_layout is not None:
         chosen = dataclasses.replace(chosen, corpus_layout=corpus_layout)
+    if baselines is not None:
+        chosen = dataclasses.replace(chosen, baselines=baselines)
     if dry_run:
         print_json(plan_benchmark(chosen, corpus, output))
         return

@@ -1,40 +1,332 @@
-"""Commands that score embeddings: `raudeep evaluate`."""
+"""Commands on classifiers: `raudeep evaluate`, `raudeep train-classifier`, `raudeep predict`."""
 
-from typing import Annotated
+import dataclasses
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
 from raudeep.cli.app import app
-from raudeep.cli.parameters import Flat, Json, Overwrite
-from raudeep.config import EvaluationConfig, MlpConfig
+from raudeep.cli.parameters import (
+    CorpusLayout,
+    Flat,
+    Json,
+    MaxErrors,
+    Output,
+    Overwrite,
+    is_quiet,
+    overrides_of,
+    print_summary_rows,
+)
+from raudeep.config import (
+    ClassifierConfig,
+    EvaluationConfig,
+    FitConfig,
+    MlpConfig,
+    SvmConfig,
+)
+from raudeep.errors import ConfigError
 
-__all__ = ["evaluate_mlp_command"]
+__all__ = [
+    "evaluate_mlp",
+    "evaluate_svm",
+    "predict",
+    "predict_mlp",
+    "predict_svm",
+    "train_mlp",
+    "train_svm",
+]
 
 evaluate_app = App(name="evaluate", help="Score an embedding table with a classifier.")
-app.command(evaluate_app)
+train_app = App(
+    name="train-classifier", help="Train a classifier on an embedding table and keep it."
+)
+predict_app = App(
+    name="predict", help="Predict labels, with a classifier that was kept or is trained for it."
+)
+for group in (evaluate_app, train_app, predict_app):
+    app.command(group)
+
+Labelled = Annotated[str, Parameter(help="Embedding table with labels.")]
+Predicted = Annotated[str, Parameter(help="Embedding table to predict.")]
+TrainTable = Annotated[
+    str, Parameter(help="Embedding table with labels to train on; may be the same.")
+]
+Predictions = Annotated[
+    str, Parameter(help="Where the predictions table goes, or a .tsv file as auDeep writes.")
+]
+EvalPartitions = Annotated[
+    tuple[str, ...],
+    Parameter(negative="", consume_multiple=True, help="Predict these alone; all rows without."),
+]
+Plot = Annotated[
+    str | None, Parameter(help="SVG file for the confusion matrix, rows shaded by their shares.")
+]
+Scores = Annotated[str, Parameter(help="Where the predictions table goes.")]
 
 
 @evaluate_app.command(name="mlp")
-def evaluate_mlp_command(
-    table: Annotated[str, Parameter(help="Embedding table with labels.")],
+def evaluate_mlp(
+    table: Labelled,
     *,
-    output: Annotated[str, Parameter(help="Where the predictions table goes.")],
+    output: Scores,
     mlp: Annotated[MlpConfig | None, Flat] = None,
     evaluation: Annotated[EvaluationConfig | None, Flat] = None,
+    plot: Plot = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Score embeddings with multi-layer perceptrons, cross-validated or by partitions."""
-    from raudeep.pipeline.scoring import evaluate_mlp
-    from raudeep.report.console import print_json, print_score
+    """Score embeddings with multi-layer perceptrons, cross-validated or by partitions.
+
+    With --quiet the result is one line: accuracy,UAR.
+    """
+    _evaluate(
+        table,
+        output,
+        mlp or MlpConfig(),
+        evaluation or EvaluationConfig(),
+        plot=plot,
+        overwrite=overwrite,
+        as_json=as_json,
+    )
+
+
+@evaluate_app.command(name="svm")
+def evaluate_svm(
+    table: Labelled,
+    *,
+    output: Scores,
+    svm: Annotated[SvmConfig | None, Flat] = None,
+    evaluation: Annotated[overrides_of(EvaluationConfig), Flat] = None,  # type: ignore[valid-type]
+    plot: Plot = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Score embeddings with linear support vector machines, cross-validated or by partitions.
+
+    One fit for each fold unless --repeats says more: fits differ by rounding at most. With --quiet
+    the result is one line: accuracy,UAR.
+    """
+    given = {} if evaluation is None else dataclasses.asdict(evaluation)
+    once = {"repeats": 1} | {key: value for key, value in given.items() if value is not None}
+    _evaluate(
+        table,
+        output,
+        svm or SvmConfig(),
+        EvaluationConfig(**once),
+        plot=plot,
+        overwrite=overwrite,
+        as_json=as_json,
+    )
+
+
+@train_app.command(name="mlp")
+def train_mlp(
+    table: Labelled,
+    *,
+    output: Output,
+    mlp: Annotated[MlpConfig | None, Flat] = None,
+    fit: Annotated[FitConfig | None, Flat] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Train multi-layer perceptrons for `raudeep predict --classifier`."""
+    _train(table, output, mlp or MlpConfig(), fit, overwrite=overwrite, as_json=as_json)
+
+
+@train_app.command(name="svm")
+def train_svm(
+    table: Labelled,
+    *,
+    output: Output,
+    svm: Annotated[SvmConfig | None, Flat] = None,
+    fit: Annotated[FitConfig | None, Flat] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Train a linear support vector machine for `raudeep predict --classifier`."""
+    _train(table, output, svm or SvmConfig(), fit, overwrite=overwrite, as_json=as_json)
+
+
+@predict_app.default
+def predict(
+    source: Annotated[str, Parameter(help="Embedding table, corpus, manifest or one audio file.")],
+    *,
+    classifier: Annotated[str, Parameter(help="What `raudeep train-classifier` kept.")],
+    output: Predictions,
+    model: Annotated[
+        list[str] | None,
+        Parameter(
+            negative="",
+            consume_multiple=True,
+            help="For audio: the autoencoders that made the classifier's embeddings.",
+        ),
+    ] = None,
+    eval_partitions: EvalPartitions = (),
+    corpus_layout: CorpusLayout = None,
+    max_errors: MaxErrors = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Predict labels with a classifier that was kept, of embeddings or straight of audio.
+
+    Of a table named mlp or svm, write ./mlp.
+    """
+    from raudeep.pipeline.classifiers import load_classifier
+    from raudeep.pipeline.corpus import load_manifest
+    from raudeep.pipeline.predicting import predict_corpus, predict_table
+    from raudeep.storage.table import is_table, read_index
     from raudeep.storage.uri import absolute
 
-    result = evaluate_mlp(
+    trained, place = load_classifier(absolute(classifier)), absolute(source)
+    if is_table(place) and read_index(place).stage == "embeddings":
+        if model:
+            raise ConfigError(f"{source} holds embeddings already; --model is for audio.")
+        summary = predict_table(
+            trained, place, absolute(output), partitions=eval_partitions, overwrite=overwrite
+        )
+    else:
+        manifest, _ = load_manifest(source, layout=corpus_layout, labelled=False)
+        summary = predict_corpus(
+            trained,
+            manifest,
+            [absolute(uri) for uri in model or ()],
+            absolute(output),
+            partitions=eval_partitions,
+            max_errors=max_errors,
+            overwrite=overwrite,
+        )
+    print_summary_rows([summary], as_json=as_json)
+
+
+@predict_app.command(name="mlp")
+def predict_mlp(
+    table: Predicted,
+    *,
+    train_table: TrainTable,
+    output: Predictions,
+    mlp: Annotated[MlpConfig | None, Flat] = None,
+    fit: Annotated[FitConfig | None, Flat] = None,
+    eval_partitions: EvalPartitions = (),
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Train multi-layer perceptrons on one table, or partitions of it, and predict another."""
+    _predict(
+        table,
+        train_table,
+        output,
+        mlp or MlpConfig(),
+        fit,
+        eval_partitions=eval_partitions,
+        overwrite=overwrite,
+        as_json=as_json,
+    )
+
+
+@predict_app.command(name="svm")
+def predict_svm(
+    table: Predicted,
+    *,
+    train_table: TrainTable,
+    output: Predictions,
+    svm: Annotated[SvmConfig | None, Flat] = None,
+    fit: Annotated[FitConfig | None, Flat] = None,
+    eval_partitions: EvalPartitions = (),
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Train a linear support vector machine on one table, or partitions of it; predict another."""
+    _predict(
+        table,
+        train_table,
+        output,
+        svm or SvmConfig(),
+        fit,
+        eval_partitions=eval_partitions,
+        overwrite=overwrite,
+        as_json=as_json,
+    )
+
+
+def _evaluate(
+    table: str,
+    output: str,
+    classifier: ClassifierConfig,
+    evaluation: EvaluationConfig,
+    *,
+    plot: str | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    from raudeep.pipeline.scoring import evaluate_embeddings
+    from raudeep.report.console import print_json, print_score
+    from raudeep.report.plots import confusion_matrix
+    from raudeep.storage.uri import absolute, write_bytes
+
+    if plot is not None and not plot.lower().endswith(".svg"):
+        raise ConfigError(f"--plot takes the name of an .svg file. Got {plot!r}.")
+    result = evaluate_embeddings(
         {"table": absolute(table)},
         {"table": absolute(output)},
-        mlp=mlp or MlpConfig(),
-        evaluation=evaluation or EvaluationConfig(),
+        classifier=classifier,
+        evaluation=evaluation,
         overwrite=overwrite,
     )["table"]
-    score = {"size": result.size, **result.score.to_dict()}
-    (print_json if as_json else print_score)(score)
+    if plot is not None:
+        picture = confusion_matrix(result.score.confusion, result.score.labels)
+        write_bytes(absolute(plot), picture.encode())
+    score: dict[str, Any] = {"size": result.size, **result.score.to_dict()}
+    if as_json:
+        print_json(score)
+    elif is_quiet():
+        print(f"{result.score.accuracy:.4f},{result.score.uar:.4f}")
+    else:
+        print_score(score)
+
+
+def _train(
+    table: str,
+    output: str,
+    classifier: ClassifierConfig,
+    fit: FitConfig | None,
+    *,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    from raudeep.pipeline.classifiers import train_classifier
+    from raudeep.storage.uri import absolute
+
+    summary = train_classifier(
+        absolute(table),
+        absolute(output),
+        config=classifier,
+        fit=fit or FitConfig(),
+        overwrite=overwrite,
+    )
+    print_summary_rows([summary], as_json=as_json)
+
+
+def _predict(
+    table: str,
+    train_table: str,
+    output: str,
+    classifier: ClassifierConfig,
+    fit: FitConfig | None,
+    *,
+    eval_partitions: tuple[str, ...],
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    from raudeep.pipeline.classifiers import fit_table
+    from raudeep.pipeline.predicting import predict_table
+    from raudeep.storage.uri import absolute
+
+    trained = fit_table(absolute(train_table), config=classifier, fit=fit or FitConfig())
+    summary = predict_table(
+        trained,
+        absolute(table),
+        absolute(output),
+        partitions=eval_partitions,
+        overwrite=overwrite,
+    )
+    print_summary_rows([summary], as_json=as_json)

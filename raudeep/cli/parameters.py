@@ -1,6 +1,7 @@
 """Parameters that several commands share, and what they print."""
 
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,12 +21,13 @@ __all__ = [
     "MaxErrors",
     "Output",
     "Overwrite",
+    "is_quiet",
     "named",
     "overrides_of",
     "print_summary_rows",
 ]
 
-Flat = Parameter(name="*")
+Flat = Parameter(name="*", consume_multiple=True)
 Corpus = Annotated[
     str, Parameter(help="Folder of audio, or a CSV or Parquet manifest; local or URI.")
 ]
@@ -40,6 +42,11 @@ Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the res
 MaxErrors = Annotated[
     int | None, Parameter(help="Fail once more recordings than this could not be used.")
 ]
+
+
+def is_quiet() -> bool:
+    """Return whether --quiet was given."""
+    return logging.getLogger("raudeep").getEffectiveLevel() >= logging.ERROR
 
 
 def overrides_of(config: type[Any]) -> Any:

@@ -1,13 +1,16 @@
-"""Commands on tables: `raudeep fuse`."""
+"""Commands on tables: fuse, fuse-chunks, modify, upsample, validate, visualize."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from raudeep.cli.app import app
 from raudeep.cli.parameters import Json, Output, Overwrite, named, print_summary_rows
+from raudeep.errors import ConfigError, TableError
 
-__all__ = ["fuse"]
+__all__ = ["fuse", "fuse_chunks", "modify", "upsample", "validate", "visualize"]
+
+TableUri = Annotated[str, Parameter(help="A table of raudeep.")]
 
 
 @app.command
@@ -26,3 +29,161 @@ def fuse(
 
     summary = fuse_tables(named(tables), absolute(output), overwrite=overwrite)
     print_summary_rows([summary], as_json=as_json)
+
+
+@app.command
+def fuse_chunks(
+    table: Annotated[str, Parameter(help="Embedding table of chunks.")],
+    *,
+    output: Output,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Join the embeddings of each recording's chunks into one row."""
+    from raudeep.pipeline import modifying
+    from raudeep.storage.uri import absolute
+
+    summary = modifying.fuse_chunks(absolute(table), absolute(output), overwrite=overwrite)
+    print_summary_rows([summary], as_json=as_json)
+
+
+@app.command
+def modify(
+    table: TableUri,
+    *,
+    output: Output,
+    add_folds: Annotated[int | None, Parameter(help="Make this many stratified folds.")] = None,
+    add_partitions: Annotated[
+        tuple[str, ...],
+        Parameter(
+            negative="",
+            consume_multiple=True,
+            help="Divide the recordings among these, as train devel test or train=0.8 test=0.2.",
+        ),
+    ] = (),
+    remove_folds: Annotated[bool, Parameter(negative="", help="Take the folds away.")] = False,
+    remove_partitions: Annotated[
+        bool, Parameter(negative="", help="Take the partitions away.")
+    ] = False,
+    seed: Annotated[int, Parameter(help="Seed of what is made.")] = 0,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Write a table anew with other folds or partitions; recordings are never divided.
+
+    Exactly one of the four actions is done.
+    """
+    from raudeep.pipeline import modifying
+    from raudeep.storage.uri import absolute
+
+    actions = [add_folds is not None, bool(add_partitions), remove_folds, remove_partitions]
+    if sum(actions) != 1:
+        raise ConfigError(
+            "modify needs one of --add-folds, --add-partitions, --remove-folds and "
+            f"--remove-partitions. Got {sum(actions)} of them."
+        )
+    source, place = absolute(table), absolute(output)
+    if add_folds is not None:
+        summary = modifying.add_folds(
+            source, place, num_folds=_at_least_two(add_folds), seed=seed, overwrite=overwrite
+        )
+    elif add_partitions:
+        summary = modifying.add_partitions(
+            source, place, shares=_shares(add_partitions), seed=seed, overwrite=overwrite
+        )
+    else:
+        column = "folds" if remove_folds else "partition"
+        summary = modifying.remove_splits(source, place, column=column, overwrite=overwrite)
+    print_summary_rows([summary], as_json=as_json)
+
+
+@app.command
+def upsample(
+    table: TableUri,
+    *,
+    output: Output,
+    partitions: Annotated[
+        tuple[str, ...],
+        Parameter(
+            negative="",
+            consume_multiple=True,
+            help="Upsample only the rows of these, and keep the others as they are.",
+        ),
+    ] = (),
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Repeat the rows of rare classes until the classes are roughly balanced."""
+    from raudeep.pipeline.modifying import upsample_table
+    from raudeep.storage.uri import absolute
+
+    summary = upsample_table(
+        absolute(table), absolute(output), partitions=partitions, overwrite=overwrite
+    )
+    print_summary_rows([summary], as_json=as_json)
+
+
+@app.command
+def validate(
+    table: TableUri,
+    *,
+    detailed: Annotated[bool, Parameter(negative="", help="List every violation.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check the invariants of a table; the exit code is 1 if one is violated."""
+    from raudeep.pipeline.validation import validate_table
+    from raudeep.report.console import print_json, print_rules
+    from raudeep.storage.uri import absolute
+
+    results = [result.to_dict() for result in validate_table(absolute(table))]
+    if as_json:
+        print_json(results)
+    else:
+        print_rules(results, detailed=detailed)
+    if broken := [result["rule"] for result in results if not result["passed"]]:
+        raise TableError(f"{table}: {len(broken)} of {len(results)} rules are violated.")
+
+
+@app.command
+def visualize(
+    table: Annotated[str, Parameter(help="Embedding table.")],
+    *,
+    output: Annotated[str, Parameter(help="SVG file for the picture.")],
+    method: Annotated[
+        Literal["tsne", "pca", "umap"], Parameter(help="How the plane is found.")
+    ] = "tsne",
+    perplexity: Annotated[float, Parameter(help="Of t-SNE: about how many neighbours.")] = 50.0,
+    seed: Annotated[int, Parameter(help="Seed of the starting points.")] = 0,
+) -> None:
+    """Draw embeddings as points in the plane, coloured by label."""
+    from raudeep.report.pictures import write_projection
+    from raudeep.storage.uri import absolute
+
+    place = absolute(output)
+    write_projection(absolute(table), place, method=method, perplexity=perplexity, seed=seed)
+    print(place)
+
+
+def _at_least_two(num_folds: int) -> int:
+    if num_folds < 2:
+        raise ConfigError(f"--add-folds must be at least 2. Got {num_folds}.")
+    return num_folds
+
+
+def _shares(words: tuple[str, ...]) -> dict[str, float]:
+    """Return partitions and their shares from ``train=0.8 test=0.2``, or equal ones from names."""
+    shares = {}
+    for word in words:
+        name, given, share = word.partition("=")
+        try:
+            shares[name] = float(share) if given else 1.0
+        except ValueError:
+            raise ConfigError(
+                f"--add-partitions takes names, or names with shares as train=0.8. Got {word!r}."
+            ) from None
+    if len(shares) < len(words) or len({"=" in word for word in words}) > 1:
+        raise ConfigError(
+            "--add-partitions names each partition once, all with a share or none. "
+            f"Got {' '.join(words)}."
+        )
+    return shares

@@ -20,7 +20,14 @@ from raudeep.config.baselines import (
     SoundNetConfig,
     SparseCodingConfig,
 )
-from raudeep.config.evaluation import EvaluationConfig, MlpConfig
+from raudeep.config.evaluation import (
+    CLASSIFIERS,
+    ClassifierConfig,
+    EvaluationConfig,
+    FitConfig,
+    MlpConfig,
+    SvmConfig,
+)
 from raudeep.config.exchange import ExchangeFormat, ExportConfig, ImportConfig
 from raudeep.config.fields import build, fingerprint, reject_unknown
 from raudeep.config.spectrogram import SpectrogramConfig
@@ -28,12 +35,15 @@ from raudeep.config.spectrogram import SpectrogramConfig
 __all__ = [
     "AUTOENCODERS",
     "BASELINES",
+    "CLASSIFIERS",
     "AutoencoderConfig",
     "Baseline",
+    "ClassifierConfig",
     "CnnConfig",
     "EvaluationConfig",
     "ExchangeFormat",
     "ExportConfig",
+    "FitConfig",
     "FrequencyAutoencoderConfig",
     "FrequencyTimeAutoencoderConfig",
     "ImportConfig",
@@ -43,6 +53,7 @@ __all__ = [
     "SoundNetConfig",
     "SparseCodingConfig",
     "SpectrogramConfig",
+    "SvmConfig",
     "TrainingConfig",
     "build",
     "fingerprint",

@@ -1,11 +1,19 @@
-"""How embeddings are scored."""
+"""Classifiers, and how embeddings are scored with them."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from raudeep.config.fields import check, settle
 from raudeep.errors import ConfigError
 
-__all__ = ["EvaluationConfig", "MlpConfig"]
+__all__ = [
+    "CLASSIFIERS",
+    "ClassifierConfig",
+    "EvaluationConfig",
+    "FitConfig",
+    "MlpConfig",
+    "SvmConfig",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +30,8 @@ class MlpConfig:
     """Step size of Adam."""
     dropout: float = 0.4
     """Probability of dropping a hidden value during training."""
+    variant: Literal["standard", "audeep"] = "standard"
+    """Linear outputs, or outputs that are cut at 0 as in auDeep."""
 
     def __post_init__(self) -> None:
         settle(self)
@@ -29,6 +39,45 @@ class MlpConfig:
             check(self, name, getattr(self, name) >= 1, "at least 1")
         check(self, "learning_rate", self.learning_rate > 0, "greater than 0")
         check(self, "dropout", 0 <= self.dropout < 1, "in the range [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SvmConfig:
+    """Linear support vector machine, one class against the others."""
+
+    complexity: float = 0.001
+    """C, the weight of the errors against the width of the margin."""
+    max_iterations: int = 10_000
+    """Most steps of the solver."""
+
+    def __post_init__(self) -> None:
+        settle(self)
+        check(self, "complexity", self.complexity > 0, "greater than 0")
+        check(self, "max_iterations", self.max_iterations >= 1, "at least 1")
+
+
+ClassifierConfig = MlpConfig | SvmConfig
+CLASSIFIERS: dict[str, type[ClassifierConfig]] = {"mlp": MlpConfig, "svm": SvmConfig}
+"""Classifiers by their names on the command line and in artifacts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """What a classifier that is to predict is trained on, and how often."""
+
+    repeats: int = 1
+    """Fits, each with its own seed; their probabilities are averaged."""
+    upsample: bool = False
+    """Repeat the rows of smaller classes until the classes are about equally large."""
+    train_partitions: tuple[str, ...] = ()
+    """Train on these partitions; on all rows with a label without."""
+    seed: int = 0
+    """Seed of the fits."""
+
+    def __post_init__(self) -> None:
+        settle(self)
+        check(self, "repeats", self.repeats >= 1, "at least 1")
+        check(self, "seed", self.seed >= 0, "at least 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +90,8 @@ class EvaluationConfig:
     """Make this many stratified folds by recording; None uses the corpus's own folds."""
     majority_vote: bool = False
     """Score recordings by the most frequent class of their chunks instead of scoring chunks."""
+    upsample: bool = False
+    """Repeat the training rows of smaller classes until the classes are about equally large."""
     train_partitions: tuple[str, ...] = ()
     """Train on these partitions instead of cross-validating; needs eval_partitions."""
     eval_partitions: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 Rows are chunks or whole recordings; all rows of a recording stand on the same side of a split.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from raudeep.errors import EvaluationError
 
-__all__ = ["Split", "splits_from_folds", "splits_from_partitions", "stratified_folds"]
+__all__ = [
+    "Split",
+    "splits_from_folds",
+    "splits_from_partitions",
+    "stratified_folds",
+    "stratified_partitions",
+]
 
 TRAIN, VALID, NEITHER = 0, 1, -1
 SHOWN = 10  # examples in a message
@@ -143,6 +149,66 @@ def stratified_folds(
         tuple(VALID if i == fold else TRAIN for i in range(num_folds)) for fold in range(num_folds)
     ]
     return [roles[fold_of[file]] for file in files]
+
+
+def stratified_partitions(
+    files: Sequence[str],
+    labels: Sequence[str | None],
+    *,
+    shares: Mapping[str, float],
+    seed: int,
+) -> list[str]:
+    """Return made partitions: each recording is in exactly one.
+
+    Parameters
+    ----------
+    files : sequence of str, length N
+        Recording of each row.
+    labels : sequence of str or None, length N
+        Label of each row. Every partition gets its share of each class, and of the recordings
+        without a label, up to rounding, which is by chance and does not favour a partition.
+    shares : mapping of str to float
+        Names of the partitions and their shares, which need not add up to 1.
+    seed : int >= 0
+        Seed of the shuffle.
+
+    Returns
+    -------
+    list of str, length N
+        Partition of each row.
+
+    Raises
+    ------
+    EvaluationError
+        If there are fewer than two partitions, a share is not positive, a partition would be
+        empty, or rows of a recording disagree.
+    """
+    if len(shares) < 2 or min(shares.values(), default=0) <= 0:
+        raise EvaluationError(
+            f"partitions need two or more names with shares above 0. Got {dict(shares)}."
+        )
+    _check_agreement(files, labels, "labels")
+    # Sorted, so that the partitions do not depend on the order of the rows.
+    label_of = dict(sorted(dict(zip(files, labels, strict=True)).items()))
+    classes: dict[str | None, list[str]] = {}
+    for file, label in label_of.items():
+        classes.setdefault(label, []).append(file)
+    rng = np.random.default_rng(seed)
+    bounds = np.cumsum(list(shares.values())) / sum(shares.values())
+    names = list(shares)
+    partition_of: dict[str, str] = {}
+    for recordings in classes.values():
+        ends = np.floor(bounds * len(recordings) + rng.random()).astype(int)
+        ends[-1] = len(recordings)
+        for rank, file in enumerate(rng.permutation(recordings)):
+            partition_of[str(file)] = names[int(np.searchsorted(ends, rank, side="right"))]
+    empty = [name for name in names if name not in partition_of.values()]
+    if empty:
+        raise EvaluationError(
+            f"{len(label_of)} recordings leave partition {empty[0]!r} empty. Ask for fewer "
+            "partitions or larger shares."
+        )
+    return [partition_of[file] for file in files]
 
 
 def splits_from_partitions(

@@ -1,15 +1,15 @@
 """The main job: a recipe and a corpus in, every table, model and score out.
 
 Below the output: ``manifest/``, ``spectrograms/VIEW/``, ``models/NAME/``,
-``embeddings/READOUT/NAME/``, ``predictions/READOUT/NAME/``, ``runs/`` (checkpoints),
-``recipe.json`` and ``results.json``. Run again, it computes only what is missing.
+``embeddings/READOUT/NAME/``, ``predictions/READOUT/NAME/``, ``baselines/NAME/``, ``runs/``
+(checkpoints), ``recipe.json`` and ``results.json``. Run again, it computes only what is missing.
 """
 
 import json
 import logging
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,15 @@ from typing import Any
 import pyarrow as pa
 
 from raudeep.config import ResourceConfig
-from raudeep.errors import AudioError, ConfigError, EvaluationError
+from raudeep.errors import ConfigError, EvaluationError
 from raudeep.manifest import label_map
 from raudeep.pipeline.artifacts import read_history
+from raudeep.pipeline.baselines import BaselineScore, run_baselines
 from raudeep.pipeline.corpus import load_manifest, write_manifest
 from raudeep.pipeline.embedding import Embedder, embed_tables
 from raudeep.pipeline.fusing import fuse_tables
-from raudeep.pipeline.scoring import Evaluation, evaluate_mlp
+from raudeep.pipeline.recordings import check_errors
+from raudeep.pipeline.scoring import Evaluation, evaluate_embeddings
 from raudeep.pipeline.spectrograms import extract_spectrograms, probe_shapes, spectrograms_slices
 from raudeep.pipeline.stage import StageSummary
 from raudeep.pipeline.training import Run, train_autoencoders
@@ -37,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 RESULTS_VERSION = 1
 FUSED = "fused"
+BASELINE = "baseline"  # what stands in the scores in place of a readout
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,11 @@ class Layout:
     def checkpoints(self) -> str:
         """URI of the folder of the training runs' checkpoints."""
         return uris.join(self.output, "runs")
+
+    @property
+    def baselines(self) -> str:
+        """URI of the folder of the baselines."""
+        return uris.join(self.output, "baselines")
 
     @property
     def results(self) -> str:
@@ -164,14 +172,27 @@ def run_benchmark(
             stages.append(fuse_tables(parts, fused, overwrite=overwrite))
         scored.append(FUSED)
     pairs = [(readout, name) for readout in recipe.readouts for name in scored]
-    evaluations = evaluate_mlp(
+    evaluations = evaluate_embeddings(
         {f"{readout}/{name}": places.embeddings(readout, name) for readout, name in pairs},
         {f"{readout}/{name}": places.predictions(readout, name) for readout, name in pairs},
-        mlp=recipe.mlp,
+        classifier=recipe.mlp,
         evaluation=recipe.evaluation,
         overwrite=overwrite,
     )
     stages += [evaluation.summary for evaluation in evaluations.values()]
+    baselines = run_baselines(
+        recipe.baselines,
+        manifest,
+        spectrograms,
+        places.baselines,
+        cnn=recipe.cnn,
+        sparse_coding=recipe.sparse_coding,
+        mlp=recipe.mlp,
+        evaluation=recipe.evaluation,
+        max_errors=max_errors,
+        overwrite=overwrite,
+    )
+    stages += [summary for baseline in baselines.values() for summary in baseline.summaries]
     results = {
         "schema_version": RESULTS_VERSION,
         "recipe": recipe.name,
@@ -187,7 +208,8 @@ def run_benchmark(
         "output": places.output,
         "seconds": time.perf_counter() - started,
         "scores": [
-            _score_row(readout, name, evaluations[f"{readout}/{name}"]) for readout, name in pairs
+            *(_score_row(pair[0], pair[1], evaluations["/".join(pair)]) for pair in pairs),
+            *(_score_row(BASELINE, name, baseline) for name, baseline in baselines.items()),
         ],
         "autoencoders": {name: _training_row(places.model(name)) for name in recipe.autoencoders},
         "stages": _by_stage(stages),
@@ -231,28 +253,6 @@ def plan_benchmark(recipe: Recipe, corpus: str | None, output: str) -> dict[str,
         "views": views,
         "training_runs": len(recipe.autoencoders),
     }
-
-
-def check_errors(
-    errors: Sequence[Mapping[str, Any]], num_recordings: int, *, max_errors: int | None
-) -> None:
-    """Name the recordings that could not be used; raise where there are too many.
-
-    Raises
-    ------
-    AudioError
-        If more than `max_errors` recordings failed, or all did.
-    """
-    if not errors:
-        return
-    first = errors[0]
-    said = f"{len(errors)} of {num_recordings} recordings could not be used, e.g. {first['file']!r}"
-    said += f": {first['message']}"
-    if len(errors) >= num_recordings:
-        raise AudioError(said)
-    if max_errors is not None and len(errors) > max_errors:
-        raise AudioError(f"{said}. --max-errors is {max_errors}.")
-    logger.warning("%s. The errors table names all.", said)
 
 
 def write_demo_corpus_at(uri: str) -> None:
@@ -310,7 +310,7 @@ def _unusable(tables: Iterable[str]) -> list[dict[str, Any]]:
     return [found[file] for file in sorted(found)]
 
 
-def _score_row(readout: str, name: str, evaluation: Evaluation) -> dict[str, Any]:
+def _score_row(readout: str, name: str, evaluation: Evaluation | BaselineScore) -> dict[str, Any]:
     return {
         "readout": readout,
         "embedding": name,

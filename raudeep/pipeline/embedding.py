@@ -261,9 +261,7 @@ class _Encoder:
         return {"rows": rows}
 
 
-def check_input(
-    trained: TrainedAutoencoder, index: TableIndex, *, model: str, table: str
-) -> None:
+def check_input(trained: TrainedAutoencoder, index: TableIndex, *, model: str, table: str) -> None:
     """Raise `TableError` unless a table was made as what an autoencoder was trained on."""
     for key in {**trained.input, **index.config}:
         found, wanted = index.config.get(key), trained.input.get(key)

@@ -35,9 +35,9 @@ def fuse_tables(tables: Mapping[str, str], output: str, *, overwrite: bool = Fal
     started = time.perf_counter()
     indices = {name: read_index(uri, stage="embeddings") for name, uri in tables.items()}
     inputs = {name: index.identity.fingerprint for name, index in indices.items()}
-    writer = open_table(
-        output, Identity("embeddings", {"fused": list(tables)}, inputs), overwrite=overwrite
-    )
+    pieces = [index.config for index in indices.values()]  # whose models a classifier asks for
+    identity = Identity("embeddings", {"fused": list(tables), "pieces": pieces}, inputs)
+    writer = open_table(output, identity, overwrite=overwrite)
     size = sum(part.bytes for index in indices.values() for part in index.parts)
     num_rows = max(index.rows for index in indices.values())
     bounds = slices(num_rows, bytes_per_row=size // max(1, num_rows))

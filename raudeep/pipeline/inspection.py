@@ -1,26 +1,97 @@
 """Looking at a corpus or a table without computing anything."""
 
+import difflib
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from raudeep.audio.decode import Header, read_header
-from raudeep.errors import RaudeepError
+from raudeep.errors import RaudeepError, TableError
 from raudeep.manifest import summarise
 from raudeep.pipeline.corpus import load_manifest
+from raudeep.schema import PARTITIONS
 from raudeep.storage import uri as uris
-from raudeep.storage.table import is_table, read_errors, read_index, read_part
+from raudeep.storage.table import is_table, read_errors, read_index, read_part, read_table
 
-__all__ = ["inspect_corpus", "inspect_path", "inspect_table"]
+__all__ = ["inspect_corpus", "inspect_folds", "inspect_path", "inspect_recording", "inspect_table"]
 
 _THREADS = 8
+_VALUES = ("spectrogram", "embedding", "probabilities")
 
 
 def inspect_path(uri: str, *, layout: str | None = None) -> dict[str, Any]:
     """Return facts about whatever lies at `uri`: a table of raudeep or a corpus."""
     uri = uris.absolute(uri)
     return inspect_table(uri) if is_table(uri) else inspect_corpus(uri, layout=layout)
+
+
+def inspect_recording(uri: str, recording: str, *, layout: str | None = None) -> dict[str, Any]:
+    """Return what a corpus or a table says of one recording, given by its `file`.
+
+    Of a corpus also what the file's header says; of a table one entry for each row, without values.
+
+    Raises
+    ------
+    TableError
+        If there is no such recording; the message names the nearest.
+    """
+    uri = uris.absolute(uri)
+    rows = _metadata(uri, layout)
+    found = rows.filter(pc.equal(rows["file"], recording))
+    if not found.num_rows:
+        near = difflib.get_close_matches(recording, rows["file"].unique().to_pylist(), n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise TableError(f"{uri} has no recording {recording!r}.{hint}")
+    if is_table(uri):
+        return {"file": recording, "rows": found.drop_columns("file").to_pylist()}
+    facts = found.to_pylist()[0]
+    header = _header(facts["uri"])
+    return {**facts, **(asdict(header) if isinstance(header, Header) else {"error": header})}
+
+
+def inspect_folds(uri: str, *, layout: str | None = None) -> dict[str, Any]:
+    """Return for each fold, or each partition, how many rows of each class it holds.
+
+    Folds are numbered from 1; each has counts and shares of its training and its validation rows.
+    """
+    uri = uris.absolute(uri)
+    rows = _metadata(uri, layout)
+    labels = ["(none)" if label is None else label for label in rows["label"].to_pylist()]
+    partitions = rows["partition"].to_pylist()
+    folds = rows["folds"].to_pylist()
+    num_folds = max((len(roles) for roles in folds if roles), default=0)
+    facts: dict[str, Any] = {}
+    for name in PARTITIONS:
+        if name in partitions:
+            facts[name] = _shares(labels, [partition == name for partition in partitions])
+    for fold in range(num_folds):
+        for side, role in (("train", 0), ("valid", 1)):
+            inside = [bool(roles) and roles[fold] == role for roles in folds]
+            facts[f"fold {fold + 1} {side}"] = _shares(labels, inside)
+    if not facts:
+        raise TableError(f"{uri} has neither folds nor partitions.")
+    return facts
+
+
+def _metadata(uri: str, layout: str | None) -> pa.Table:
+    """Return the rows of a table without their values, or the manifest of a corpus."""
+    if not is_table(uri):
+        return load_manifest(uri, layout=layout, labelled=False)[0]
+    names = [f.name for f in read_part(uri, read_index(uri).parts[0].name, columns=None).schema]
+    return read_table(uri, columns=[name for name in names if name not in _VALUES])
+
+
+def _shares(labels: list[str], inside: list[bool]) -> dict[str, str]:
+    """Return count and share of each class among the rows that are inside."""
+    counts = Counter(label for label, chosen in zip(labels, inside, strict=True) if chosen)
+    total = sum(counts.values())
+    return {
+        label: f"{count} ({100 * count / total:.1f} %)" for label, count in sorted(counts.items())
+    }
 
 
 def inspect_corpus(uri: str, *, layout: str | None = None) -> dict[str, Any]:

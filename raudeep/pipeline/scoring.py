@@ -8,30 +8,26 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
-from raudeep.config import EvaluationConfig, MlpConfig
-from raudeep.errors import EvaluationError
-from raudeep.evaluation.cross_validation import UNLABELLED, evaluate_split, seeds_for
-from raudeep.evaluation.folds import (
-    Split,
-    splits_from_folds,
-    splits_from_partitions,
-    stratified_folds,
+from raudeep.config import ClassifierConfig, EvaluationConfig
+from raudeep.evaluation.classifier import seeds_for
+from raudeep.evaluation.cross_validation import evaluate_split
+from raudeep.evaluation.folds import Split
+from raudeep.evaluation.metrics import Score
+from raudeep.pipeline.classifiers import describe_classifier, estimate_fit, fit_function
+from raudeep.pipeline.predictions import (
+    label_ids,
+    label_map,
+    prediction_rows,
+    score_table,
+    splits_of,
 )
-from raudeep.evaluation.metrics import Score, score_predictions
 from raudeep.pipeline.progress import stage_progress
 from raudeep.pipeline.runtime import stream
 from raudeep.pipeline.stage import StageSummary, embedding_array
-from raudeep.schema import predictions_schema, with_metadata
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import TableWriter, open_table, read_index, read_table
 
-__all__ = ["Evaluation", "evaluate_mlp"]
-
-# Of a fit on one core: arithmetic of a value of the first layer's weights, per row and epoch.
-_SECONDS_PER_PRODUCT = 4 / 80e9
+__all__ = ["Evaluation", "evaluate_embeddings"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,23 +40,23 @@ class Evaluation:
     summary: StageSummary
 
 
-def evaluate_mlp(
+def evaluate_embeddings(
     tables: Mapping[str, str],
     outputs: Mapping[str, str],
     *,
-    mlp: MlpConfig,
+    classifier: ClassifierConfig,
     evaluation: EvaluationConfig,
     overwrite: bool = False,
 ) -> dict[str, Evaluation]:
-    """Score embedding tables with multi-layer perceptrons, all splits of all tables side by side.
+    """Score embedding tables with a classifier, all splits of all tables side by side.
 
     Parameters
     ----------
     tables : mapping of name to URI
         Embedding tables with labels.
     outputs : mapping of name to URI
-        The predictions table of each.
-    mlp : MlpConfig
+        The predictions table of each: a row for each chunk, fold and repeat.
+    classifier : MlpConfig or SvmConfig
         The classifier.
     evaluation : EvaluationConfig
         Splits, repeats and seed.
@@ -71,57 +67,61 @@ def evaluate_mlp(
     ------
     EvaluationError
         If a table has no labels, or neither folds nor the named partitions.
+
+    Notes
+    -----
+    Without a majority vote every chunk counts. auDeep then scores a recording by its last chunk
+    alone.
     """
     started = time.perf_counter()
-    config = {"classifier": "mlp", "mlp": asdict(mlp), "evaluation": asdict(evaluation)}
+    described = asdict(evaluation)
+    described.pop("majority_vote")  # concerns the score, not the predictions
+    config = {**describe_classifier(classifier), "evaluation": described}
     writers: dict[str, TableWriter] = {}
     splits: dict[str, list[Split]] = {}
     labels: dict[str, list[str]] = {}
     missing: dict[str, list[int]] = {}
     items: list[dict[str, Any]] = []
-    work = 0.0
+    estimate = 0.0
     for name, uri in tables.items():
         index = read_index(uri, stage="embeddings")
         identity = Identity("predictions", config, {"embeddings": index.identity.fingerprint})
         writers[name] = open_table(outputs[name], identity, overwrite=overwrite)
         metadata = read_table(uri, columns=["file", "label", "partition", "folds"])
-        labels[name] = _label_map(metadata, uri)
-        splits[name] = _splits(metadata, evaluation, uri)
+        labels[name] = label_map(metadata, uri)
+        splits[name] = splits_of(metadata, evaluation, uri)
         missing[name] = writers[name].missing(len(splits[name]))
         items += [{"name": name, "part": part} for part in missing[name]]
-        size = sum(part.bytes for part in index.parts) / 4
-        work += size * mlp.num_units * mlp.num_epochs * evaluation.repeats * len(missing[name])
+        seconds = estimate_fit(classifier, num_values=sum(part.bytes for part in index.parts) // 4)
+        estimate += seconds * evaluation.repeats * len(missing[name])
 
     def score(item: dict[str, Any]) -> dict[str, Any]:
-        from raudeep.models.inference import default_device
-        from raudeep.models.mlp import mlp_classifier
-
         name, split = item["name"], splits[item["name"]][item["part"]]
         rows = read_table(tables[name])
-        label_ids = {label: label_id for label_id, label in enumerate(labels[name])}
         probabilities = evaluate_split(
             embedding_array(rows),
-            np.array([label_ids.get(label, UNLABELLED) for label in rows["label"].to_pylist()]),
+            label_ids(rows, labels[name]),
             split,
-            classifier=mlp_classifier(mlp, default_device().type),
-            num_classes=len(label_ids),
+            fit=fit_function(classifier),
+            num_classes=len(labels[name]),
             seeds=seeds_for(evaluation.seed, split.fold, evaluation.repeats),
+            upsample=evaluation.upsample,
         )
-        writers[name].write(item["part"], _predictions(rows, split, probabilities, labels[name]))
+        predicted = prediction_rows(rows, split.valid, probabilities, labels[name], fold=split.fold)
+        writers[name].write(item["part"], predicted)
         return {"fits": evaluation.repeats}
 
     # The largest first: at the end no core waits for a long one.
     items.sort(key=lambda item: -read_index(tables[item["name"]]).parts[0].bytes)
-    with stage_progress(
-        "evaluation", unit="fits", total=len(items) * evaluation.repeats
-    ) as progress:
-        for done in stream(items, [score], estimated_seconds=work * _SECONDS_PER_PRODUCT):
+    total = len(items) * evaluation.repeats
+    with stage_progress("evaluation", unit="fits", total=total) as progress:
+        for done in stream(items, [score], estimated_seconds=estimate):
             progress.advance(done["fits"])
     results = {}
     for name, writer in writers.items():
         index = writer.commit(len(splits[name]))
         results[name] = Evaluation(
-            score=_score(writer.uri, labels[name], majority_vote=evaluation.majority_vote),
+            score=score_table(writer.uri, labels[name], majority_vote=evaluation.majority_vote),
             size=read_table(tables[name], columns=["embedding"]).schema[0].type.list_size,
             summary=StageSummary(
                 stage="evaluation",
@@ -133,72 +133,3 @@ def evaluate_mlp(
             ),
         )
     return results
-
-
-def _label_map(metadata: pa.Table, uri: str) -> list[str]:
-    labels = sorted({label for label in metadata["label"].to_pylist() if label is not None})
-    if len(labels) < 2:
-        raise EvaluationError(
-            f"{uri} has {len(labels)} label(s); a classifier needs at least two. Embed a labelled "
-            "corpus (see --corpus-layout), or give a manifest with a 'label' column."
-        )
-    return labels
-
-
-def _splits(metadata: pa.Table, evaluation: EvaluationConfig, uri: str) -> list[Split]:
-    files = metadata["file"].to_pylist()
-    if evaluation.train_partitions:
-        return splits_from_partitions(
-            files,
-            metadata["partition"].to_pylist(),
-            train=evaluation.train_partitions,
-            valid=evaluation.eval_partitions,
-        )
-    if evaluation.num_folds is not None:
-        made = stratified_folds(
-            files,
-            metadata["label"].to_pylist(),
-            num_folds=evaluation.num_folds,
-            seed=evaluation.seed,
-        )
-        return splits_from_folds(files, made)
-    folds = metadata["folds"].to_pylist()
-    if not any(folds):
-        raise EvaluationError(
-            f"{uri} has no folds. Pass --num-folds N to make stratified ones, or "
-            "--train-partitions and --eval-partitions."
-        )
-    return splits_from_folds(files, folds)
-
-
-def _predictions(
-    rows: pa.Table, split: Split, probabilities: np.ndarray[Any, Any], labels: list[str]
-) -> pa.Table:
-    """Return the prediction rows of a split: all repeats, shape (R, N, C)."""
-    repeats, num_rows, num_classes = probabilities.shape
-    valid = rows.select(["file", "chunk", "label"]).take(pa.array(split.valid))
-    keys = pa.concat_tables([valid] * repeats).combine_chunks()
-    predicted = [labels[label_id] for label_id in probabilities.argmax(axis=2).ravel()]
-    schema = predictions_schema(num_classes)
-    columns = [
-        *keys.columns,
-        pa.array(predicted, pa.string()),
-        pa.FixedSizeListArray.from_arrays(pa.array(probabilities.ravel()), num_classes),
-        pa.array([split.fold] * (repeats * num_rows), pa.int16()),
-        pa.array(np.repeat(np.arange(repeats), num_rows), pa.int16()),
-    ]
-    return pa.Table.from_arrays(columns, schema=with_metadata(schema, {"labels": labels}))
-
-
-def _score(predictions: str, labels: list[str], *, majority_vote: bool) -> Score:
-    columns = ["file", "label", "predicted", "fold", "repeat"]
-    rows = read_table(predictions, columns=columns).to_pydict()
-    return score_predictions(
-        files=rows["file"],
-        labels=rows["label"],
-        predicted=rows["predicted"],
-        folds=rows["fold"],
-        repeats=rows["repeat"],
-        label_map=labels,
-        majority_vote=majority_vote,
-    )

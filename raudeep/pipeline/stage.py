@@ -102,9 +102,7 @@ def spectrogram_rows(
     columns = [keys[name].combine_chunks() for name in schema.names[:-3]]
     sizes = [pa.array([value.shape[axis] for value in values], pa.int32()) for axis in (0, 1)]
     described = {"shape": [frames, bands], "axes": ["frame", "band"]}
-    return pa.Table.from_arrays(
-        [*columns, column, *sizes], schema=with_metadata(schema, described)
-    )
+    return pa.Table.from_arrays([*columns, column, *sizes], schema=with_metadata(schema, described))
 
 
 def embedding_array(table: pa.Table) -> NDArray[np.float32]:

@@ -10,7 +10,14 @@ from rich.table import Table
 
 from raudeep.report.text import duration
 
-__all__ = ["print_benchmark", "print_facts", "print_json", "print_score", "print_summaries"]
+__all__ = [
+    "print_benchmark",
+    "print_facts",
+    "print_json",
+    "print_rules",
+    "print_score",
+    "print_summaries",
+]
 
 
 def print_json(value: Any) -> None:
@@ -56,6 +63,17 @@ def print_summaries(summaries: Sequence[Mapping[str, Any]]) -> None:
     _console().print(table)
 
 
+def print_rules(results: Sequence[Mapping[str, Any]], *, detailed: bool) -> None:
+    """Print which rules hold, and what breaks the others: the first, or with `detailed` all."""
+    table = _table("", "rule", "violations")
+    for result in results:
+        count = len(result["violations"])
+        table.add_row("FAIL" if count else "PASS", escape(result["rule"]), str(count))
+        for violation in result["violations"] if detailed else result["violations"][:1]:
+            table.add_row("", escape(f"  {violation}"), "")
+    _console().print(table)
+
+
 def print_facts(facts: Mapping[str, Any]) -> None:
     """Print nested facts as a table of names and values."""
     table = _table("", "", show_header=False)
@@ -73,7 +91,7 @@ def _score_table(scores: Sequence[Mapping[str, Any]], title: str | None) -> Tabl
         figures = ("accuracy", "accuracy_std_folds", "accuracy_std_repeats", "uar")
         table.add_row(
             *(escape(row[name]) for name in names),
-            str(row["size"]),
+            "" if row["size"] is None else str(row["size"]),
             *(f"{100 * row[figure]:.1f}" for figure in figures),
             style="bold" if named and row["embedding"] == "fused" else "",
         )

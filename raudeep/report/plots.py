@@ -22,11 +22,20 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["colours", "confusion_matrix", "data_uri", "loss_curves", "reconstruction"]
+__all__ = [
+    "colours",
+    "confusion_matrix",
+    "data_uri",
+    "loss_curves",
+    "preview",
+    "projection",
+    "reconstruction",
+]
 
 MAX_CLASSES_WITH_COUNTS = 15
 MAX_CLASSES_WITH_LABELS = 60
 MAX_COLUMNS = 1000
+MAX_LEGEND = 20
 
 FONT = "DejaVu Sans"  # comes with matplotlib
 INK, LINES = "#010203", "#010204"  # stand-ins, replaced by the variables of THEME
@@ -154,6 +163,60 @@ def reconstruction(target: NDArray[np.float32], output: NDArray[np.float32]) -> 
     bar.ax.tick_params(labelsize=8)
     bar.outline.set_visible(False)
     _ink(bar.ax)
+    return _svg(figure)
+
+
+def preview(decibels: NDArray[np.float32]) -> str:
+    """Return a spectrogram above the histogram of its values, in decibels, as SVG.
+
+    Parameters
+    ----------
+    decibels : ndarray of float32, shape (T, F)
+        0 is the recording's maximum.
+    """
+    figure = Figure(figsize=(7.2, 5.0), layout="constrained")
+    upper, lower = figure.subplots(2, 1, height_ratios=(3, 2))
+    frames, bands = decibels.shape
+    image = upper.imshow(
+        decibels[:: math.ceil(frames / MAX_COLUMNS)].T,
+        cmap="magma",
+        origin="lower",
+        aspect="auto",
+        interpolation="none",
+        extent=(-0.5, frames - 0.5, -0.5, bands - 0.5),
+    )
+    upper.set_xlabel("time (frames)")
+    upper.set_ylabel("band")
+    bar = figure.colorbar(image, ax=upper, pad=0.02, aspect=18)
+    bar.outline.set_visible(False)
+    bar.ax.set_ylabel("dB")
+    counts, edges = np.histogram(decibels, bins=100)
+    lower.stairs(counts / decibels.size, edges, fill=True, color=ACCENT)
+    lower.set_xlabel("amplitude (dB)")
+    lower.set_ylabel("share of the values")
+    for axes in (upper, lower, bar.ax):
+        axes.tick_params(labelsize=8)
+        _ink(axes)
+    return _svg(figure)
+
+
+def projection(points: NDArray[np.float32], labels: Sequence[str | None]) -> str:
+    """Return points (N, 2) as SVG, coloured by their label, with a legend of up to 20 of them."""
+    figure = Figure(figsize=(7.2, 5.4), layout="constrained")
+    axes = figure.add_subplot()
+    names = sorted({label or "" for label in labels})
+    column = np.array([label or "" for label in labels])
+    for index, (name, colour) in enumerate(zip(names, colours(len(names)), strict=True)):
+        chosen = points[column == name]
+        shown = _drawable(name, index) if name else "no label"
+        axes.scatter(chosen[:, 0], chosen[:, 1], s=12, color=colour, linewidths=0, label=shown)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    if len(names) <= MAX_LEGEND:
+        legend = axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9)
+        for text in legend.get_texts():
+            text.set(color=INK, parse_math=False)
+    _ink(axes)
     return _svg(figure)
 
 

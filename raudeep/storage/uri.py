@@ -28,6 +28,7 @@ __all__ = [
     "join",
     "list_files",
     "open_file",
+    "put_file",
     "read_bytes",
     "write_bytes",
 ]
@@ -151,6 +152,21 @@ def write_bytes(uri: str, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise TableError(f"cannot write {uri}: {error.strerror or error}") from error
+
+
+def put_file(file: Path, uri: str) -> None:
+    """Move a file of this machine so that it appears whole; OSError as the file system raises it.
+
+    Locally it is renamed, which needs it on the same file system.
+    """
+    if is_local(uri):
+        target = _local(uri)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(file, target)
+        return
+    system, path = filesystem(uri)
+    with _os_errors():
+        system.put_file(str(file), path)
 
 
 def check_writable(uri: str) -> None:

@@ -3,25 +3,36 @@ import pytest
 from sklearn.preprocessing import StandardScaler
 
 from raudeep.errors import EvaluationError
-from raudeep.evaluation.cross_validation import evaluate_split, seeds_for
+from raudeep.evaluation.classifier import fit_classifier, seeds_for
+from raudeep.evaluation.cross_validation import evaluate_split
 from raudeep.evaluation.folds import Split, splits_from_folds, stratified_folds
 from raudeep.evaluation.metrics import score_predictions
 
 
-def nearest_mean(train_X, train_y, valid_X, num_classes, seeds):
-    """Classify by the nearest class mean; the same for every seed."""
-    means = np.stack([train_X[train_y == label].mean(axis=0) for label in range(num_classes)])
-    distances = ((valid_X[:, None] - means) ** 2).sum(axis=2)
-    probabilities = np.eye(num_classes, dtype=np.float32)[distances.argmin(axis=1)]
-    return np.repeat(probabilities[None], len(seeds), axis=0)
+class NearestMean:
+    """Classifies by the nearest class mean; the same for every seed."""
+
+    def __init__(self, X, y, num_classes, seeds):
+        self.means = np.stack([X[y == label].mean(axis=0) for label in range(num_classes)])
+        self.repeats = len(seeds)
+
+    def predict_proba(self, X):
+        distances = ((X[:, None] - self.means) ** 2).sum(axis=2)
+        probabilities = np.eye(len(self.means), dtype=np.float32)[distances.argmin(axis=1)]
+        return np.repeat(probabilities[None], self.repeats, axis=0)
 
 
 class Recorder:
     """A classifier that keeps what it was given."""
 
-    def __call__(self, train_X, train_y, valid_X, num_classes, seeds):
-        self.train_X, self.train_y, self.valid_X = train_X, train_y, valid_X
-        return np.zeros((len(seeds), len(valid_X), num_classes), np.float32)
+    def __call__(self, X, y, num_classes, seeds):
+        self.train_X, self.train_y = X, y
+        self.shape = len(seeds), num_classes
+        return self
+
+    def predict_proba(self, X):
+        self.valid_X = X
+        return np.zeros((self.shape[0], len(X), self.shape[1]), np.float32)
 
 
 @pytest.fixture
@@ -33,9 +44,9 @@ def rows(num_train, num_valid):
     return Split(0, np.arange(num_train), np.arange(num_train, num_train + num_valid))
 
 
-def evaluate(embeddings, label_ids, split, classifier, num_classes=2):
+def evaluate(embeddings, label_ids, split, fit, num_classes=2, **options):
     return evaluate_split(
-        embeddings, label_ids, split, classifier=classifier, num_classes=num_classes, seeds=[1, 2]
+        embeddings, label_ids, split, fit=fit, num_classes=num_classes, seeds=[1, 2], **options
     )
 
 
@@ -46,7 +57,7 @@ def cross_validated_accuracy(embeddings, labels):
     columns = {"files": [], "labels": [], "predicted": [], "folds": [], "repeats": []}
     folds = stratified_folds(files, labels, num_folds=4, seed=0)
     for split in splits_from_folds(files, folds):
-        probabilities = evaluate(embeddings, ids, split, nearest_mean, len(label_map))
+        probabilities = evaluate(embeddings, ids, split, NearestMean, len(label_map))
         for repeat, predicted in enumerate(probabilities.argmax(axis=2)):
             for row, label_id in zip(split.valid, predicted, strict=True):
                 columns["files"].append(files[row])
@@ -114,6 +125,31 @@ def test_rows_without_a_label_are_predicted_and_not_trained_on(rng):
     assert recorder.train_y.tolist() == [0, 1, 0, 1]
     assert len(recorder.train_X) == 4
     np.testing.assert_allclose(recorder.train_X.mean(axis=0), 0, atol=1e-6)
+
+
+def test_upsampling_repeats_training_rows_alone_and_comes_before_standardising():
+    embeddings = np.array([[0], [0], [0], [4], [7], [9]], np.float32)
+    label_ids = np.array([0, 0, 0, 1, -1, 0])
+    recorder = Recorder()
+    evaluate(embeddings, label_ids, rows(5, 1), recorder, upsample=True)
+    assert recorder.train_y.tolist() == [0, 0, 0, 1, 1, 1]
+    # Mean and standard deviation are both 2, as of [0, 0, 0, 4, 4, 4].
+    np.testing.assert_allclose(recorder.train_X.ravel(), [-1, -1, -1, 1, 1, 1])
+    np.testing.assert_allclose(recorder.valid_X.ravel(), [3.5])
+
+
+def test_embeddings_of_another_size_are_refused(rng):
+    classifier = fit_classifier(
+        rng.standard_normal((6, 3)).astype(np.float32),
+        np.arange(6) % 2,
+        np.arange(6),
+        fit=Recorder(),
+        num_classes=2,
+        seeds=[1],
+    )
+    message = "a classifier of embeddings of 3 values cannot predict embeddings of 4"
+    with pytest.raises(EvaluationError, match=message):
+        classifier.predict_proba(np.zeros((2, 4), np.float32))
 
 
 def test_training_rows_of_one_class_are_refused():

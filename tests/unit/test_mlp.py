@@ -7,7 +7,7 @@ import torch
 
 from raudeep.config import MlpConfig
 from raudeep.errors import EvaluationError
-from raudeep.models.mlp import _dropout_masks, fit_mlps, mlp_classifier
+from raudeep.models.mlp import MlpEnsemble, _Dropout, _Gradients, _initial, fit_mlps
 
 SMALL = MlpConfig(num_layers=2, num_units=17, num_epochs=30, dropout=0.4)
 
@@ -42,6 +42,8 @@ def reference_fit(data, ensemble, r, config):
         layer.weight.data = ensemble.weights[i][rows].clone()
         torch.nn.init.zeros_(layer.bias)
     network = torch.nn.Sequential(layers[0], torch.nn.ReLU(), layers[1], torch.nn.ReLU(), layers[2])
+    if config.variant == "audeep":
+        network.append(torch.nn.ReLU())
     optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
     X, y = torch.from_numpy(data[0]), torch.from_numpy(data[1])
     for _ in range(config.num_epochs):
@@ -73,13 +75,55 @@ def test_network_is_the_same_alone_and_beside_others(data, num_layers):
         np.testing.assert_allclose(together[r], alone[0], atol=1e-4)
 
 
-def test_fit_equals_separate_training_with_plain_layers(data):
-    config = dataclasses.replace(SMALL, dropout=0.0)
+@pytest.mark.parametrize("variant", ["standard", "audeep"])
+def test_fit_equals_separate_training_with_plain_layers(data, variant):
+    config = dataclasses.replace(SMALL, dropout=0.0, variant=variant)
     unmoved = fit(data, [1, 2], dataclasses.replace(config, learning_rate=1e-30))
     trained = fit(data, [1, 2], config).predict_proba(data[0])
     for r in range(2):
         expected = reference_fit(data, unmoved, r, config)
         np.testing.assert_allclose(trained[r], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("variant", ["standard", "audeep"])
+@pytest.mark.parametrize("num_layers", [1, 3])
+def test_gradients_are_those_of_autograd(data, num_layers, variant):
+    config = dataclasses.replace(SMALL, num_layers=num_layers, variant=variant)
+    generators = [torch.Generator().manual_seed(seed) for seed in (1, 2)]
+    X, targets = torch.from_numpy(data[0].T.copy()), torch.from_numpy(data[1])
+    weights, biases = _initial(7, 3, config, generators)
+    for bias in biases:  # else half of the units have nothing to tell apart
+        bias.uniform_(-0.5, 0.5, generator=generators[0])
+    masks = _Dropout(41, config, generators).masks()
+    found = _Gradients(X, targets, weights, biases, config)(masks)
+    for parameter in (*weights, *biases):
+        parameter.requires_grad_()
+    hidden = (weights[0] @ X + biases[0]).view(2, 17, 41)
+    for i in range(num_layers):
+        hidden = weights[i + 1] @ (hidden.relu() * masks[i] / 0.6) + biases[i + 1]
+    logits = hidden.relu() if variant == "audeep" else hidden
+    loss = torch.nn.functional.cross_entropy(logits, targets.expand(2, -1), reduction="sum") / 41
+    expected = torch.autograd.grad(loss, [*weights, *biases])
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-4)
+
+
+def test_logits_are_cut_at_zero_in_audeeps_variant_alone(data):
+    X = torch.from_numpy(data[0].T.copy())
+    standard = fit(data, [1, 2])
+    audeep = fit(data, [1, 2], dataclasses.replace(SMALL, variant="audeep"))
+    assert standard._logits(X).min() < 0
+    assert audeep._logits(X).min() == 0
+    probabilities = audeep.predict_proba(data[0])
+    largest = audeep._logits(X).max().item()
+    assert probabilities.min() >= 1 / (1 + 2 * math.exp(largest)) * 0.999
+
+
+@pytest.mark.parametrize("variant", ["standard", "audeep"])
+def test_networks_made_again_from_their_arrays_predict_bitwise_the_same(data, variant):
+    ensemble = fit(data, [1, 2], dataclasses.replace(SMALL, variant=variant))
+    again = MlpEnsemble.from_arrays(ensemble.arrays())
+    np.testing.assert_array_equal(again.predict_proba(data[0]), ensemble.predict_proba(data[0]))
 
 
 def test_initial_weights_are_glorot_uniform_and_biases_zero(data):
@@ -93,7 +137,7 @@ def test_initial_weights_are_glorot_uniform_and_biases_zero(data):
 
 def test_dropout_drops_its_share_independently_in_each_network_and_layer():
     generators = [torch.Generator().manual_seed(seed) for seed in (1, 2)]
-    masks = _dropout_masks(401, dataclasses.replace(SMALL, num_units=101), generators)
+    masks = _Dropout(401, dataclasses.replace(SMALL, num_units=101), generators).masks()
     assert masks.shape == (2, 2, 101, 401)
     assert set(masks.unique().tolist()) == {0.0, 1.0}
     for mask in masks.flatten(0, 1):
@@ -106,8 +150,9 @@ def test_separable_classes_are_learnt_and_generalise():
     rng = np.random.default_rng(1)
     labels = np.arange(120) % 3
     X = (np.eye(3)[labels] * 6 + rng.standard_normal((120, 3))).astype(np.float32)
-    classify = mlp_classifier(MlpConfig(num_units=32, num_epochs=150))
-    probabilities = classify(X[:90], labels[:90], X[90:], 3, [1, 2])
+    config = MlpConfig(num_units=32, num_epochs=150)
+    ensemble = fit_mlps(X[:90], labels[:90], num_classes=3, config=config, seeds=[1, 2])
+    probabilities = ensemble.predict_proba(X[90:])
     assert probabilities.shape == (2, 30, 3)
     assert (probabilities.argmax(axis=2) == labels[90:]).mean() > 0.95
 

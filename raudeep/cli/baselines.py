@@ -1,0 +1,174 @@
+"""Commands that score what representations are compared with: `raudeep baseline`."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+from raudeep.cli.app import app
+from raudeep.cli.parameters import (
+    Corpus,
+    CorpusLayout,
+    Flat,
+    Json,
+    MaxErrors,
+    Output,
+    Overwrite,
+    overrides_of,
+    print_summary_rows,
+)
+from raudeep.config import (
+    CnnConfig,
+    EvaluationConfig,
+    MlpConfig,
+    SoundNetConfig,
+    SparseCodingConfig,
+    SvmConfig,
+)
+
+if TYPE_CHECKING:
+    from raudeep.pipeline.baselines import BaselineScore
+
+__all__ = ["band_statistics", "cnn", "soundnet", "sparse_coding"]
+
+baseline_app = App(
+    name="baseline", help="Score what a representation is compared with, on the same folds."
+)
+app.command(baseline_app)
+
+Folder = Annotated[str, Parameter(help="Folder for features and predictions, a path or a URI.")]
+
+
+@baseline_app.command
+def cnn(
+    corpus: Corpus,
+    *,
+    output: Folder,
+    corpus_layout: CorpusLayout = None,
+    cnn: Annotated[CnnConfig | None, Flat] = None,
+    evaluation: Annotated[overrides_of(EvaluationConfig), Flat] = None,  # type: ignore[valid-type]
+    max_errors: MaxErrors = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Train and score the convolutional network of Piczak (2015), which learns from labels.
+
+    The defaults are the paper's, with one network for each fold, and are too much for CPUs: lower
+    num_epochs, num_units and num_delayed to try it.
+    """
+    from raudeep.pipeline.baselines import score_cnn
+    from raudeep.pipeline.corpus import load_manifest
+    from raudeep.storage.uri import absolute
+
+    manifest, _ = load_manifest(corpus, layout=corpus_layout)
+    given = {} if evaluation is None else dataclasses.asdict(evaluation)
+    once = {"repeats": 1} | {key: value for key, value in given.items() if value is not None}
+    result = score_cnn(
+        manifest,
+        absolute(output),
+        config=cnn or CnnConfig(),
+        evaluation=EvaluationConfig(**once),
+        max_errors=max_errors,
+        overwrite=overwrite,
+    )
+    _print(result, as_json=as_json)
+
+
+@baseline_app.command
+def sparse_coding(
+    corpus: Corpus,
+    *,
+    output: Folder,
+    corpus_layout: CorpusLayout = None,
+    sparse_coding: Annotated[SparseCodingConfig | None, Flat] = None,
+    svm: Annotated[SvmConfig | None, Flat] = None,
+    evaluation: Annotated[EvaluationConfig | None, Flat] = None,
+    max_errors: MaxErrors = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Learn and score sparse codes of constant-Q frames, after Henaff et al. (2011).
+
+    Made for music: the default bands end at 1 kHz. Other sounds need more octaves.
+    """
+    from raudeep.pipeline.baselines import score_sparse_coding
+    from raudeep.pipeline.corpus import load_manifest
+    from raudeep.storage.uri import absolute
+
+    manifest, _ = load_manifest(corpus, layout=corpus_layout)
+    result = score_sparse_coding(
+        manifest,
+        absolute(output),
+        config=sparse_coding or SparseCodingConfig(),
+        svm=svm or SvmConfig(),
+        evaluation=evaluation or EvaluationConfig(),
+        max_errors=max_errors,
+        overwrite=overwrite,
+    )
+    _print(result, as_json=as_json)
+
+
+@baseline_app.command
+def band_statistics(
+    table: Annotated[str, Parameter(help="Spectrogram table with labels.")],
+    *,
+    output: Folder,
+    mlp: Annotated[MlpConfig | None, Flat] = None,
+    evaluation: Annotated[EvaluationConfig | None, Flat] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Score mean and standard deviation over time of each band: the least that one can do."""
+    from raudeep.pipeline.baselines import score_band_statistics
+    from raudeep.storage.uri import absolute
+
+    result = score_band_statistics(
+        {"table": absolute(table)},
+        {"table": absolute(output)},
+        mlp=mlp or MlpConfig(),
+        evaluation=evaluation or EvaluationConfig(),
+        overwrite=overwrite,
+    )["table"]
+    _print(result, as_json=as_json)
+
+
+@baseline_app.command
+def soundnet(
+    corpus: Corpus,
+    *,
+    weights: Annotated[
+        str, Parameter(help="File of published weights: .npy, .npz, .pt, .pth or .safetensors.")
+    ],
+    output: Output,
+    corpus_layout: CorpusLayout = None,
+    soundnet: Annotated[SoundNetConfig | None, Flat] = None,
+    max_errors: MaxErrors = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Embed audio with SoundNet (Aytar et al. 2016) into a table for `raudeep evaluate`.
+
+    No weights come with raudeep. A file is read as numbers only; one that would run code is
+    refused.
+    """
+    from raudeep.pipeline.corpus import load_manifest
+    from raudeep.pipeline.soundnet import embed_soundnet
+    from raudeep.storage.uri import absolute
+
+    manifest, _ = load_manifest(corpus, layout=corpus_layout, labelled=False)
+    summary = embed_soundnet(
+        manifest,
+        absolute(weights),
+        absolute(output),
+        config=soundnet or SoundNetConfig(),
+        max_errors=max_errors,
+        overwrite=overwrite,
+    )
+    print_summary_rows([summary], as_json=as_json)
+
+
+def _print(result: "BaselineScore", *, as_json: bool) -> None:
+    from raudeep.report.console import print_json, print_score
+
+    score = {"size": result.size, **result.score.to_dict()}
+    (print_json if as_json else print_score)(score)

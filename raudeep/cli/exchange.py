@@ -1,0 +1,69 @@
+"""Commands that pass tables to other programs and back: `raudeep export` and `raudeep import`."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, get_args
+
+from cyclopts import CoercionError, Parameter, Token
+
+from raudeep.cli.app import app
+from raudeep.cli.parameters import Flat, Json, Output, Overwrite, print_summary_rows
+from raudeep.config import ExchangeFormat, ExportConfig, ImportConfig
+
+__all__ = ["export", "import_"]
+
+
+def _in_any_case(choices: Any, tokens: Sequence[Token]) -> str:
+    value = tokens[0].value.lower()
+    if value not in get_args(choices):
+        raise CoercionError(token=tokens[0], target_type=choices)
+    return value
+
+
+Format = Annotated[
+    ExchangeFormat, Parameter(help="Format of auDeep's files.", converter=_in_any_case)
+]
+
+
+@app.command
+def export(
+    format: Format,
+    /,
+    table: Annotated[str, Parameter(help="Table of embeddings or spectrograms.")],
+    *,
+    output: Annotated[str, Parameter(help="Folder for CSV and ARFF, file *.nc for netCDF.")],
+    settings: Annotated[ExportConfig | None, Flat] = None,
+    overwrite: Annotated[bool, Parameter(negative="", help="Replace an earlier export.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a table as auDeep's CSV, ARFF (for Weka) or netCDF files.
+
+    CSV and ARFF files lie in folders of partitions and folds: OUTPUT/train/fold_1/NAME.csv.
+    """
+    from raudeep.pipeline.exporting import export_table
+    from raudeep.storage.uri import absolute
+
+    summary = export_table(
+        absolute(table), absolute(output), format=format, config=settings, overwrite=overwrite
+    )
+    print_summary_rows([summary], as_json=as_json)
+
+
+@app.command(name="import")
+def import_(
+    format: Format,
+    /,
+    source: Annotated[str, Parameter(help="A file, or a folder of CSV or ARFF files.")],
+    *,
+    output: Output,
+    settings: Annotated[ImportConfig | None, Flat] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Make a table of auDeep's CSV, ARFF or netCDF files."""
+    from raudeep.pipeline.importing import import_table
+    from raudeep.storage.uri import absolute
+
+    summary = import_table(
+        absolute(source), absolute(output), format=format, config=settings, overwrite=overwrite
+    )
+    print_summary_rows([summary], as_json=as_json)

@@ -1,0 +1,67 @@
+"""Embeddings in the plane, to be looked at: PCA, t-SNE, UMAP."""
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raudeep.errors import EvaluationError
+
+__all__ = ["Projection", "project"]
+
+Projection = Literal["tsne", "pca", "umap"]
+_PCA_SIZE = 200  # auDeep reduces to this before t-SNE
+
+
+def project(
+    embeddings: NDArray[np.float32],
+    *,
+    method: Projection = "tsne",
+    perplexity: float = 50.0,
+    seed: int = 0,
+) -> NDArray[np.float32]:
+    """Return each embedding (N, E) as a point in the plane, shape (N, 2).
+
+    t-SNE and UMAP start from the first 200 principal components, or as many as there are.
+
+    Parameters
+    ----------
+    embeddings : ndarray of float32, shape (N, E)
+        At least 3 rows.
+    method : {"tsne", "pca", "umap"}
+        UMAP needs the package umap-learn.
+    perplexity : float
+        Of t-SNE: about how many neighbours a point has; at most (N - 1) / 3 is used.
+    seed : int
+        Seed of the starting points.
+
+    Raises
+    ------
+    EvaluationError
+        If there are too few rows or the package is missing.
+
+    References
+    ----------
+    van der Maaten and Hinton, Visualizing data using t-SNE, JMLR 9, 2008.
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    if len(embeddings) < 3:
+        raise EvaluationError(f"a picture needs 3 or more rows. Got {len(embeddings)}.")
+    size = 2 if method == "pca" else min(_PCA_SIZE, *embeddings.shape)
+    reduced = PCA(size, random_state=seed).fit_transform(embeddings)
+    if method == "pca":
+        return np.asarray(reduced, np.float32)
+    if method == "umap":
+        try:
+            import umap
+        except ImportError as error:
+            raise EvaluationError(
+                "UMAP needs the package umap-learn. Run `pip install 'raudeep[umap]'`."
+            ) from error
+        model: Any = umap.UMAP(random_state=seed)
+    else:
+        neighbours = min(perplexity, (len(embeddings) - 1) / 3)
+        model = TSNE(perplexity=neighbours, random_state=seed, init="pca")
+    return np.asarray(model.fit_transform(reduced), np.float32)

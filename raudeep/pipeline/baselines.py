@@ -1,0 +1,271 @@
+"""What representations are compared with, by name: audio in, scores out, on the same folds.
+
+Each baseline writes below a folder of its own; run again, it does only what is missing.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from raudeep.audio.statistics import band_statistics
+from raudeep.config import (
+    Baseline,
+    CnnConfig,
+    EvaluationConfig,
+    MlpConfig,
+    SparseCodingConfig,
+    SvmConfig,
+)
+from raudeep.errors import TableError
+from raudeep.evaluation.metrics import Score
+from raudeep.pipeline.convolutional import evaluate_cnn
+from raudeep.pipeline.embedding import embedding_rows
+from raudeep.pipeline.recordings import check_folder, spectrogram_arrays
+from raudeep.pipeline.runtime import stream
+from raudeep.pipeline.scoring import evaluate_embeddings
+from raudeep.pipeline.sparse_codes import embed_sparse_codes
+from raudeep.pipeline.stage import StageSummary
+from raudeep.storage import uri as uris
+from raudeep.storage.identity import Identity
+from raudeep.storage.table import open_table, read_index, read_part, read_table
+
+__all__ = [
+    "BaselineScore",
+    "run_baselines",
+    "score_band_statistics",
+    "score_cnn",
+    "score_sparse_coding",
+]
+
+_SECONDS_PER_SPECTROGRAM = 0.001
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineScore:
+    """Score of a baseline and how it came about."""
+
+    score: Score
+    size: int | None
+    """Values of an embedding; None where there is none."""
+    summaries: list[StageSummary]
+
+
+def run_baselines(
+    names: tuple[Baseline, ...],
+    manifest: pa.Table,
+    spectrograms: Mapping[str, str],
+    output: str,
+    *,
+    cnn: CnnConfig,
+    sparse_coding: SparseCodingConfig,
+    mlp: MlpConfig,
+    evaluation: EvaluationConfig,
+    max_errors: int | None = None,
+    overwrite: bool = False,
+) -> dict[str, BaselineScore]:
+    """Score baselines on a corpus, each below ``OUTPUT/NAME``.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Which of them.
+    manifest : pa.Table
+        The recordings, sorted by file, with labels.
+    spectrograms : mapping of view to URI
+        Spectrogram tables; ``band-statistics`` is scored on each.
+    output : str
+        URI of the folder of all baselines.
+    cnn, sparse_coding, mlp, evaluation
+        Their settings, and the splits and the seed of all. The network is trained once for each
+        fold, as in its paper, whatever the repeats.
+    max_errors : int, optional
+        Fail once more recordings than this could not be used.
+    overwrite : bool
+        Replace what was made with another configuration.
+
+    Returns
+    -------
+    dict
+        By name of the baseline; ``band-statistics-VIEW`` where there are several views.
+    """
+    scores: dict[str, BaselineScore] = {}
+    for name in names:
+        place = uris.join(output, name)
+        if name == "cnn":
+            scores[name] = score_cnn(
+                manifest,
+                place,
+                config=cnn,
+                evaluation=replace(evaluation, repeats=1),
+                max_errors=max_errors,
+                overwrite=overwrite,
+            )
+        elif name == "sparse-coding":
+            scores[name] = score_sparse_coding(
+                manifest,
+                place,
+                config=sparse_coding,
+                svm=SvmConfig(),
+                evaluation=evaluation,
+                max_errors=max_errors,
+                overwrite=overwrite,
+            )
+        else:
+            suffixed = {f"{name}-{view}": view for view in spectrograms}
+            views = suffixed if len(spectrograms) > 1 else dict.fromkeys([name], *spectrograms)
+            scores |= score_band_statistics(
+                {label: spectrograms[view] for label, view in views.items()},
+                {label: uris.join(place, view) for label, view in views.items()},
+                mlp=mlp,
+                evaluation=evaluation,
+                overwrite=overwrite,
+            )
+    return scores
+
+
+def score_cnn(
+    manifest: pa.Table,
+    output: str,
+    *,
+    config: CnnConfig,
+    evaluation: EvaluationConfig,
+    max_errors: int | None = None,
+    overwrite: bool = False,
+) -> BaselineScore:
+    """Score the convolutional network; see `raudeep.pipeline.convolutional.evaluate_cnn`."""
+    score, summaries = evaluate_cnn(
+        manifest,
+        output,
+        config=config,
+        evaluation=evaluation,
+        max_errors=max_errors,
+        overwrite=overwrite,
+    )
+    return BaselineScore(score=score, size=None, summaries=summaries)
+
+
+def score_sparse_coding(
+    manifest: pa.Table,
+    output: str,
+    *,
+    config: SparseCodingConfig,
+    svm: SvmConfig,
+    evaluation: EvaluationConfig,
+    max_errors: int | None = None,
+    overwrite: bool = False,
+) -> BaselineScore:
+    """Score pooled sparse codes with a linear SVM and a majority vote of a recording's windows.
+
+    Embeddings go to ``OUTPUT/embeddings`` (see `embed_sparse_codes`), predictions to
+    ``OUTPUT/predictions``. The vote is taken whatever the evaluation says.
+    """
+    summaries = embed_sparse_codes(
+        manifest,
+        output,
+        config=config,
+        seed=evaluation.seed,
+        max_errors=max_errors,
+        overwrite=overwrite,
+    )
+    result = evaluate_embeddings(
+        {"codes": uris.join(output, "embeddings")},
+        {"codes": uris.join(output, "predictions")},
+        classifier=svm,
+        # Fits of an SVM do not differ, so one is enough.
+        evaluation=replace(evaluation, majority_vote=True, repeats=1),
+        overwrite=overwrite,
+    )["codes"]
+    return BaselineScore(
+        score=result.score, size=result.size, summaries=[*summaries, result.summary]
+    )
+
+
+def score_band_statistics(
+    tables: Mapping[str, str],
+    outputs: Mapping[str, str],
+    *,
+    mlp: MlpConfig,
+    evaluation: EvaluationConfig,
+    overwrite: bool = False,
+) -> dict[str, BaselineScore]:
+    """Score mean and standard deviation over time of each band of spectrograms with the MLP.
+
+    Parameters
+    ----------
+    tables : mapping of name to URI
+        Spectrogram tables.
+    outputs : mapping of name to URI
+        A folder for each, for ``embeddings`` and ``predictions``.
+    mlp, evaluation
+        The classifier, and splits, repeats and seed.
+    overwrite : bool
+        Replace what was made with another configuration.
+    """
+    for output in outputs.values():
+        check_folder(output)
+    embeddings = {name: uris.join(output, "embeddings") for name, output in outputs.items()}
+    summaries = {
+        name: _embed_statistics(table, embeddings[name], overwrite=overwrite)
+        for name, table in tables.items()
+    }
+    results = evaluate_embeddings(
+        embeddings,
+        {name: uris.join(output, "predictions") for name, output in outputs.items()},
+        classifier=mlp,
+        evaluation=evaluation,
+        overwrite=overwrite,
+    )
+    return {
+        name: BaselineScore(
+            score=result.score, size=result.size, summaries=[summaries[name], result.summary]
+        )
+        for name, result in results.items()
+    }
+
+
+def _embed_statistics(table: str, output: str, *, overwrite: bool) -> StageSummary:
+    started = time.perf_counter()
+    index = read_index(table, stage="spectrograms")
+    identity = Identity(
+        "embeddings",
+        {"readout": "band-statistics"},
+        {"spectrograms": index.identity.fingerprint},
+    )
+    bands = _bands(table)
+    writer = open_table(output, identity, overwrite=overwrite)
+    missing = writer.missing(len(index.parts))
+
+    def embed(item: dict[str, Any]) -> dict[str, Any]:
+        rows = read_part(table, index.parts[item["part"]].name)
+        found = [band_statistics(each) for each in spectrogram_arrays(rows, where=table)]
+        matrix = np.array(found, np.float32).reshape(-1, 2 * bands)
+        writer.write(item["part"], embedding_rows(rows, matrix))
+        return item
+
+    estimate = index.rows * _SECONDS_PER_SPECTROGRAM
+    for _ in stream([{"part": part} for part in missing], [embed], estimated_seconds=estimate):
+        pass
+    index = writer.commit(len(index.parts))
+    return StageSummary(
+        stage="embeddings",
+        table=writer.uri,
+        seconds=time.perf_counter() - started,
+        parts=len(index.parts),
+        reused=len(index.parts) - len(missing),
+        rows=index.rows,
+    )
+
+
+def _bands(table: str) -> int:
+    """Return the number of bands that all spectrograms of a table have."""
+    found = sorted(set(read_table(table, columns=["bands"])["bands"].to_pylist()))
+    if len(found) != 1:
+        raise TableError(
+            f"{table}: band statistics need spectrograms of equally many bands; these have "
+            f"{', '.join(map(str, found[:5])) or 'none'}. Extract with n_mels or sample_rate."
+        )
+    return int(found[0])

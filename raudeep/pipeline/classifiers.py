@@ -1,0 +1,272 @@
+"""Classifiers: fitted on a table of embeddings, kept as JSON and safetensors, nothing pickled."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from raudeep.config import CLASSIFIERS, ClassifierConfig, FitConfig, MlpConfig, build
+from raudeep.errors import ConfigError, TableError
+from raudeep.evaluation.classifier import Classifier, Fit, Fitted, fit_classifier, seeds_for
+from raudeep.evaluation.svm import LinearSvms, fit_svms
+from raudeep.pipeline.predictions import label_ids, label_map, rows_of_partitions
+from raudeep.pipeline.stage import StageSummary, embedding_array
+from raudeep.storage import uri as uris
+from raudeep.storage.identity import Identity
+from raudeep.storage.table import TableIndex, package_versions, read_index, read_table
+
+__all__ = [
+    "TrainedClassifier",
+    "describe_classifier",
+    "embedding_sources",
+    "estimate_fit",
+    "fit_function",
+    "fit_table",
+    "load_classifier",
+    "train_classifier",
+]
+
+FORMAT_VERSION = 1
+CONFIG_FILE, WEIGHTS_FILE = "classifier.json", "classifier.safetensors"
+_UNREADABLE = (ConfigError, KeyError, TypeError, ValueError, safetensors.SafetensorError)
+
+# On one core: arithmetic of a value of the first layer's weights, per row and epoch.
+_SECONDS_PER_PRODUCT = 4 / 80e9
+_SECONDS_PER_SVM_VALUE = 1e-6
+
+Source = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedClassifier:
+    """Classifiers with all that is needed to use them on embeddings."""
+
+    config: ClassifierConfig
+    labels: list[str]
+    """Classes in label_id order."""
+    classifier: Classifier
+    sources: list[Source] | None
+    """Readout and model of each piece of an embedding; None where no autoencoder made it."""
+    identity: Identity
+    """What it was made from."""
+
+    @property
+    def size(self) -> int:
+        """Values of an embedding."""
+        return len(self.classifier.mean)
+
+
+def describe_classifier(config: ClassifierConfig) -> dict[str, Any]:
+    """Return the kind and the settings of a classifier, for an identity."""
+    kind = _kind(config)
+    return {"classifier": kind, kind: asdict(config)}
+
+
+def fit_function(config: ClassifierConfig) -> Fit:
+    """Return the function that fits the classifier; torch is imported for networks only."""
+    if isinstance(config, MlpConfig):
+        from raudeep.models.inference import default_device
+        from raudeep.models.mlp import fit_mlps
+
+        networks = partial(fit_mlps, config=config, device=default_device().type)
+        return lambda X, y, classes, seeds: networks(X, y, num_classes=classes, seeds=seeds)
+    machines = partial(fit_svms, config=config)
+    return lambda X, y, classes, seeds: machines(X, y, num_classes=classes, seeds=seeds)
+
+
+def estimate_fit(config: ClassifierConfig, *, num_values: int) -> float:
+    """Return the seconds that a fit on about `num_values` values takes a core."""
+    if isinstance(config, MlpConfig):
+        return num_values * config.num_units * config.num_epochs * _SECONDS_PER_PRODUCT
+    return num_values * _SECONDS_PER_SVM_VALUE
+
+
+def embedding_sources(config: Mapping[str, Any]) -> list[Source] | None:
+    """Return the readout and model of each piece of the embeddings that `config` made, in order.
+
+    None where an embedding, or a piece of it, was not made by an autoencoder, or the table does
+    not say.
+    """
+    if {"readout", "model"} <= config.keys():
+        return [{key: config[key] for key in ("readout", "model", "epoch") if key in config}]
+    pieces = [embedding_sources(piece) for piece in config.get("pieces", [])]
+    if not pieces or None in pieces:
+        return None
+    return [source for piece in pieces for source in piece or []]
+
+
+def fit_table(table: str, *, config: ClassifierConfig, fit: FitConfig) -> TrainedClassifier:
+    """Return a classifier trained on an embedding table.
+
+    Parameters
+    ----------
+    table : str
+        URI of an embedding table with labels.
+    config : MlpConfig or SvmConfig
+        The classifier.
+    fit : FitConfig
+        Which rows, how often, the seed.
+
+    Raises
+    ------
+    EvaluationError
+        If the rows have fewer than two labels, or a partition has no rows.
+    """
+    index = read_index(table, stage="embeddings")
+    rows = read_table(table)
+    chosen = rows_of_partitions(rows, fit.train_partitions, table)
+    labels = label_map(rows.take(chosen), table)
+    classifier = fit_classifier(
+        embedding_array(rows),
+        label_ids(rows, labels),
+        chosen,
+        fit=fit_function(config),
+        num_classes=len(labels),
+        seeds=seeds_for(fit.seed, None, fit.repeats),
+        upsample=fit.upsample,
+        where=table,
+    )
+    return TrainedClassifier(
+        config=config,
+        labels=labels,
+        classifier=classifier,
+        sources=embedding_sources(index.config),
+        identity=_identity(index, config, fit),
+    )
+
+
+def train_classifier(
+    table: str,
+    output: str,
+    *,
+    config: ClassifierConfig,
+    fit: FitConfig,
+    overwrite: bool = False,
+) -> StageSummary:
+    """Train a classifier on an embedding table and write it to a folder.
+
+    Parameters
+    ----------
+    table : str
+        URI of an embedding table with labels.
+    output : str
+        URI of the folder for ``classifier.json`` and ``classifier.safetensors``.
+    config, fit
+        See `fit_table`.
+    overwrite : bool
+        Replace a classifier that was made with another configuration.
+
+    Raises
+    ------
+    EvaluationError
+        If the rows have fewer than two labels, or a partition has no rows.
+    TableError
+        If the place holds something else or cannot be written.
+    """
+    started = time.perf_counter()
+    index = read_index(table, stage="embeddings")
+    identity = _identity(index, config, fit)
+    present = set(uris.list_files(output))
+    if strange := sorted(present - {CONFIG_FILE, WEIGHTS_FILE}):
+        raise TableError(
+            f"{output} holds files but no classifier, e.g. {strange[0]!r}. Choose another output."
+        )
+    reused = False
+    if CONFIG_FILE in present:
+        stored = load_classifier(output).identity
+        reused = stored == identity
+        if not (reused or overwrite):
+            raise TableError(stored.conflict(identity, place=output))
+    if not reused:
+        uris.check_writable(output)
+        trained = fit_table(table, config=config, fit=fit)
+        uris.delete(uris.join(output, CONFIG_FILE))
+        for name, content in _pack(trained).items():
+            uris.write_bytes(uris.join(output, name), content)
+    return StageSummary(
+        stage="classifier",
+        table=output,
+        seconds=time.perf_counter() - started,
+        parts=1,
+        reused=int(reused),
+        rows=index.rows,
+    )
+
+
+def load_classifier(uri: str) -> TrainedClassifier:
+    """Return the classifier that lies at `uri`.
+
+    Raises
+    ------
+    TableError
+        If there is none, or it is damaged or of another format version.
+    """
+    try:
+        config = json.loads(uris.read_bytes(uris.join(uri, CONFIG_FILE)))
+        if config["format_version"] != FORMAT_VERSION:
+            raise TableError(
+                f"{uri}: classifier format {config['format_version']!r}; this raudeep reads "
+                f"{FORMAT_VERSION}. Train it again."
+            )
+        arrays = dict(safetensors.numpy.load(uris.read_bytes(uris.join(uri, WEIGHTS_FILE))))
+        identity = Identity(**config["identity"])
+        kind = identity.config["classifier"]
+        settings = build(CLASSIFIERS[kind], identity.config[kind], where=uri)
+        mean, std = arrays.pop("mean"), arrays.pop("std")
+        return TrainedClassifier(
+            config=settings,
+            labels=list(config["labels"]),
+            classifier=Classifier(mean=mean, std=std, fitted=_fitted(settings, arrays)),
+            sources=config["sources"],
+            identity=identity,
+        )
+    except FileNotFoundError as error:
+        missing = str(error.filename or error).rsplit("/", 1)[-1]
+        raise TableError(f"{uri} holds no finished classifier ({missing} missing).") from error
+    except (OSError, *_UNREADABLE) as error:
+        raise TableError(f"{uri}: the classifier cannot be read: {error}") from error
+
+
+def _identity(index: TableIndex, config: ClassifierConfig, fit: FitConfig) -> Identity:
+    settings = {**describe_classifier(config), "fit": asdict(fit)}
+    return Identity("classifier", settings, {"embeddings": index.identity.fingerprint})
+
+
+def _pack(trained: TrainedClassifier) -> dict[str, bytes]:
+    """Return the files of a classifier, the configuration last: where it is, the rest is."""
+    arrays = {
+        "mean": trained.classifier.mean,
+        "std": trained.classifier.std,
+        **trained.classifier.fitted.arrays(),
+    }
+    described = {
+        "format_version": FORMAT_VERSION,
+        "labels": trained.labels,
+        "size": trained.size,
+        "sources": trained.sources,
+        "identity": asdict(trained.identity),
+        "versions": package_versions(),
+    }
+    in_order: Mapping[str, NDArray[Any]] = {n: np.ascontiguousarray(a) for n, a in arrays.items()}
+    return {
+        WEIGHTS_FILE: bytes(safetensors.numpy.save(dict(in_order))),
+        CONFIG_FILE: json.dumps(described, indent=1, sort_keys=True).encode(),
+    }
+
+
+def _fitted(config: ClassifierConfig, arrays: Mapping[str, NDArray[Any]]) -> Fitted:
+    if isinstance(config, MlpConfig):
+        from raudeep.models.mlp import MlpEnsemble
+
+        return MlpEnsemble.from_arrays(arrays)
+    return LinearSvms.from_arrays(arrays)
+
+
+def _kind(config: ClassifierConfig) -> str:
+    return next(kind for kind, cls in CLASSIFIERS.items() if isinstance(config, cls))

@@ -1,0 +1,251 @@
+"""New tables from old ones: other folds or partitions, repeated rows, joined chunks.
+
+The rows of a table are rewritten part by part; the values in them are never touched. What was done
+is part of the inputs of the new table and not of its configuration, so that a model trained on the
+old one takes the new one as well.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from raudeep.errors import EvaluationError, FusionError, TableError
+from raudeep.evaluation.folds import stratified_folds, stratified_partitions
+from raudeep.evaluation.upsampling import repeats_of_class
+from raudeep.pipeline.embedding import embedding_rows
+from raudeep.pipeline.stage import StageSummary, embedding_array, slices
+from raudeep.schema import FILE_METADATA, PARTITIONS
+from raudeep.storage.identity import Identity
+from raudeep.storage.table import TableIndex, open_table, read_index, read_part, read_table
+
+__all__ = ["add_folds", "add_partitions", "fuse_chunks", "remove_splits", "upsample_table"]
+
+_TYPES = {field.name: field.type for field in FILE_METADATA}
+
+
+def add_folds(
+    table: str, output: str, *, num_folds: int, seed: int = 0, overwrite: bool = False
+) -> StageSummary:
+    """Give every recording of a table a place in made folds, stratified by label.
+
+    All chunks of a recording are in the same folds; recordings without a label are dealt out
+    evenly.
+
+    Raises
+    ------
+    EvaluationError
+        If a class has fewer recordings than there are folds.
+    """
+    keys = _keys(table)
+    files = keys["file"].to_pylist()
+    made = stratified_folds(files, keys["label"].to_pylist(), num_folds=num_folds, seed=seed)
+    values = dict(zip(files, map(list, made), strict=True))
+    action = {"add_folds": num_folds, "seed": seed}
+    return _set_column(table, output, action, "folds", values, overwrite=overwrite)
+
+
+def add_partitions(
+    table: str,
+    output: str,
+    *,
+    shares: Mapping[str, float],
+    seed: int = 0,
+    overwrite: bool = False,
+) -> StageSummary:
+    """Divide the recordings of a table among partitions by their shares, stratified by label.
+
+    All chunks of a recording are in the same partition, and no row is without one.
+
+    Raises
+    ------
+    EvaluationError
+        If a name is not train, devel or test, or a partition would be empty.
+    """
+    strange = [name for name in shares if name not in PARTITIONS]
+    if strange:
+        raise EvaluationError(
+            f"partitions are {', '.join(PARTITIONS)}. Got {', '.join(map(repr, strange))}."
+        )
+    keys = _keys(table)
+    files = keys["file"].to_pylist()
+    made = stratified_partitions(files, keys["label"].to_pylist(), shares=shares, seed=seed)
+    action = {"add_partitions": dict(shares), "seed": seed}
+    values = dict(zip(files, made, strict=True))
+    return _set_column(table, output, action, "partition", values, overwrite=overwrite)
+
+
+def remove_splits(table: str, output: str, *, column: str, overwrite: bool = False) -> StageSummary:
+    """Take the folds or the partitions (`column`: ``folds`` or ``partition``) from a table."""
+    return _set_column(table, output, {"remove": column}, column, {}, overwrite=overwrite)
+
+
+def upsample_table(
+    table: str, output: str, *, partitions: Sequence[str] = (), overwrite: bool = False
+) -> StageSummary:
+    """Repeat the rows of each class as often as the largest class holds its number of rows.
+
+    Rounded down, as in auDeep. The copies of a recording are called ``<file>.upsampled.<number>``.
+
+    Parameters
+    ----------
+    table, output : str
+        URIs.
+    partitions : sequence of str
+        Upsample the rows of these, and keep the others as they are; all without.
+    overwrite : bool
+        Replace a table that was made otherwise.
+
+    Raises
+    ------
+    TableError
+        If no row is in one of the partitions, or no row has a label.
+    """
+    keys = _keys(table)
+    present = set(keys["partition"].to_pylist())
+    absent = [name for name in partitions if name not in present]
+    if absent:
+        raise TableError(f"{table} has no rows in partition {absent[0]!r}.")
+    chosen = [
+        label
+        for label, partition in zip(
+            keys["label"].to_pylist(), keys["partition"].to_pylist(), strict=True
+        )
+        if not partitions or partition in partitions
+    ]
+    if not any(label is not None for label in chosen):
+        raise TableError(f"{table} has no labels to balance.")
+    repeats = repeats_of_class(chosen)
+
+    def change(part: pa.Table) -> pa.Table:
+        rows = range(part.num_rows)
+        columns = [part[name].to_pylist() for name in ("file", "label", "partition")]
+        taken, names = [], []
+        for row, file, label, partition in zip(rows, *columns, strict=True):
+            times = repeats[label] if not partitions or partition in partitions else 1
+            taken += [row] * times
+            names += [file, *(f"{file}.upsampled.{copy}" for copy in range(1, times))]
+        index = part.schema.get_field_index("file")
+        made = part.take(pa.array(taken, pa.int64()))
+        return made.set_column(index, part.schema.field(index), pa.array(names, pa.string()))
+
+    action = {"upsample": sorted(partitions) or True}
+    return _rewrite(table, output, action, change, overwrite=overwrite)
+
+
+def fuse_chunks(table: str, output: str, *, overwrite: bool = False) -> StageSummary:
+    """Join the embeddings of each recording's chunks, by their number, into one row.
+
+    Raises
+    ------
+    FusionError
+        If recordings have different numbers of chunks, or these are not 0 to n - 1.
+    """
+    started = time.perf_counter()
+    index = read_index(table, stage="embeddings")
+    rows = read_table(table)
+    chunks: dict[str, dict[int, int]] = {}
+    keys = zip(rows["file"].to_pylist(), rows["chunk"].to_pylist(), strict=True)
+    for row, (file, chunk) in enumerate(keys):
+        if chunk in chunks.setdefault(file, {}):
+            raise FusionError(f"{table}: recording {file!r} has chunk {chunk} twice.")
+        chunks[file][chunk] = row
+    count = len(next(iter(chunks.values()), {}))
+    for file, found in chunks.items():
+        if sorted(found) != list(range(count)):
+            raise FusionError(
+                f"{table}: every recording needs the chunks 0 to {count - 1}; {file!r} has "
+                f"{', '.join(map(str, sorted(found)[:10]))}."
+            )
+    order = np.array([[found[chunk] for chunk in range(count)] for found in chunks.values()])
+    values = embedding_array(rows)
+    fused = values[order.reshape(-1)].reshape(len(chunks), -1)
+    metadata = rows.take(pa.array(order.reshape(len(chunks), count)[:, 0], pa.int64()))
+    ends = rows["end"].take(pa.array(order.reshape(len(chunks), count)[:, -1], pa.int64()))
+    position = metadata.schema.get_field_index("end")
+    made = embedding_rows(metadata.set_column(position, "end", ends), fused)
+    identity = Identity(
+        index.stage,
+        index.config,
+        {"source": index.identity.fingerprint, "modified": json.dumps({"fuse_chunks": count})},
+    )
+    writer = open_table(output, identity, overwrite=overwrite)
+    bounds = slices(len(chunks), bytes_per_row=4 * fused.shape[1])
+    missing = writer.missing(len(bounds))
+    for part in missing:
+        start, end = bounds[part]
+        writer.write(part, made.slice(start, end - start))
+    written = writer.commit(len(bounds))
+    return _summary("fuse-chunks", output, started, written, reused=len(bounds) - len(missing))
+
+
+def _keys(table: str) -> pa.Table:
+    if read_index(table).stage not in ("manifest", "spectrograms", "embeddings"):
+        raise TableError(f"{table} is a table of {read_index(table).stage} and has no splits.")
+    return read_table(table, columns=["file", "label", "partition"])
+
+
+def _set_column(
+    table: str,
+    output: str,
+    action: Mapping[str, Any],
+    column: str,
+    values: Mapping[str, Any],
+    *,
+    overwrite: bool,
+) -> StageSummary:
+    """Rewrite a table with the value of each recording in a column; none where it has none."""
+    _keys(table)
+
+    def change(part: pa.Table) -> pa.Table:
+        made = pa.array([values.get(file) for file in part["file"].to_pylist()], _TYPES[column])
+        index = part.schema.get_field_index(column)
+        return part.set_column(index, part.schema.field(index), made)
+
+    return _rewrite(table, output, action, change, overwrite=overwrite)
+
+
+def _rewrite(
+    table: str,
+    output: str,
+    action: Mapping[str, Any],
+    change: Callable[[pa.Table], pa.Table],
+    *,
+    overwrite: bool,
+) -> StageSummary:
+    """Write a table whose parts are those of another one, changed."""
+    started = time.perf_counter()
+    index = read_index(table)
+    inputs = {"source": index.identity.fingerprint, "modified": json.dumps(action, sort_keys=True)}
+    identity = Identity(index.stage, index.config, inputs)
+    writer = open_table(output, identity, overwrite=overwrite)
+    errors = {part.name.removeprefix("errors"): part.name for part in index.errors}
+    missing = writer.missing(len(index.parts))
+    for part in missing:
+        name = index.parts[part].name
+        failed = errors.get(name.removeprefix("part"))
+        writer.write(
+            part,
+            change(read_part(table, name)),
+            None if failed is None else read_part(table, failed),
+        )
+    written = writer.commit(len(index.parts))
+    reused = len(index.parts) - len(missing)
+    return _summary(index.stage, output, started, written, reused=reused)
+
+
+def _summary(
+    stage: str, output: str, started: float, index: TableIndex, *, reused: int
+) -> StageSummary:
+    return StageSummary(
+        stage=stage,
+        table=output,
+        seconds=time.perf_counter() - started,
+        parts=len(index.parts),
+        reused=reused,
+        rows=index.rows,
+        errors=index.num_errors,
+    )

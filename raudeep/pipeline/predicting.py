@@ -1,0 +1,297 @@
+"""Predictions of a trained classifier: on embedding tables, or straight on audio.
+
+``embeddings part -> standardise, predict, mean over the fits -> predictions part``
+"""
+
+import csv
+import io
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from raudeep.config import Readout
+from raudeep.errors import TableError
+from raudeep.evaluation.metrics import majority_vote
+from raudeep.pipeline.artifacts import artifact_identity
+from raudeep.pipeline.classifiers import TrainedClassifier, embedding_sources
+from raudeep.pipeline.corpus import manifest_fingerprint
+from raudeep.pipeline.embedding import Embedder, embed_corpus
+from raudeep.pipeline.fusing import fuse_tables
+from raudeep.pipeline.predictions import prediction_rows, rows_of_partitions
+from raudeep.pipeline.progress import stage_progress
+from raudeep.pipeline.recordings import check_errors
+from raudeep.pipeline.runtime import stream
+from raudeep.pipeline.stage import StageSummary, embedding_array
+from raudeep.storage import uri as uris
+from raudeep.storage.identity import Identity
+from raudeep.storage.table import (
+    TableIndex,
+    TableWriter,
+    is_table,
+    open_table,
+    read_errors,
+    read_index,
+    read_part,
+    read_table,
+)
+
+__all__ = ["predict_corpus", "predict_table"]
+
+_SECONDS_PER_PART = 0.2
+
+
+def predict_table(
+    classifier: TrainedClassifier,
+    table: str,
+    output: str,
+    *,
+    partitions: Sequence[str] = (),
+    overwrite: bool = False,
+) -> StageSummary:
+    """Predict the rows of an embedding table, with or without labels.
+
+    Parameters
+    ----------
+    classifier : TrainedClassifier
+        See `load_classifier` and `fit_table`.
+    table : str
+        URI of the embedding table.
+    output : str
+        URI of the predictions table: a row for each chunk, in fold None and repeat 0, with the mean
+        probabilities of the classifier's fits. With a name in ``.tsv`` it is a file as auDeep
+        writes it instead: ``file<TAB>label`` lines sorted by file, the label of a recording being
+        the most frequent one of its chunks, of equally frequent ones the first in the alphabet.
+    partitions : sequence of str
+        Predict the rows of these alone.
+    overwrite : bool
+        Replace a table that was made with another configuration.
+
+    Raises
+    ------
+    TableError
+        If the classifier takes other embeddings, or the output holds something else.
+    EvaluationError
+        If a partition has no rows.
+    """
+    _check_made_alike(classifier, table)
+    inputs = {"embeddings": read_index(table, stage="embeddings").identity.fingerprint}
+    identity = _identity(classifier, inputs, partitions)
+    with _destination(output) as place:
+        writer = open_table(place, identity, overwrite=overwrite)
+        return replace(
+            _predict(classifier, table, writer, partitions, read_errors(table)), table=output
+        )
+
+
+def predict_corpus(
+    classifier: TrainedClassifier,
+    manifest: pa.Table,
+    models: Sequence[str],
+    output: str,
+    *,
+    partitions: Sequence[str] = (),
+    max_errors: int | None = None,
+    overwrite: bool = False,
+) -> StageSummary:
+    """Predict recordings: embed them with the classifier's autoencoders, fuse, predict.
+
+    The embeddings lie in a hidden folder below the output until the predictions are there.
+
+    Parameters
+    ----------
+    classifier : TrainedClassifier
+        See `load_classifier`.
+    manifest : pa.Table
+        The recordings, sorted by file; labels are not needed.
+    models : sequence of str
+        URIs of the autoencoders whose embeddings the classifier was trained on, in any order.
+    output : str
+        URI of the predictions table or file; see `predict_table`.
+    partitions : sequence of str
+        Predict the recordings of these alone.
+    max_errors : int, optional
+        Fail once more recordings than this could not be used.
+    overwrite : bool
+        Replace a table that was made with another configuration.
+
+    Raises
+    ------
+    TableError
+        If the models are not those of the classifier's embeddings, or the output holds something
+        else.
+    AudioError
+        If too many recordings could not be used, or none could.
+    """
+    started = time.perf_counter()
+    places = _models_of(classifier, models)
+    manifest = manifest.take(rows_of_partitions(manifest, partitions, "the corpus"))
+    identity = _identity(classifier, {"recordings": manifest_fingerprint(manifest)}, partitions)
+    with _destination(output) as place:
+        writer = open_table(place, identity, overwrite=overwrite)
+        if is_table(place):
+            index = read_index(place)
+            parts = len(index.parts)
+            summary = _summary(writer, index, reused=parts, seconds=time.perf_counter() - started)
+        else:
+            workspace = uris.join(place, ".embeddings")
+            table, errors = _embed(classifier, manifest, places, workspace)
+            check_errors(errors.to_pylist(), manifest.num_rows, max_errors=max_errors)
+            summary = _predict(classifier, table, writer, (), errors)
+            uris.delete(workspace)
+        return replace(summary, table=output, seconds=time.perf_counter() - started)
+
+
+@contextmanager
+def _destination(output: str) -> Iterator[str]:
+    """Give the place of the predictions table; for a ``.tsv`` file a hidden one beside it."""
+    if not output.lower().endswith(".tsv"):
+        yield output
+        return
+    folder, _, name = output.rpartition("/")
+    uris.check_writable(folder)
+    place = uris.join(folder, f".{name}.table")
+    uris.delete(place)  # what a killed run left
+    try:
+        yield place
+        _write_label_list(place, output)
+    finally:
+        uris.delete(place)
+
+
+def _identity(
+    classifier: TrainedClassifier, inputs: Mapping[str, str], partitions: Sequence[str]
+) -> Identity:
+    made_from = {"classifier": classifier.identity.fingerprint, **inputs}
+    return Identity("predictions", {"partitions": sorted(partitions)}, made_from)
+
+
+def _predict(
+    classifier: TrainedClassifier,
+    table: str,
+    writer: TableWriter,
+    partitions: Sequence[str],
+    errors: pa.Table,
+) -> StageSummary:
+    """Write the missing parts: one for each of the embedding table, all errors with the first."""
+    started = time.perf_counter()
+    index = read_index(table)
+    metadata = read_table(table, columns=["partition"])
+    chosen = np.zeros(metadata.num_rows, dtype=bool)
+    chosen[rows_of_partitions(metadata, partitions, table)] = True
+    missing = writer.missing(len(index.parts))
+    starts = np.cumsum([0, *(part.rows for part in index.parts)])
+
+    def predict(item: dict[str, Any]) -> dict[str, Any]:
+        part = item["part"]
+        rows = read_part(table, index.parts[part].name)
+        wanted = np.flatnonzero(chosen[starts[part] : starts[part + 1]])
+        probabilities = classifier.classifier.predict_proba(embedding_array(rows)[wanted])
+        mean = probabilities.mean(axis=0, keepdims=True)
+        predicted = prediction_rows(rows, wanted, mean, classifier.labels, fold=None)
+        writer.write(part, predicted, errors if part == 0 else None)
+        return {"rows": len(wanted)}
+
+    items = [{"part": part} for part in missing]
+    estimate = len(items) * _SECONDS_PER_PART
+    with stage_progress("predictions", unit="rows", total=int(chosen.sum())) as progress:
+        for done in stream(items, [predict], estimated_seconds=estimate):
+            progress.advance(done["rows"])
+    reused = len(index.parts) - len(missing)
+    written = writer.commit(len(index.parts))
+    return _summary(writer, written, reused=reused, seconds=time.perf_counter() - started)
+
+
+def _summary(
+    writer: TableWriter, index: TableIndex, *, reused: int, seconds: float
+) -> StageSummary:
+    return StageSummary(
+        stage="predictions",
+        table=writer.uri,
+        seconds=seconds,
+        parts=len(index.parts),
+        reused=reused,
+        rows=index.rows,
+        errors=index.num_errors,
+    )
+
+
+def _embed(
+    classifier: TrainedClassifier, manifest: pa.Table, places: Mapping[str, str], workspace: str
+) -> tuple[str, pa.Table]:
+    """Return the table of the embeddings that a classifier takes, and the errors on the way."""
+    pieces: dict[str, str] = {}
+    embedders: dict[tuple[str, int | None], dict[Readout, str]] = {}
+    for number, source in enumerate(classifier.sources or []):
+        piece = uris.join(workspace, f"piece-{number:02d}")
+        key = places[source["model"]], source.get("epoch")
+        # A piece that occurs twice is embedded once.
+        pieces[f"{number:02d}"] = embedders.setdefault(key, {}).setdefault(source["readout"], piece)
+    named = [
+        Embedder(name=f"model {number}", model=model, outputs=outputs, epoch=epoch)
+        for number, ((model, epoch), outputs) in enumerate(embedders.items())
+    ]
+    embed_corpus(manifest, named, overwrite=True)  # of what a killed run left
+    first = pieces["00"]
+    if len(pieces) == 1:
+        return first, read_errors(first)
+    fused = uris.join(workspace, "fused")
+    fuse_tables(pieces, fused, overwrite=True)
+    return fused, read_errors(first)
+
+
+def _write_label_list(predictions: str, output: str) -> None:
+    rows = read_table(predictions, columns=["file", "predicted"]).to_pydict()
+    labels = sorted(set(rows["predicted"]))
+    ids = {label: label_id for label_id, label in enumerate(labels)}
+    predicted = np.array([ids[label] for label in rows["predicted"]], dtype=np.int64)
+    files, votes = majority_vote(rows["file"], predicted, len(labels))
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    writer.writerows(sorted((file, labels[vote]) for file, vote in zip(files, votes, strict=True)))
+    uris.write_bytes(output, text.getvalue().encode())
+
+
+def _check_made_alike(classifier: TrainedClassifier, table: str) -> None:
+    """Refuse embeddings of another size or, where both sides know theirs, of other models."""
+    index = read_index(table)
+    size = read_part(table, index.parts[0].name, columns=["embedding"]).schema[0].type.list_size
+    if size != classifier.size:
+        raise TableError(
+            f"{table} has embeddings of {size} values; the classifier was trained on embeddings "
+            f"of {classifier.size}."
+        )
+    sources = embedding_sources(index.config)
+    if sources is not None and classifier.sources is not None and sources != classifier.sources:
+        raise TableError(
+            f"{table} has embeddings of {_names(sources)}; the classifier was trained on those of "
+            f"{_names(classifier.sources)}. Embed with the same models and readouts, and fuse them "
+            "in the same order."
+        )
+
+
+def _models_of(classifier: TrainedClassifier, models: Sequence[str]) -> dict[str, str]:
+    """Return the place of each model of the classifier's embeddings by its fingerprint."""
+    if classifier.sources is None:
+        raise TableError(
+            "the classifier was trained on a table that names no autoencoder, so it cannot tell "
+            "how to embed audio. Give it a table of embeddings made like that one."
+        )
+    places = {artifact_identity(model).fingerprint: model for model in models}
+    needed = {source["model"] for source in classifier.sources}
+    strange = [model for fingerprint, model in places.items() if fingerprint not in needed]
+    if strange or needed - places.keys():
+        found = ", ".join(strange) or "none"
+        raise TableError(
+            f"the classifier takes embeddings of {_names(classifier.sources)}; --model gives "
+            f"{len(needed & places.keys())} of {len(needed)} models, and others: {found}."
+        )
+    return places
+
+
+def _names(sources: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(f"{source['readout']!r} of model {source['model']}" for source in sources)

@@ -1,0 +1,162 @@
+"""Predictions as rows: labels and splits of a table, what a classifier says, the score."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from raudeep.config import EvaluationConfig
+from raudeep.errors import EvaluationError
+from raudeep.evaluation.classifier import UNLABELLED
+from raudeep.evaluation.folds import (
+    Split,
+    splits_from_folds,
+    splits_from_partitions,
+    stratified_folds,
+)
+from raudeep.evaluation.metrics import Score, score_predictions
+from raudeep.schema import predictions_schema, with_metadata
+from raudeep.storage.table import read_table
+
+__all__ = [
+    "label_ids",
+    "label_map",
+    "prediction_rows",
+    "rows_of_partitions",
+    "score_table",
+    "splits_of",
+]
+
+
+def label_map(metadata: pa.Table, uri: str) -> list[str]:
+    """Return the labels of a table, sorted: the position of each is its label id.
+
+    Raises
+    ------
+    EvaluationError
+        If there are fewer than two.
+    """
+    labels = sorted({label for label in metadata["label"].to_pylist() if label is not None})
+    if len(labels) < 2:
+        raise EvaluationError(
+            f"{uri} has {len(labels)} label(s); a classifier needs at least two. Embed a labelled "
+            "corpus (see --corpus-layout), or give a manifest with a 'label' column."
+        )
+    return labels
+
+
+def label_ids(metadata: pa.Table, labels: Sequence[str]) -> NDArray[np.int64]:
+    """Return the label id of each row, `UNLABELLED` for one without a label."""
+    ids = {label: label_id for label_id, label in enumerate(labels)}
+    return np.array([ids.get(label, UNLABELLED) for label in metadata["label"].to_pylist()])
+
+
+def splits_of(metadata: pa.Table, evaluation: EvaluationConfig, uri: str) -> list[Split]:
+    """Return the splits of a table that an evaluation asks for.
+
+    Raises
+    ------
+    EvaluationError
+        If the table has neither the folds nor the partitions for it.
+    """
+    files = metadata["file"].to_pylist()
+    if evaluation.train_partitions:
+        return splits_from_partitions(
+            files,
+            metadata["partition"].to_pylist(),
+            train=evaluation.train_partitions,
+            valid=evaluation.eval_partitions,
+        )
+    if evaluation.num_folds is not None:
+        made = stratified_folds(
+            files,
+            metadata["label"].to_pylist(),
+            num_folds=evaluation.num_folds,
+            seed=evaluation.seed,
+        )
+        return splits_from_folds(files, made)
+    folds = metadata["folds"].to_pylist()
+    if not any(folds):
+        raise EvaluationError(
+            f"{uri} has no folds. Pass --num-folds N to make stratified ones, or "
+            "--train-partitions and --eval-partitions."
+        )
+    return splits_from_folds(files, folds)
+
+
+def rows_of_partitions(
+    metadata: pa.Table, partitions: Sequence[str], uri: str
+) -> NDArray[np.int64]:
+    """Return the rows of a table that are in one of the partitions; all rows if none is named.
+
+    Raises
+    ------
+    EvaluationError
+        If a partition has no rows.
+    """
+    if not partitions:
+        return np.arange(metadata.num_rows)
+    column = metadata["partition"].to_pylist()
+    existing = sorted({partition for partition in column if partition is not None})
+    missing = [name for name in partitions if name not in existing]
+    if missing:
+        raise EvaluationError(
+            f"no row of {uri} is in partition {missing[0]!r}. The rows have "
+            f"{', '.join(map(repr, existing)) or 'no partitions'}."
+        )
+    return np.flatnonzero(np.isin(np.array([name or "" for name in column]), list(partitions)))
+
+
+def prediction_rows(
+    rows: pa.Table,
+    chosen: NDArray[np.int64],
+    probabilities: NDArray[np.float32],
+    labels: Sequence[str],
+    *,
+    fold: int | None,
+) -> pa.Table:
+    """Return a prediction for each of the `chosen` rows of a table and each repeat.
+
+    Parameters
+    ----------
+    rows : pa.Table
+        With the keys and labels of all rows.
+    chosen : ndarray of int64, shape (N,)
+        The rows that were predicted.
+    probabilities : ndarray of float32, shape (R, N, C)
+        Of each class; the most probable one is predicted, of equal ones the first.
+    labels : sequence of str, length C
+        Classes in label_id order.
+    fold : int or None
+        Fold of all of them.
+    """
+    repeats, num_rows, num_classes = probabilities.shape
+    valid = rows.select(["file", "chunk", "label"]).take(pa.array(chosen))
+    keys = pa.concat_tables([valid] * repeats).combine_chunks()
+    predicted = [labels[label_id] for label_id in probabilities.argmax(axis=2).ravel()]
+    schema = predictions_schema(num_classes)
+    columns: list[Any] = [
+        *keys.columns,
+        pa.array(predicted, pa.string()),
+        pa.FixedSizeListArray.from_arrays(pa.array(probabilities.ravel()), num_classes),
+        pa.array([fold] * (repeats * num_rows), pa.int16()),
+        pa.array(np.repeat(np.arange(repeats), num_rows), pa.int16()),
+    ]
+    return pa.Table.from_arrays(columns, schema=with_metadata(schema, {"labels": list(labels)}))
+
+
+def score_table(predictions: str, labels: Sequence[str], *, majority_vote: bool) -> Score:
+    """Return the score of a table of predictions; see `score_predictions`."""
+    columns = ["file", "label", "predicted", "fold", "repeat"]
+    rows = read_table(predictions, columns=columns).to_pydict()
+    return score_predictions(
+        files=rows["file"],
+        labels=rows["label"],
+        predicted=rows["predicted"],
+        folds=rows["fold"],
+        repeats=rows["repeat"],
+        label_map=labels,
+        majority_vote=majority_vote,
+    )

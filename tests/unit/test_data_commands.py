@@ -1,0 +1,386 @@
+"""The commands that change, check and show tables and recordings."""
+
+import json
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import soundfile
+
+from raudeep.cli import main
+from raudeep.corpora.demo import write_demo_corpus
+from raudeep.errors import EvaluationError
+from raudeep.evaluation.folds import stratified_partitions
+from raudeep.evaluation.projection import project
+from raudeep.evaluation.upsampling import upsample_rows
+from raudeep.pipeline.embedding import embedding_rows
+from raudeep.pipeline.stage import embedding_array
+from raudeep.schema import FILE_METADATA, KEYS
+from raudeep.storage.identity import Identity
+from raudeep.storage.table import open_table, read_index, read_table
+
+LABELS = {"a.wav": "dog", "b.wav": "dog", "c.wav": "dog", "d.wav": "dog", "e.wav": "cat"}
+LABELS |= {"f.wav": "cat", "g.wav": "rain", "h.wav": "rain", "i.wav": "rain"}
+CHUNKS = 3
+
+
+def rows_of(labels, *, chunks=CHUNKS, partition=None, order=None):
+    rows = [
+        {
+            "file": file,
+            "chunk": chunk,
+            "start": 2.0 * chunk,
+            "end": 2.0 * chunk + 2,
+            "label": label,
+            "partition": partition(file) if partition else None,
+            "folds": None,
+        }
+        for file, label in labels.items()
+        for chunk in range(chunks)
+    ]
+    return [rows[i] for i in order] if order is not None else rows
+
+
+def write(uri, rows, *, size=2, parts=2, values=None):
+    """Write an embedding table whose first value numbers the row."""
+    schema = pa.schema([*KEYS, *FILE_METADATA])
+    values = (
+        np.arange(len(rows) * size, dtype=np.float32).reshape(-1, size)
+        if values is None
+        else values
+    )
+    table = embedding_rows(pa.Table.from_pylist(rows, schema=schema), values)
+    writer = open_table(str(uri), Identity("embeddings", {"readout": "state"}, {}))
+    step = math.ceil(len(rows) / parts)
+    for part in range(parts):
+        writer.write(part, table.slice(part * step, step))
+    writer.commit(parts)
+    return uri
+
+
+@pytest.fixture
+def table(tmp_path):
+    return write(tmp_path / "table", rows_of(LABELS))
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+
+    def run_command(*arguments):
+        with pytest.raises(SystemExit) as exit_info:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return exit_info.value.code or 0, captured.out, captured.err
+
+    return run_command
+
+
+def refused(result, *words):
+    code, out, err = result
+    assert (code, out) == (1, "")
+    said = [line for line in err.splitlines() if not line.endswith("layout bare")]
+    assert len(said) == 1
+    for word in words:
+        assert word in said[0]
+
+
+def columns(uri, *names):
+    table = read_table(str(uri))
+    return list(zip(*(table[name].to_pylist() for name in names), strict=True))
+
+
+# --- modify
+
+
+def test_made_folds_keep_the_chunks_of_a_recording_together_and_touch_no_value(
+    run, table, tmp_path
+):
+    output = tmp_path / "folds"
+    code, _, err = run("modify", table, "--add-folds", 2, "--seed", 3, "--output", output)
+    assert code == 0, err
+    folds = {}
+    for file, roles in columns(output, "file", "folds"):
+        assert folds.setdefault(file, roles) == roles
+        assert sorted(roles) == [0, 1]
+    for label in set(LABELS.values()):
+        valid = [folds[file][0] for file in LABELS if LABELS[file] == label]
+        assert abs(sum(valid) - len(valid) / 2) < 1  # stratified
+    before, after = (read_table(str(uri)) for uri in (table, output))
+    assert after.drop_columns("folds").equals(before.drop_columns("folds"))
+    assert read_index(str(output)).config == read_index(str(table)).config
+    assert read_index(str(output)).fingerprint != read_index(str(table)).fingerprint
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_made_partitions_leave_no_row_out_and_divide_no_recording(run, tmp_path, labelled):
+    labels = {f"{n}.wav": ("x" if n % 3 else "y") if labelled else None for n in range(60)}
+    table = write(tmp_path / "table", rows_of(labels))
+    output = tmp_path / "out"
+    words = ("train=0.5", "devel=0.25", "test=0.25")
+    code, _, err = run("modify", table, "--add-partitions", *words, "--output", output)
+    assert code == 0, err
+    partitions = {}
+    for file, partition in columns(output, "file", "partition"):
+        assert partitions.setdefault(file, partition) == partition
+    counts = {name: list(partitions.values()).count(name) for name in ("train", "devel", "test")}
+    assert sum(counts.values()) == 60
+    assert abs(counts["train"] - 30) <= 2
+    assert abs(counts["devel"] - 15) <= 2
+    if labelled:
+        inside = [labels[file] for file, name in partitions.items() if name == "train"]
+        assert abs(inside.count("y") - 10) <= 1
+
+
+def test_partitions_by_name_are_equal_and_follow_the_seed():
+    files = [f"{n}.wav" for n in range(30)]
+    labels = ["a"] * 30
+    shares = {"train": 1.0, "test": 1.0}
+    first, again, other = (
+        stratified_partitions(files, labels, shares=shares, seed=seed) for seed in (0, 0, 1)
+    )
+    assert first == again != other
+    assert abs(first.count("train") - 15) <= 1
+    with pytest.raises(EvaluationError, match="leave partition 'test' empty"):
+        stratified_partitions(["a"], ["x"], shares={"train": 1e6, "test": 1e-6}, seed=0)
+
+
+def test_removed_splits_are_gone_and_the_rest_stays(run, tmp_path):
+    rows = rows_of(LABELS, partition=lambda file: "train" if file < "e" else "test")
+    table = write(tmp_path / "table", rows)
+    output = tmp_path / "out"
+    assert run("modify", table, "--remove-partitions", "--output", output)[0] == 0
+    assert set(columns(output, "partition")) == {(None,)}
+    assert columns(output, "file", "label") == columns(table, "file", "label")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), ["one of --add-folds", "Got 0"]),
+        (("--add-folds", 2, "--remove-folds"), ["Got 2 of them"]),
+        (("--add-folds", 1), ["at least 2. Got 1"]),
+        (("--add-folds", 3), ["num_folds=3", "'cat' has 2"]),
+        (("--add-partitions", "train", "dev"), ["train, devel, test", "'dev'"]),
+        (("--add-partitions", "train=x", "test=1"), ["Got 'train=x'"]),
+        (("--add-partitions", "train=0.5", "test"), ["all with a share or none"]),
+        (("--add-partitions", "train"), ["two or more names"]),
+    ],
+)
+def test_impossible_modification_is_one_line_and_leaves_nothing(
+    run, table, tmp_path, arguments, words
+):
+    refused(run("modify", table, *arguments, "--output", tmp_path / "out"), *words)
+    assert not (tmp_path / "out").exists()
+
+
+# --- upsample
+
+
+def test_upsampled_classes_are_repeated_by_the_floor_of_their_ratio(run, table, tmp_path):
+    output = tmp_path / "out"
+    assert run("upsample", table, "--output", output)[0] == 0
+    found = columns(output, "file", "label", "embedding")
+    counts = {label: sum(row[1] == label for row in found) for label in ("dog", "cat", "rain")}
+    assert counts == {"dog": 4 * CHUNKS, "cat": 2 * 2 * CHUNKS, "rain": 3 * CHUNKS}
+    assert {row[0] for row in found if row[1] == "cat"} == {
+        *("e.wav", "e.wav.upsampled.1", "f.wav", "f.wav.upsampled.1")
+    }
+    copies = [row[2] for row in found if row[0].startswith("e.wav")]
+    assert len(copies) == 2 * CHUNKS
+    assert sorted(copies) == sorted(copies[::2] * 2)
+
+
+def test_partitions_that_are_not_named_are_not_upsampled(run, tmp_path):
+    rows = rows_of(LABELS, partition=lambda file: "test" if file in ("e.wav", "g.wav") else "train")
+    table = write(tmp_path / "table", rows)
+    output = tmp_path / "out"
+    assert run("upsample", table, "--partitions", "train", "--output", output)[0] == 0
+    files = {row[0] for row in columns(output, "file")}
+    assert {file for file in files if "upsampled" in file} == {
+        *("f.wav.upsampled.1", "f.wav.upsampled.2", "f.wav.upsampled.3"),
+        *("h.wav.upsampled.1", "i.wav.upsampled.1"),
+    }
+    refused(run("upsample", table, "--partitions", "devel", "--output", tmp_path / "no"), "'devel'")
+
+
+def test_rows_without_a_label_are_there_once():
+    assert upsample_rows(["a", None, "a", "b", "a"]).tolist() == [0, 1, 2, 3, 3, 3, 4]
+
+
+# --- fuse-chunks
+
+
+def test_chunks_are_joined_by_number_whatever_the_order_of_the_rows(run, tmp_path, rng):
+    rows = rows_of(LABELS)
+    order = rng.permutation(len(rows))
+    values = np.arange(2 * len(rows), dtype=np.float32).reshape(-1, 2)
+    table = write(tmp_path / "table", [rows[i] for i in order], values=values[order])
+    output = tmp_path / "out"
+    assert run("fuse-chunks", table, "--output", output)[0] == 0
+    fused = read_table(str(output))
+    found = dict(zip(fused["file"].to_pylist(), embedding_array(fused), strict=True))
+    for index, file in enumerate(LABELS):
+        wanted = values[index * CHUNKS : (index + 1) * CHUNKS].ravel()
+        np.testing.assert_array_equal(found[file], wanted)
+    assert set(columns(output, "chunk", "start", "end")) == {(0, 0.0, 2.0 * CHUNKS)}
+
+
+def test_chunks_that_are_missing_are_named(run, tmp_path):
+    rows = rows_of(LABELS)
+    del rows[4]
+    table = write(tmp_path / "table", rows)
+    refused(
+        run("fuse-chunks", table, "--output", tmp_path / "out"), "chunks 0 to 2; 'b.wav' has 0, 2"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+# --- validate
+
+
+def test_sound_table_passes_every_rule(run, table):
+    code, out, err = run("validate", table)
+    assert (code, err) == (0, "")
+    assert out.count("PASS") == 8
+    assert "FAIL" not in out
+
+
+def test_every_violation_is_listed_and_the_exit_code_is_1(run, tmp_path):
+    rows = rows_of(LABELS)
+    rows[1]["label"] = "cat"  # a.wav
+    rows[4]["partition"] = "train"  # b.wav
+    rows[7]["folds"] = [0, 1]  # c.wav
+    rows[11]["chunk"] = 7  # d.wav
+    rows[13]["chunk"] = 0  # e.wav: 0 twice, no 1
+    del rows[-1]  # i.wav
+    values = np.zeros((len(rows), 2), np.float32)
+    values[17, 1] = np.nan  # f.wav
+    table = write(tmp_path / "table", rows, values=values)
+    code, out, err = run("validate", table, "--json")
+    assert code == 1
+    assert "7 of 8 rules are violated" in err
+    broken = {result["rule"]: result["violations"] for result in json.loads(out)}
+    assert broken.pop("the parts are those of the index") == []
+    said = {rule: " ".join(violations) for rule, violations in broken.items()}
+    for word, file in (
+        *(("key", "e.wav"), ("label", "a.wav"), ("partition", "b.wav"), ("folds", "c.wav")),
+        *(("numbered", "d.wav"), ("equally many", "i.wav"), ("finite", "f.wav")),
+    ):
+        (rule,) = [rule for rule in said if word in rule and said[rule]]
+        assert file in said[rule]
+
+
+def test_parts_that_are_not_those_of_the_index_are_found(run, table):
+    (table / "part-00001.parquet").write_bytes(b"damaged")
+    (table / "part-00007.parquet").write_bytes((table / "part-00000.parquet").read_bytes())
+    code, out, _ = run("validate", table, "--detailed")
+    assert code == 1
+    assert "part-00001.parquet cannot be read" in out
+    assert "part-00007.parquet is not in the index" in out
+
+
+# --- inspect
+
+
+def test_a_recording_of_a_table_is_shown_by_its_rows(run, table):
+    code, out, _ = run("inspect", table, "--recording", "e.wav", "--json")
+    assert code == 0
+    facts = json.loads(out)
+    assert [row["chunk"] for row in facts["rows"]] == [0, 1, 2]
+    assert {row["label"] for row in facts["rows"]} == {"cat"}
+    refused(run("inspect", table, "--recording", "e.wave"), "Did you mean 'e.wav'?")
+
+
+def test_folds_are_shown_by_class(run, tmp_path):
+    write_demo_corpus(tmp_path / "corpus", clips_per_class=5)
+    code, out, _ = run("inspect", tmp_path / "corpus", "--folds", "--json")
+    assert code == 0
+    facts = json.loads(out)
+    assert len(facts) == 10
+    assert set(facts["fold 1 valid"].values()) == {"1 (20.0 %)"}
+    assert set(facts["fold 5 train"].values()) == {"4 (20.0 %)"}
+
+
+def test_a_table_without_splits_says_so(run, table):
+    refused(run("inspect", table, "--folds"), "neither folds nor partitions")
+
+
+# --- preview
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    soundfile.write(folder / "noise.wav", rng.uniform(-0.5, 0.5, (16000, 2)), 16000)
+    soundfile.write(folder / "silence.wav", np.zeros(16000), 16000)
+    soundfile.write(folder / "short.wav", rng.uniform(-0.5, 0.5, 1600), 16000)
+    (folder / "text.wav").write_text("no sound")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("recording", "frames"), [("noise.wav", 49), ("silence.wav", 49), ("short.wav", 4), ("0", 49)]
+)
+def test_preview_draws_a_recording_and_says_what_it_is(
+    run, recordings, tmp_path, recording, frames
+):
+    picture = tmp_path / "picture.svg"
+    flags = ("--n-mels", 16, "--clip-below-db", -60, "--output", picture, "--json")
+    code, out, err = run("preview", recordings, "--recording", recording, *flags)
+    assert code == 0, err
+    facts = json.loads(out)
+    assert (facts["chunks"], facts["frames"], facts["bands"]) == (1, frames, 16)
+    assert facts["minimum_db"] >= -60
+    assert facts["maximum_db"] <= 0
+    assert "amplitude" in picture.read_text() or "<svg" in picture.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--recording", "text.wav"), ["'text.wav'", "cannot be decoded"]),
+        (("--recording", "none.wav"), ["no recording 'none.wav'", "0 to 3"]),
+        (("--recording", "9"), ["no recording '9'"]),
+        (("--window-seconds", 0), ["'window_seconds'"]),
+    ],
+)
+def test_preview_of_what_cannot_be_drawn_is_one_line(run, recordings, tmp_path, arguments, words):
+    picture = tmp_path / "picture.svg"
+    refused(run("preview", recordings, "--output", picture, *arguments), *words)
+    assert not picture.exists()
+
+
+def test_pictures_are_svg_files(run, recordings, tmp_path):
+    refused(run("preview", recordings, "--output", tmp_path / "a.png"), ".svg")
+
+
+# --- visualize
+
+
+@pytest.mark.parametrize("method", ["tsne", "pca"])
+def test_embeddings_are_drawn_with_fewer_rows_and_columns_than_components(
+    run, table, tmp_path, method
+):
+    picture = tmp_path / "picture.svg"
+    code, out, err = run("visualize", table, "--output", picture, "--method", method)
+    assert code == 0, err
+    assert out.strip() == str(picture)
+    assert picture.read_text().count("<use") >= len(LABELS) * CHUNKS
+
+
+def test_neighbours_stay_neighbours_in_the_plane(rng):
+    centres = np.repeat(np.eye(3, 20, dtype=np.float32) * 50, 15, axis=0)
+    points = project(centres + rng.standard_normal(centres.shape).astype(np.float32))
+    assert points.shape == (45, 2)
+    distances = np.linalg.norm(points[:, None] - points[None], axis=2)
+    np.fill_diagonal(distances, np.inf)
+    assert (distances.argmin(axis=1) // 15 == np.arange(45) // 15).all()
+
+
+def test_too_few_rows_for_a_picture_are_refused(run, tmp_path):
+    table = write(tmp_path / "table", rows_of({"a.wav": "x"}, chunks=2), parts=1)
+    refused(run("visualize", table, "--output", tmp_path / "a.svg"), "3 or more rows")
