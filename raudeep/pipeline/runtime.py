@@ -3,6 +3,7 @@
 import atexit
 import logging
 import os
+import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ DEBUG_VARIABLE = "RAUDEEP_DEBUG"
 """Set in the environment, Ray's own output is shown."""
 
 Item = dict[str, Any]
+_ERROR = "raudeep error"  # the column of an item that stands for one that failed
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # The controller of a training run polls its workers; 2 s would be a large part of a demo.
@@ -163,18 +165,56 @@ def stream(
             gpus = int(cluster.gpus)
             size = gpus * _ACTORS_PER_GPU if gpus else int(cluster.cpus)
             dataset = dataset.map(
-                stage.factory,
-                fn_constructor_kwargs=dict(stage.arguments),
+                _Actor,
+                fn_constructor_kwargs={
+                    "factory": stage.factory,
+                    "arguments": dict(stage.arguments),
+                },
                 compute=ActorPoolStrategy(size=min(size, len(items))),
                 num_cpus=cpus,
                 num_gpus=1 / _ACTORS_PER_GPU if gpus else None,
             )
         else:
-            dataset = dataset.map(stage, num_cpus=cpus)
+            dataset = dataset.map(_guarded(stage), num_cpus=cpus)
+    rows = dataset.iter_rows()
     try:
-        yield from dataset.iter_rows()
+        for row in rows:
+            if _ERROR in row:
+                raise pickle.loads(row[_ERROR])
+            yield row
     except ray.exceptions.RayError as error:
         raise unwrap(error) from error
+
+
+def _guarded(function: Callable[[Item], Item]) -> Callable[[Item], Item]:
+    """Return a stage that hands on an error of ours as an item.
+
+    Ray Data loses the cause of what a stage raises; its one line would be lost with it.
+    """
+
+    def call(item: Item) -> Item:
+        if _ERROR in item:
+            return item
+        try:
+            return function(item)
+        except RaudeepError as error:
+            return {_ERROR: pickle.dumps(error)}
+
+    return call
+
+
+class _Actor:
+    """What a `Pool` has several of."""
+
+    def __init__(self, factory: type[Any], arguments: Mapping[str, Any]) -> None:
+        try:
+            self._call = _guarded(factory(**arguments))
+        except RaudeepError as error:
+            failed = {_ERROR: pickle.dumps(error)}
+            self._call = lambda item: failed
+
+    def __call__(self, item: Item) -> Item:
+        return self._call(item)
 
 
 def unwrap(error: BaseException) -> BaseException:

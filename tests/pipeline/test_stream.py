@@ -1,0 +1,67 @@
+"""What a stage on Ray raises reaches the caller as it was, and leaves the cores free."""
+
+import time
+
+import pytest
+import ray
+
+from raudeep.errors import AudioError, EvaluationError
+from raudeep.pipeline.runtime import Pool, ensure_ray, stream
+
+ITEMS = [{"part": part} for part in range(6)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def running_ray():
+    ensure_ray()
+
+
+@pytest.fixture
+def stages():
+    """Return stages by name; local, so that they travel by value to workers without this file."""
+
+    def fails(item):
+        if item["part"] == 1:
+            raise AudioError("the second is broken.")
+        return item
+
+    class Doubler:
+        def __init__(self, usable):
+            if not usable:
+                raise EvaluationError("no classes here.")
+
+        def __call__(self, item):
+            return {**item, "twice": 2 * item["part"]}
+
+    return {
+        "fails": fails,
+        "works": Pool(Doubler, {"usable": True}),
+        "never starts": Pool(Doubler, {"usable": False}),
+    }
+
+
+def run(*stages):
+    return list(stream(ITEMS, stages, estimated_seconds=1000))
+
+
+def test_items_go_through_all_stages(stages):
+    rows = run(lambda item: {"part": item["part"] + 1}, stages["works"])
+    assert sorted(row["twice"] for row in rows) == [2, 4, 6, 8, 10, 12]
+
+
+@pytest.mark.parametrize(
+    ("names", "error", "text"),
+    [
+        (["fails"], AudioError, "the second is broken."),
+        (["fails", "works"], AudioError, "the second is broken."),
+        (["never starts"], EvaluationError, "no classes here."),
+    ],
+)
+def test_an_error_of_ours_arrives_as_it_was_and_frees_the_cores(stages, names, error, text):
+    with pytest.raises(error) as caught:
+        run(*(stages[name] for name in names))
+    assert (type(caught.value), str(caught.value)) == (error, text)
+    deadline = time.monotonic() + 60
+    while ray.available_resources().get("CPU") != ray.cluster_resources()["CPU"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
