@@ -14,6 +14,8 @@ if TYPE_CHECKING:
         EvaluationConfig,
         ExportConfig,
         FitConfig,
+        FrequencyAutoencoderConfig,
+        FrequencyTimeAutoencoderConfig,
         ImportConfig,
         MlpConfig,
         ResourceConfig,
@@ -33,11 +35,22 @@ if TYPE_CHECKING:
     from raudeep.pipeline.exporting import export_table
     from raudeep.pipeline.fusing import fuse_tables
     from raudeep.pipeline.importing import import_table
+    from raudeep.pipeline.inspection import inspect_path
+    from raudeep.pipeline.modifying import (
+        add_folds,
+        add_partitions,
+        fuse_chunks,
+        remove_splits,
+        upsample_table,
+    )
     from raudeep.pipeline.predicting import predict_corpus, predict_table
+    from raudeep.pipeline.preview import preview_recording
+    from raudeep.pipeline.reconstruction import reconstruct_table
     from raudeep.pipeline.scoring import evaluate_embeddings
     from raudeep.pipeline.soundnet import embed_soundnet
     from raudeep.pipeline.spectrograms import extract_spectrograms
     from raudeep.pipeline.training import Run, train_autoencoders
+    from raudeep.pipeline.validation import validate_table
     from raudeep.recipe import Recipe, load_recipe
     from raudeep.report.benchmark import write_report
     from raudeep.storage.table import read_errors, read_index, read_table
@@ -49,6 +62,8 @@ _PLACES = {
     "EvaluationConfig": "config",
     "ExportConfig": "config",
     "FitConfig": "config",
+    "FrequencyAutoencoderConfig": "config",
+    "FrequencyTimeAutoencoderConfig": "config",
     "ImportConfig": "config",
     "MlpConfig": "config",
     "RaudeepError": "errors",
@@ -60,29 +75,38 @@ _PLACES = {
     "SpectrogramConfig": "config",
     "SvmConfig": "config",
     "TrainingConfig": "config",
+    "add_folds": "pipeline.modifying",
+    "add_partitions": "pipeline.modifying",
     "embed_corpus": "pipeline.embedding",
     "embed_soundnet": "pipeline.soundnet",
     "embed_tables": "pipeline.embedding",
     "evaluate_embeddings": "pipeline.scoring",
     "export_table": "pipeline.exporting",
     "extract_spectrograms": "pipeline.spectrograms",
+    "fuse_chunks": "pipeline.modifying",
     "fuse_tables": "pipeline.fusing",
     "import_table": "pipeline.importing",
+    "inspect_path": "pipeline.inspection",
     "load_autoencoder": "pipeline.artifacts",
     "load_classifier": "pipeline.classifiers",
     "load_manifest": "pipeline.corpus",
     "load_recipe": "recipe",
     "predict_corpus": "pipeline.predicting",
     "predict_table": "pipeline.predicting",
+    "preview_recording": "pipeline.preview",
     "read_errors": "storage.table",
     "read_index": "storage.table",
     "read_table": "storage.table",
+    "reconstruct_table": "pipeline.reconstruction",
+    "remove_splits": "pipeline.modifying",
     "run_benchmark": "pipeline.benchmark",
     "score_band_statistics": "pipeline.baselines",
     "score_cnn": "pipeline.baselines",
     "score_sparse_coding": "pipeline.baselines",
     "train_autoencoders": "pipeline.training",
     "train_classifier": "pipeline.classifiers",
+    "upsample_table": "pipeline.modifying",
+    "validate_table": "pipeline.validation",
     "write_report": "report.benchmark",
 }
 
@@ -93,6 +117,8 @@ __all__ = [
     "EvaluationConfig",
     "ExportConfig",
     "FitConfig",
+    "FrequencyAutoencoderConfig",
+    "FrequencyTimeAutoencoderConfig",
     "ImportConfig",
     "MlpConfig",
     "RaudeepError",
@@ -104,29 +130,38 @@ __all__ = [
     "SpectrogramConfig",
     "SvmConfig",
     "TrainingConfig",
+    "add_folds",
+    "add_partitions",
     "embed_corpus",
     "embed_soundnet",
     "embed_tables",
     "evaluate_embeddings",
     "export_table",
     "extract_spectrograms",
+    "fuse_chunks",
     "fuse_tables",
     "import_table",
+    "inspect_path",
     "load_autoencoder",
     "load_classifier",
     "load_manifest",
     "load_recipe",
     "predict_corpus",
     "predict_table",
+    "preview_recording",
     "read_errors",
     "read_index",
     "read_table",
+    "reconstruct_table",
+    "remove_splits",
     "run_benchmark",
     "score_band_statistics",
     "score_cnn",
     "score_sparse_coding",
     "train_autoencoders",
     "train_classifier",
+    "upsample_table",
+    "validate_table",
     "write_report",
 ]
 

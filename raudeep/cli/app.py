@@ -7,14 +7,28 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter
 
 from raudeep.errors import RaudeepError
 
 __all__ = ["app", "main"]
 
+
+def _choices_in_any_case(
+    app: App, commands: tuple[str, ...], arguments: ArgumentCollection
+) -> None:
+    """Take a word that is one of several in upper and lower case alike; called by cyclopts."""
+    for argument in arguments:
+        choices = {choice.lower(): choice for choice in argument.get_choices(force=True) or ()}
+        argument.tokens = [
+            token.evolve(value=choices.get(token.value.lower(), token.value))
+            for token in argument.tokens
+        ]
+
+
 app = App(
     name="raudeep",
+    config=_choices_in_any_case,
     help="Unsupervised representations of sound: recurrent autoencoders on spectrograms, on Ray.",
     help_format="plaintext",
 )
@@ -35,10 +49,10 @@ def _launch(
     ] = False,
     log_file: Annotated[Path | None, Parameter(help="Write the log to this file as well.")] = None,
 ) -> int:
-    _configure_logging(verbose=verbose or debug, quiet=quiet, log_file=log_file)
     if debug:
         os.environ["RAUDEEP_DEBUG"] = "1"  # read where Ray is started
     try:
+        _configure_logging(verbose=verbose or debug, quiet=quiet, log_file=log_file)
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=True)
         command(*bound.args, **bound.kwargs)
     except CycloptsError:
@@ -61,7 +75,11 @@ def _configure_logging(*, verbose: bool, quiet: bool, log_file: Path | None) -> 
     level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if log_file is not None:
-        handlers.append(logging.FileHandler(log_file))
+        try:
+            handlers.append(logging.FileHandler(log_file))
+        except OSError as error:
+            reason = error.strerror or error
+            raise RaudeepError(f"--log-file {log_file} cannot be written: {reason}") from error
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=handlers, force=True)
     logging.getLogger("raudeep").setLevel(level)
     logging.captureWarnings(capture=True)

@@ -1,9 +1,8 @@
 """Commands that pass tables to other programs and back: `raudeep export` and `raudeep import`."""
 
-from collections.abc import Sequence
-from typing import Annotated, Any, get_args
+from typing import Annotated
 
-from cyclopts import CoercionError, Parameter, Token
+from cyclopts import Parameter
 
 from raudeep.cli.app import app
 from raudeep.cli.parameters import Flat, Json, Output, Overwrite, print_summary_rows
@@ -12,16 +11,7 @@ from raudeep.config import ExchangeFormat, ExportConfig, ImportConfig
 __all__ = ["export", "import_"]
 
 
-def _in_any_case(choices: Any, tokens: Sequence[Token]) -> str:
-    value = tokens[0].value.lower()
-    if value not in get_args(choices):
-        raise CoercionError(token=tokens[0], target_type=choices)
-    return value
-
-
-Format = Annotated[
-    ExchangeFormat, Parameter(help="Format of auDeep's files.", converter=_in_any_case)
-]
+Format = Annotated[ExchangeFormat, Parameter(help="Format of auDeep's files.")]
 
 
 @app.command

@@ -6,9 +6,11 @@ in `LAYOUTS`; a corpus without a layout of its own comes with a manifest (`parse
 
 import difflib
 from collections.abc import Callable
+from functools import partial
 
 import pyarrow as pa
 
+from raudeep.corpora.audformat import read_audformat
 from raudeep.corpora.bare import read_bare
 from raudeep.corpora.class_folders import read_class_folders
 from raudeep.corpora.compare import read_compare, read_compare_arousal
@@ -16,6 +18,7 @@ from raudeep.corpora.cross_validated import read_cross_validated
 from raudeep.corpora.dcase import read_dcase_2018, read_tut_2017
 from raudeep.corpora.esc import read_esc_10, read_esc_10_folders, read_esc_50
 from raudeep.corpora.gtzan import read_gtzan, read_gtzan_archive
+from raudeep.corpora.lhotse import read_lhotse
 from raudeep.corpora.own import load_layout
 from raudeep.corpora.partitioned import read_partitioned
 from raudeep.corpora.tree import AUDIO_SUFFIXES, LayoutMismatch, Tree, audio_files
@@ -36,12 +39,17 @@ LAYOUTS: dict[str, Layout] = {
     "gtzan": read_gtzan,
     "compare": read_compare,
     "compare-arousal": read_compare_arousal,
+    "lhotse": read_lhotse,
+    "audformat": read_audformat,
     "cross-validated": read_cross_validated,
     "partitioned": read_partitioned,
     "class-folders": read_class_folders,
     "bare": read_bare,
 }
 """What `--corpus-layout` names."""
+
+_WITH_FIELD = {"lhotse": read_lhotse, "audformat": read_audformat}
+"""Layouts that can be told which of their fields is the label, as ``audformat:emotion``."""
 
 # A bare folder fits anything, ESC-50's repository would be ESC-10 as well, genres without a folder
 # of their own are class folders, and what has an arousal has a valence.
@@ -62,7 +70,8 @@ def read_corpus(
     tree : Tree
         The corpus.
     layout : str, optional
-        A name from `LAYOUTS`, or a user's own as ``module:function`` or ``file.py:function``. None
+        A name from `LAYOUTS`, ``lhotse`` and ``audformat`` also with the field of the labels, as in
+        ``audformat:emotion``; or a user's own as ``module:function`` or ``file.py:function``. None
         tries each labelled layout, of which exactly one must fit.
     labelled : bool
         Whether labels are needed. If not, and no labelled layout fits, the layout is ``bare``.
@@ -72,28 +81,41 @@ def read_corpus(
     ManifestError
         If there is no audio, the layout is unknown or does not fit, or none or several fit.
     """
-    own = layout is not None and ":" in layout
-    if layout is not None and not own and layout not in LAYOUTS:
-        near = difflib.get_close_matches(layout, LAYOUTS, n=1)
-        raise ManifestError(
-            f"unknown corpus layout {layout!r}.{f' Did you mean {near[0]!r}?' if near else ''} "
-            f"Known layouts: {', '.join(LAYOUTS)}; or name a function, as FILE.py:FUNCTION."
-        )
-    if not audio_files(tree):
-        count = f"none of its {len(tree.files)} files is audio" if tree.files else "it is empty"
-        suffixes = ", ".join(f".{suffix}" for suffix in AUDIO_SUFFIXES)
-        raise ManifestError(f"{tree.root}: no audio found: {count}. Looked for {suffixes}.")
     if layout is None:
         recordings, layout = _detect(tree, labelled=labelled)
     else:
-        read = load_layout(layout) if own else LAYOUTS[layout]
+        read = _named(layout)
         try:
             recordings = read(tree)
         except LayoutMismatch as error:
+            if layout.partition(":")[0] not in _WITH_FIELD:
+                _check_audio(tree)
             raise ManifestError(f"{tree.root}: not of layout {layout!r}: {error}.") from error
     manifest = manifest_table(recordings)
     check_manifest(manifest, name=tree.root)
     return manifest, layout
+
+
+def _named(layout: str) -> Layout:
+    name, _, field = layout.partition(":")
+    if field and name in _WITH_FIELD:
+        return partial(_WITH_FIELD[name], field=field)
+    if field:
+        return load_layout(layout)
+    if layout in LAYOUTS:
+        return LAYOUTS[layout]
+    near = difflib.get_close_matches(layout, LAYOUTS, n=1)
+    raise ManifestError(
+        f"unknown corpus layout {layout!r}.{f' Did you mean {near[0]!r}?' if near else ''} "
+        f"Known layouts: {', '.join(LAYOUTS)}; or name a function, as FILE.py:FUNCTION."
+    )
+
+
+def _check_audio(tree: Tree) -> None:
+    if not audio_files(tree):
+        count = f"none of its {len(tree.files)} files is audio" if tree.files else "it is empty"
+        suffixes = ", ".join(f".{suffix}" for suffix in AUDIO_SUFFIXES)
+        raise ManifestError(f"{tree.root}: no audio found: {count}. Looked for {suffixes}.")
 
 
 def _detect(tree: Tree, *, labelled: bool) -> tuple[list[Recording], str]:
@@ -112,6 +134,7 @@ def _detect(tree: Tree, *, labelled: bool) -> tuple[list[Recording], str]:
     if fitting:
         name, recordings = fitting.popitem()
         return recordings, name
+    _check_audio(tree)
     if not labelled:
         return read_bare(tree), "bare"
     raise ManifestError(

@@ -29,16 +29,17 @@ from raudeep.pipeline.spectrograms import (
 )
 from raudeep.pipeline.stage import (
     StageSummary,
+    embedding_rows,
     from_ipc,
     spectrogram_rows,
     spectrogram_values,
     to_ipc,
 )
-from raudeep.schema import ERRORS, embeddings_schema, with_metadata
+from raudeep.schema import ERRORS
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import TableIndex, TableWriter, open_table, read_index, read_part
 
-__all__ = ["Embedder", "check_input", "embed_corpus", "embed_tables", "embedding_rows"]
+__all__ = ["Embedder", "check_input", "embed_corpus", "embed_tables"]
 
 _SECONDS_PER_RECORDING = 0.03
 
@@ -279,12 +280,3 @@ def _sequence_rows(keys: pa.Table, values: NDArray[np.float32]) -> pa.Table:
     uniform = pa.types.is_fixed_size_list(kind) and len(lengths) > 0
     pieces = np.split(values, np.cumsum(lengths)[:-1]) if len(lengths) else []
     return spectrogram_rows(keys, pieces, (int(lengths[0]) if uniform else None, values.shape[1]))
-
-
-def embedding_rows(keys: pa.Table, embeddings: NDArray[np.float32]) -> pa.Table:
-    """Return embeddings (N, E) as rows with the keys and metadata of `keys`."""
-    size = embeddings.shape[1]
-    schema = embeddings_schema(size)
-    column = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.ravel()), size)
-    columns = [keys[name].combine_chunks() for name in schema.names[:-1]]
-    return pa.Table.from_arrays([*columns, column], schema=with_metadata(schema, {"size": size}))

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from raudeep.evaluation.fusion import check_same_metadata, fuse
-from raudeep.pipeline.embedding import embedding_rows
-from raudeep.pipeline.stage import StageSummary, embedding_array, slices
+from raudeep.pipeline.stage import StageSummary, embedding_array, embedding_rows, slices
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import open_table, read_index, read_table
 

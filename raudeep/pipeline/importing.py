@@ -14,9 +14,8 @@ import pyarrow as pa
 from raudeep.config import fingerprint
 from raudeep.config.exchange import ExchangeFormat, ImportConfig
 from raudeep.errors import ConfigError, TableError
-from raudeep.pipeline.embedding import embedding_rows
 from raudeep.pipeline.progress import stage_progress
-from raudeep.pipeline.stage import StageSummary, slices, spectrogram_rows
+from raudeep.pipeline.stage import StageSummary, embedding_rows, slices, spectrogram_rows
 from raudeep.schema import FILE_METADATA, KEYS, read_metadata, with_metadata
 from raudeep.storage import uri as uris
 from raudeep.storage.exchange.arff import read_arff

@@ -16,8 +16,7 @@ import pyarrow as pa
 from raudeep.errors import EvaluationError, FusionError, TableError
 from raudeep.evaluation.folds import stratified_folds, stratified_partitions
 from raudeep.evaluation.upsampling import repeats_of_class
-from raudeep.pipeline.embedding import embedding_rows
-from raudeep.pipeline.stage import StageSummary, embedding_array, slices
+from raudeep.pipeline.stage import StageSummary, embedding_array, embedding_rows, slices
 from raudeep.schema import FILE_METADATA, PARTITIONS
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import TableIndex, open_table, read_index, read_part, read_table

@@ -13,9 +13,8 @@ from raudeep.config import SoundNetConfig
 from raudeep.errors import TableError
 from raudeep.models.soundnet import SAMPLE_RATE, SoundNet, read_soundnet
 from raudeep.pipeline.corpus import manifest_fingerprint
-from raudeep.pipeline.embedding import embedding_rows
 from raudeep.pipeline.recordings import Kernel, Piece, map_recordings
-from raudeep.pipeline.stage import StageSummary
+from raudeep.pipeline.stage import StageSummary, embedding_rows
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 

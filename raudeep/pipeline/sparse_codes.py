@@ -18,7 +18,6 @@ from raudeep.audio.constant_q import constant_q, normalise_contrast
 from raudeep.config import SparseCodingConfig
 from raudeep.models.sparse_coding import FISTA_STEPS, SparseCoder, learn_coder, pool
 from raudeep.pipeline.corpus import manifest_fingerprint
-from raudeep.pipeline.embedding import embedding_rows
 from raudeep.pipeline.progress import stage_progress
 from raudeep.pipeline.recordings import (
     Kernel,
@@ -28,7 +27,12 @@ from raudeep.pipeline.recordings import (
     spectrogram_arrays,
 )
 from raudeep.pipeline.runtime import Pool, stream
-from raudeep.pipeline.stage import StageSummary, spectrogram_rows, spectrogram_values
+from raudeep.pipeline.stage import (
+    StageSummary,
+    embedding_rows,
+    spectrogram_rows,
+    spectrogram_values,
+)
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import iterate_parts, open_table, read_index, read_part

@@ -8,11 +8,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from raudeep.errors import TableError
-from raudeep.schema import spectrograms_schema, with_metadata
+from raudeep.schema import embeddings_schema, spectrograms_schema, with_metadata
 
 __all__ = [
     "StageSummary",
     "embedding_array",
+    "embedding_rows",
     "from_ipc",
     "slices",
     "spectrogram_rows",
@@ -103,6 +104,15 @@ def spectrogram_rows(
     sizes = [pa.array([value.shape[axis] for value in values], pa.int32()) for axis in (0, 1)]
     described = {"shape": [frames, bands], "axes": ["frame", "band"]}
     return pa.Table.from_arrays([*columns, column, *sizes], schema=with_metadata(schema, described))
+
+
+def embedding_rows(keys: pa.Table, embeddings: NDArray[np.float32]) -> pa.Table:
+    """Return embeddings (N, E) as rows with the keys and metadata of `keys`."""
+    size = embeddings.shape[1]
+    schema = embeddings_schema(size)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.ravel()), size)
+    columns = [keys[name].combine_chunks() for name in schema.names[:-1]]
+    return pa.Table.from_arrays([*columns, column], schema=with_metadata(schema, {"size": size}))
 
 
 def embedding_array(table: pa.Table) -> NDArray[np.float32]:

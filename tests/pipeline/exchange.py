@@ -8,8 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from raudeep import export_table, import_table, read_table
-from raudeep.pipeline.embedding import embedding_rows
-from raudeep.pipeline.stage import spectrogram_rows
+from raudeep.pipeline.stage import embedding_rows, spectrogram_rows
 from raudeep.schema import FILE_METADATA, KEYS
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import open_table

@@ -11,9 +11,10 @@ from raudeep.cli import main
 from raudeep.config import AutoencoderConfig, SpectrogramConfig, TrainingConfig
 from raudeep.pipeline.classifiers import load_classifier
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.embedding import Embedder, embed_corpus, embedding_rows
+from raudeep.pipeline.embedding import Embedder, embed_corpus
 from raudeep.pipeline.fusing import fuse_tables
 from raudeep.pipeline.spectrograms import extract_spectrograms
+from raudeep.pipeline.stage import embedding_rows
 from raudeep.pipeline.training import Run, train_autoencoders
 from raudeep.schema import FILE_METADATA, KEYS
 from raudeep.storage.identity import Identity

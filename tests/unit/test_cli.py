@@ -304,3 +304,22 @@ def test_importing_raudeep_and_asking_for_help_needs_neither_ray_nor_torch():
     assert lines[0] == "imported []"
     assert lines[-1] == "helped []"
     assert "Usage: raudeep" in found.stdout
+
+
+def test_log_file_that_cannot_be_written_is_one_line(run, corpus, tmp_path):
+    code, out, err = run("inspect", corpus, "--log-file", tmp_path / "missing" / "log.txt")
+    assert (code, out) == (1, "")
+    assert_one_line(err, "log.txt cannot be written: No such file or directory")
+
+
+def test_choices_are_taken_in_any_case_and_listed_where_none_is_of_that_name(run):
+    command = ("benchmark", "demo", "--output", "out", "--dry-run")
+    code, out, err = run(*command, "--autoencoder.cell", "LSTM", "--spectrogram.channels", "Left")
+    assert code == 0, err
+    recipe = json.loads(out)["recipe"]
+    assert {each["model"]["cell"] for each in recipe["autoencoders"].values()} == {"lstm"}
+    assert {view["channels"] for view in recipe["views"].values()} == {"left"}
+    code, out, err = run(*command, "--autoencoder.cell", "elman")
+    assert (code, out) == (2, "")
+    assert "gru" in err
+    assert "lstm" in err

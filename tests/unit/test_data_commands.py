@@ -14,8 +14,7 @@ from raudeep.errors import EvaluationError
 from raudeep.evaluation.folds import stratified_partitions
 from raudeep.evaluation.projection import project
 from raudeep.evaluation.upsampling import upsample_rows
-from raudeep.pipeline.embedding import embedding_rows
-from raudeep.pipeline.stage import embedding_array
+from raudeep.pipeline.stage import embedding_array, embedding_rows
 from raudeep.schema import FILE_METADATA, KEYS
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import open_table, read_index, read_table
