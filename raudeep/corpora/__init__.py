@@ -87,6 +87,8 @@ def read_corpus(
         read = _named(layout)
         try:
             recordings = read(tree)
+            if not recordings:
+                raise LayoutMismatch("it has no recordings")
         except LayoutMismatch as error:
             if layout.partition(":")[0] not in _WITH_FIELD:
                 _check_audio(tree)
@@ -123,9 +125,14 @@ def _detect(tree: Tree, *, labelled: bool) -> tuple[list[Recording], str]:
     reasons = []
     for name, read in _DETECTED.items():
         try:
-            fitting[name] = read(tree)
+            if recordings := read(tree):
+                fitting[name] = recordings
+            else:
+                reasons.append(f"{name}: no recordings")
         except LayoutMismatch as error:
             reasons.append(f"{name}: {error}")
+    if not fitting:
+        _check_audio(tree)
     if len(fitting) > 1:
         raise ManifestError(
             f"{tree.root}: several corpus layouts fit: {', '.join(fitting)}. Pass one of them as "
@@ -134,7 +141,6 @@ def _detect(tree: Tree, *, labelled: bool) -> tuple[list[Recording], str]:
     if fitting:
         name, recordings = fitting.popitem()
         return recordings, name
-    _check_audio(tree)
     if not labelled:
         return read_bare(tree), "bare"
     raise ManifestError(

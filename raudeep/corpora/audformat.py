@@ -38,12 +38,11 @@ def read_audformat(tree: Tree, field: str | None = None) -> list[Recording]:
     database = _load(tree)
     tables = {name: table for name, table in database.tables.items() if table.is_filewise}
     column = field or _only_column(tables)
-    partitions, labels = dict[str, str](), dict[str, str]()
+    partitions, labels = dict[str, str | None](), dict[str, str]()
     for table in tables.values():
-        kind = database.splits[table.split_id].type if table.split_id else None
+        split = database.splits[table.split_id].type if table.split_id else ""
         for file in table.df.index:
-            partitions.setdefault(file, _PARTITIONS.get(kind, ""))
-            partitions[file] = _PARTITIONS.get(kind, "") or partitions[file]
+            partitions[file] = _PARTITIONS.get(split) or partitions.get(file)
         if column in table.columns:
             for file, value in table.df[column].dropna().items():
                 if labels.setdefault(file, str(value)) != str(value):
@@ -55,7 +54,7 @@ def read_audformat(tree: Tree, field: str | None = None) -> list[Recording]:
             f"{', '.join(offered) or 'none'}"
         )
     return [
-        tree.recording(file, label=labels.get(file), partition=partition or None)
+        tree.recording(file, label=labels.get(file), partition=partition)
         for file, partition in partitions.items()
     ]
 
@@ -77,7 +76,7 @@ def _load(tree: Tree) -> Any:
 
 
 def _only_column(tables: dict[str, Any]) -> str:
-    named = {
+    named: set[str] = {
         name
         for table in tables.values()
         for name, column in table.columns.items()

@@ -50,15 +50,16 @@ def read_lhotse(tree: Tree, field: str | None = None) -> list[Recording]:
         match = _PARTITION.search(posixpath.basename(name))
         partition = _PARTITIONS.get(match[1], "devel") if match else None
         for item in _items(tree, name):
-            if hasattr(item, "recording_id"):
-                supervisions.setdefault(item.recording_id, []).append(item)
-                continue
-            recording = getattr(item, "recording", item)
-            if recording is not item:
+            if hasattr(item, "sources"):
+                found[item.id] = item, partition
+            elif hasattr(item, "supervisions"):
+                recording = item.recording
                 if (item.start, item.duration) != (0, recording.duration):
                     raise LayoutMismatch(f"{name}: cut {item.id!r} is a part of its recording")
+                found[recording.id] = recording, partition
                 supervisions.setdefault(recording.id, []).extend(item.supervisions)
-            found[recording.id] = recording, partition
+            else:
+                supervisions.setdefault(item.recording_id, []).append(item)
     if not found:
         raise LayoutMismatch(f"{', '.join(names)}: no recordings")
     return [

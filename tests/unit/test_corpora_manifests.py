@@ -170,15 +170,16 @@ def database(request, tmp_path_factory):
         db.splits[split] = audformat.Split(split)
     files = {"train": ["wav/a.wav", "wav/b.wav"], "dev": ["wav/c.wav"], "test": ["wav/d.wav"]}
     for split, names in files.items():
-        table = audformat.Table(audformat.filewise_index(names), split_id=split)
+        table = db[f"emotion.{split}"] = audformat.Table(
+            audformat.filewise_index(names), split_id=split
+        )
         table["emotion"] = audformat.Column(scheme_id="emotion")
         if split != "test":
             table["emotion"].set(["anger", "joy"][: len(names)])
-        db[f"emotion.{split}"] = table
-    table = audformat.Table(audformat.filewise_index([f"wav/{name}.wav" for name in "abcde"]))
+    every = audformat.filewise_index([f"wav/{name}.wav" for name in "abcde"])
+    table = db["files"] = audformat.Table(every)
     table["speaker"] = audformat.Column(scheme_id="speaker")
     table["speaker"].set(["1", "2", "1", "2", "1"])
-    db["files"] = table
     segments = audformat.segmented_index(["wav/a.wav"], ["0s"], ["1s"])
     db["segments"] = audformat.Table(segments)
     db["segments"]["words"] = audformat.Column(scheme_id="words")
