@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,13 @@ from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter
 from raudeep.errors import RaudeepError
 
 __all__ = ["app", "main"]
+
+
+def _version() -> str:
+    try:
+        return f"raudeep {version('raudeep')}, Apache License 2.0"
+    except PackageNotFoundError:  # in the working directory of a job
+        return "raudeep, not installed, Apache License 2.0"
 
 
 def _choices_in_any_case(
@@ -28,7 +36,9 @@ def _choices_in_any_case(
 
 app = App(
     name="raudeep",
+    version=_version,
     config=_choices_in_any_case,
+    default_parameter=Parameter(negative_iterable=()),
     help="Unsupervised representations of sound: recurrent autoencoders on spectrograms, on Ray.",
     help_format="plaintext",
 )

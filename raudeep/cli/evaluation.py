@@ -1,6 +1,8 @@
 """Commands on classifiers: `raudeep evaluate`, `raudeep train-classifier`, `raudeep predict`."""
 
 import dataclasses
+from collections.abc import Callable
+from inspect import getdoc
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -18,6 +20,7 @@ from raudeep.cli.parameters import (
     print_summary_rows,
 )
 from raudeep.config import (
+    CLASSIFIERS,
     ClassifierConfig,
     EvaluationConfig,
     FitConfig,
@@ -26,15 +29,7 @@ from raudeep.config import (
 )
 from raudeep.errors import ConfigError
 
-__all__ = [
-    "evaluate_mlp",
-    "evaluate_svm",
-    "predict",
-    "predict_mlp",
-    "predict_svm",
-    "train_mlp",
-    "train_svm",
-]
+__all__ = ["evaluate_mlp", "evaluate_svm", "predict"]
 
 evaluate_app = App(name="evaluate", help="Score an embedding table with a classifier.")
 train_app = App(
@@ -119,34 +114,6 @@ def evaluate_svm(
     )
 
 
-@train_app.command(name="mlp")
-def train_mlp(
-    table: Labelled,
-    *,
-    output: Output,
-    mlp: Annotated[MlpConfig | None, Flat] = None,
-    fit: Annotated[FitConfig | None, Flat] = None,
-    overwrite: Overwrite = False,
-    as_json: Json = False,
-) -> None:
-    """Train multi-layer perceptrons for `raudeep predict --classifier`."""
-    _train(table, output, mlp or MlpConfig(), fit, overwrite=overwrite, as_json=as_json)
-
-
-@train_app.command(name="svm")
-def train_svm(
-    table: Labelled,
-    *,
-    output: Output,
-    svm: Annotated[SvmConfig | None, Flat] = None,
-    fit: Annotated[FitConfig | None, Flat] = None,
-    overwrite: Overwrite = False,
-    as_json: Json = False,
-) -> None:
-    """Train a linear support vector machine for `raudeep predict --classifier`."""
-    _train(table, output, svm or SvmConfig(), fit, overwrite=overwrite, as_json=as_json)
-
-
 @predict_app.default
 def predict(
     source: Annotated[str, Parameter(help="Embedding table, corpus, manifest or one audio file.")],
@@ -198,53 +165,73 @@ def predict(
     print_summary_rows([summary], as_json=as_json)
 
 
-@predict_app.command(name="mlp")
-def predict_mlp(
-    table: Predicted,
-    *,
-    train_table: TrainTable,
-    output: Predictions,
-    mlp: Annotated[MlpConfig | None, Flat] = None,
-    fit: Annotated[FitConfig | None, Flat] = None,
-    eval_partitions: EvalPartitions = (),
-    overwrite: Overwrite = False,
-    as_json: Json = False,
-) -> None:
-    """Train multi-layer perceptrons on one table, or partitions of it, and predict another."""
-    _predict(
-        table,
-        train_table,
-        output,
-        mlp or MlpConfig(),
-        fit,
-        eval_partitions=eval_partitions,
-        overwrite=overwrite,
-        as_json=as_json,
+def _train_command(kind: type[ClassifierConfig]) -> Callable[..., None]:
+    def train(
+        table: Labelled,
+        *,
+        output: Output,
+        classifier: Annotated[kind | None, Flat] = None,  # type: ignore[valid-type]
+        fit: Annotated[FitConfig | None, Flat] = None,
+        overwrite: Overwrite = False,
+        as_json: Json = False,
+    ) -> None:
+        from raudeep.pipeline.classifiers import train_classifier
+        from raudeep.storage.uri import absolute
+
+        summary = train_classifier(
+            absolute(table),
+            absolute(output),
+            config=classifier or kind(),
+            fit=fit or FitConfig(),
+            overwrite=overwrite,
+        )
+        print_summary_rows([summary], as_json=as_json)
+
+    return train
+
+
+def _predict_command(kind: type[ClassifierConfig]) -> Callable[..., None]:
+    def predict(
+        table: Predicted,
+        *,
+        train_table: TrainTable,
+        output: Predictions,
+        classifier: Annotated[kind | None, Flat] = None,  # type: ignore[valid-type]
+        fit: Annotated[FitConfig | None, Flat] = None,
+        eval_partitions: EvalPartitions = (),
+        overwrite: Overwrite = False,
+        as_json: Json = False,
+    ) -> None:
+        from raudeep.pipeline.classifiers import fit_table
+        from raudeep.pipeline.predicting import predict_table
+        from raudeep.storage.uri import absolute
+
+        trained = fit_table(
+            absolute(train_table), config=classifier or kind(), fit=fit or FitConfig()
+        )
+        summary = predict_table(
+            trained,
+            absolute(table),
+            absolute(output),
+            partitions=eval_partitions,
+            overwrite=overwrite,
+        )
+        print_summary_rows([summary], as_json=as_json)
+
+    return predict
+
+
+for _name, _kind in CLASSIFIERS.items():
+    train_app.command(
+        _train_command(_kind),
+        name=_name,
+        help=f"Train an {_name.upper()} for `raudeep predict --classifier`.\n\n{getdoc(_kind)}",
     )
-
-
-@predict_app.command(name="svm")
-def predict_svm(
-    table: Predicted,
-    *,
-    train_table: TrainTable,
-    output: Predictions,
-    svm: Annotated[SvmConfig | None, Flat] = None,
-    fit: Annotated[FitConfig | None, Flat] = None,
-    eval_partitions: EvalPartitions = (),
-    overwrite: Overwrite = False,
-    as_json: Json = False,
-) -> None:
-    """Train a linear support vector machine on one table, or partitions of it; predict another."""
-    _predict(
-        table,
-        train_table,
-        output,
-        svm or SvmConfig(),
-        fit,
-        eval_partitions=eval_partitions,
-        overwrite=overwrite,
-        as_json=as_json,
+    predict_app.command(
+        _predict_command(_kind),
+        name=_name,
+        help=f"Train an {_name.upper()} on one table, or partitions of it, and predict another.\n\n"
+        + str(getdoc(_kind)),
     )
 
 
@@ -282,51 +269,3 @@ def _evaluate(
         print(f"{result.score.accuracy:.4f},{result.score.uar:.4f}")
     else:
         print_score(score)
-
-
-def _train(
-    table: str,
-    output: str,
-    classifier: ClassifierConfig,
-    fit: FitConfig | None,
-    *,
-    overwrite: bool,
-    as_json: bool,
-) -> None:
-    from raudeep.pipeline.classifiers import train_classifier
-    from raudeep.storage.uri import absolute
-
-    summary = train_classifier(
-        absolute(table),
-        absolute(output),
-        config=classifier,
-        fit=fit or FitConfig(),
-        overwrite=overwrite,
-    )
-    print_summary_rows([summary], as_json=as_json)
-
-
-def _predict(
-    table: str,
-    train_table: str,
-    output: str,
-    classifier: ClassifierConfig,
-    fit: FitConfig | None,
-    *,
-    eval_partitions: tuple[str, ...],
-    overwrite: bool,
-    as_json: bool,
-) -> None:
-    from raudeep.pipeline.classifiers import fit_table
-    from raudeep.pipeline.predicting import predict_table
-    from raudeep.storage.uri import absolute
-
-    trained = fit_table(absolute(train_table), config=classifier, fit=fit or FitConfig())
-    summary = predict_table(
-        trained,
-        absolute(table),
-        absolute(output),
-        partitions=eval_partitions,
-        overwrite=overwrite,
-    )
-    print_summary_rows([summary], as_json=as_json)

@@ -1,5 +1,7 @@
 """Commands on autoencoders: `raudeep train`, `raudeep embed` and `raudeep reconstruct`."""
 
+from collections.abc import Callable
+from inspect import getdoc
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -16,16 +18,15 @@ from raudeep.cli.parameters import (
     print_summary_rows,
 )
 from raudeep.config import (
+    AUTOENCODERS,
     AutoencoderConfig,
-    FrequencyAutoencoderConfig,
-    FrequencyTimeAutoencoderConfig,
     Readout,
     ResourceConfig,
     TrainingConfig,
 )
 from raudeep.errors import ConfigError
 
-__all__ = ["embed", "reconstruct", "train_frequency", "train_frequency_time", "train_time"]
+__all__ = ["embed", "reconstruct"]
 
 train_app = App(name="train", help="Train an autoencoder on spectrogram tables.")
 app.command(train_app)
@@ -40,132 +41,56 @@ ContinueFrom = Annotated[
 ]
 
 
-@train_app.command(name="time")
-def train_time(
-    spectrograms: Spectrograms,
-    *,
-    output: Output,
-    name: Name = None,
-    continue_from: ContinueFrom = None,
-    autoencoder: Annotated[AutoencoderConfig | None, Flat] = None,
-    training: Annotated[TrainingConfig | None, Flat] = None,
-    resources: Annotated[ResourceConfig | None, Flat] = None,
-    overwrite: Overwrite = False,
-    as_json: Json = False,
-) -> None:
-    """Train a time-recurrent autoencoder; an interrupted training goes on when run again."""
-    _train(
-        spectrograms,
-        output,
-        name=name,
-        continue_from=continue_from,
-        autoencoder=autoencoder,
-        kind=AutoencoderConfig,
-        training=training,
-        resources=resources,
-        overwrite=overwrite,
-        as_json=as_json,
-    )
+def _training_command(kind: type[AutoencoderConfig]) -> Callable[..., None]:
+    def train(
+        spectrograms: Spectrograms,
+        *,
+        output: Output,
+        name: Name = None,
+        continue_from: ContinueFrom = None,
+        autoencoder: Annotated[kind | None, Flat] = None,  # type: ignore[valid-type]
+        training: Annotated[TrainingConfig | None, Flat] = None,
+        resources: Annotated[ResourceConfig | None, Flat] = None,
+        overwrite: Overwrite = False,
+        as_json: Json = False,
+    ) -> None:
+        from raudeep.pipeline.artifacts import load_autoencoder
+        from raudeep.pipeline.training import Run, train_autoencoders
+        from raudeep.storage.uri import absolute, join
 
-
-@train_app.command(name="frequency")
-def train_frequency(
-    spectrograms: Spectrograms,
-    *,
-    output: Output,
-    name: Name = None,
-    continue_from: ContinueFrom = None,
-    autoencoder: Annotated[FrequencyAutoencoderConfig | None, Flat] = None,
-    training: Annotated[TrainingConfig | None, Flat] = None,
-    resources: Annotated[ResourceConfig | None, Flat] = None,
-    overwrite: Overwrite = False,
-    as_json: Json = False,
-) -> None:
-    """Train a frequency-recurrent autoencoder: windows over the bands of each frame by itself.
-
-    Its embedding keeps the frames; `raudeep train time` can be trained on it again.
-    """
-    _train(
-        spectrograms,
-        output,
-        name=name,
-        continue_from=continue_from,
-        autoencoder=autoencoder,
-        kind=FrequencyAutoencoderConfig,
-        training=training,
-        resources=resources,
-        overwrite=overwrite,
-        as_json=as_json,
-    )
-
-
-@train_app.command(name="frequency-time")
-def train_frequency_time(
-    spectrograms: Spectrograms,
-    *,
-    output: Output,
-    name: Name = None,
-    continue_from: ContinueFrom = None,
-    autoencoder: Annotated[FrequencyTimeAutoencoderConfig | None, Flat] = None,
-    training: Annotated[TrainingConfig | None, Flat] = None,
-    resources: Annotated[ResourceConfig | None, Flat] = None,
-    overwrite: Overwrite = False,
-    as_json: Json = False,
-) -> None:
-    """Train an autoencoder that is recurrent over the bands of a frame and then over time."""
-    _train(
-        spectrograms,
-        output,
-        name=name,
-        continue_from=continue_from,
-        autoencoder=autoencoder,
-        kind=FrequencyTimeAutoencoderConfig,
-        training=training,
-        resources=resources,
-        overwrite=overwrite,
-        as_json=as_json,
-    )
-
-
-def _train(
-    spectrograms: list[str],
-    output: str,
-    *,
-    name: str | None,
-    continue_from: str | None,
-    autoencoder: AutoencoderConfig | None,
-    kind: type[AutoencoderConfig],
-    training: TrainingConfig | None,
-    resources: ResourceConfig | None,
-    overwrite: bool,
-    as_json: bool,
-) -> None:
-    from raudeep.pipeline.artifacts import load_autoencoder
-    from raudeep.pipeline.training import Run, train_autoencoders
-    from raudeep.storage.uri import absolute, join
-
-    place = absolute(output)
-    earlier = None if continue_from is None else absolute(continue_from)
-    model = autoencoder or kind()
-    if earlier is not None and autoencoder is None:
-        model = load_autoencoder(earlier).model.config
-    if model.kind != kind.kind:
-        raise ConfigError(
-            f"{earlier} is a {model.kind} autoencoder. Continue it with "
-            f"`raudeep train {model.kind}`."
+        place = absolute(output)
+        earlier = None if continue_from is None else absolute(continue_from)
+        model = autoencoder or kind()
+        if earlier is not None and autoencoder is None:
+            model = load_autoencoder(earlier).model.config
+        if model.kind != kind.kind:
+            raise ConfigError(
+                f"{earlier} is a {model.kind} autoencoder. Continue it with "
+                f"`raudeep train {model.kind}`."
+            )
+        run = Run(
+            name=name or place.rsplit("/", 1)[-1],
+            spectrograms=tuple(absolute(uri) for uri in spectrograms),
+            output=place,
+            model=model,
+            training=training or TrainingConfig(),
+            continue_from=earlier,
         )
-    run = Run(
-        name=name or place.rsplit("/", 1)[-1],
-        spectrograms=tuple(absolute(uri) for uri in spectrograms),
-        output=place,
-        model=model,
-        training=training or TrainingConfig(),
-        continue_from=earlier,
+        summaries = train_autoencoders(
+            [run], checkpoints=join(place, "runs"), resources=resources, overwrite=overwrite
+        )
+        print_summary_rows(summaries, as_json=as_json)
+
+    return train
+
+
+for _kind in AUTOENCODERS.values():
+    train_app.command(
+        _training_command(_kind),
+        name=_kind.kind,
+        help=f"Train a {_kind.kind}-recurrent autoencoder; when interrupted, run it again.\n\n"
+        + str(getdoc(_kind)),
     )
-    summaries = train_autoencoders(
-        [run], checkpoints=join(place, "runs"), resources=resources, overwrite=overwrite
-    )
-    print_summary_rows(summaries, as_json=as_json)
 
 
 @app.command

@@ -72,7 +72,10 @@ class AutoencoderConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class FrequencyAutoencoderConfig(AutoencoderConfig):
-    """Architecture of a frequency-recurrent autoencoder: the steps are windows over the bands."""
+    """Architecture of a frequency-recurrent autoencoder: the steps are windows over the bands.
+
+    Its embedding keeps the frames: a time-recurrent autoencoder can be trained on it again.
+    """
 
     kind: ClassVar[str] = "frequency"
 

@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -98,10 +99,10 @@ def test_every_command_has_help(run, arguments, flag):
     assert flag in out
 
 
-def test_version_is_printed(run):
+def test_version_and_licence_are_printed(run):
     code, out, _ = run("--version")
     assert code == 0
-    assert out.strip()[0].isdigit()
+    assert out == f"raudeep {version('raudeep')}, Apache License 2.0\n"
 
 
 # --- wrong usage
