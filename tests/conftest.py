@@ -1,6 +1,7 @@
 """Fixtures of all tests."""
 
 import os
+import sys
 
 # Before anything imports torch: on a busy machine, waiting for a second thread makes small
 # networks 1000 times slower.
@@ -13,3 +14,9 @@ import pytest
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+def pytest_sessionfinish():
+    """Stop Ray before the summary, so that nothing it still says comes after that."""
+    if "ray" in sys.modules:
+        sys.modules["ray"].shutdown()

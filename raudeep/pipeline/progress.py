@@ -1,5 +1,9 @@
-"""One progress line per stage: a bar on a terminal, plain lines elsewhere, always on stderr."""
+"""One progress line per stage: a bar on a terminal, plain lines elsewhere, always on stderr.
 
+Whoever silences warnings, as --quiet does, sees none.
+"""
+
+import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -19,6 +23,8 @@ from rich.progress import (
 
 __all__ = ["StageProgress", "stage_progress"]
 
+logger = logging.getLogger(__name__)
+
 _SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -34,6 +40,7 @@ class StageProgress:
     _task: TaskID | None = None
     _started: float = field(default_factory=time.monotonic)
     _printed: float = field(default_factory=time.monotonic)
+    _quiet: bool = field(default_factory=lambda: not logger.isEnabledFor(logging.WARNING))
     _first: tuple[float, int] | None = None  # when the first units were done, and how many
 
     def advance(self, count: int, note: str = "") -> None:
@@ -43,7 +50,7 @@ class StageProgress:
         self._first = self._first or (now, self.done)
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=self.done, note=note)
-        elif now - self._printed >= _SECONDS_BETWEEN_LINES:
+        elif not self._quiet and now - self._printed >= _SECONDS_BETWEEN_LINES:
             self._printed = now
             # The rate leaves out the start, in which processes are started and nothing is done.
             since, count_then = self._first
@@ -61,8 +68,9 @@ class StageProgress:
 def stage_progress(title: str, *, unit: str, total: int) -> Iterator[StageProgress]:
     """Show the progress of a stage of `total` units while the context lasts."""
     console = Console(stderr=True)
-    if not console.is_terminal:
-        yield StageProgress(title, unit, total)
+    progress = StageProgress(title, unit, total)
+    if progress._quiet or not console.is_terminal:
+        yield progress
         return
     columns = (
         TextColumn("{task.description:<14}"),
@@ -74,4 +82,5 @@ def stage_progress(title: str, *, unit: str, total: int) -> Iterator[StageProgre
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=console) as bar:
-        yield StageProgress(title, unit, total, 0, bar, bar.add_task(title, total=total, note=""))
+        progress._bar, progress._task = bar, bar.add_task(title, total=total, note="")
+        yield progress

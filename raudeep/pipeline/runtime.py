@@ -4,8 +4,11 @@ import atexit
 import logging
 import os
 import pickle
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,15 +105,34 @@ def ensure_ray() -> Resources:
             "runtime_env": {"env_vars": _environment()},
         }
         started = time.perf_counter()
-        if joins:
+        if not joins:
+            settings |= {"address": "local", "include_dashboard": False}
+        with _without_log_notice():
             ray.init(**settings)
-        else:
-            ray.init(address="local", include_dashboard=False, **settings)
         atexit.register(ray.shutdown)
         if quiet:
             _silence()
         logger.debug("Ray was ready after %.1f s", time.perf_counter() - started)
     return _resources()
+
+
+@contextmanager
+def _without_log_notice() -> Iterator[None]:
+    """Take from stderr the line with which Ray's core says that it was told to say little."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as said:
+        before = os.dup(2)
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(before, 2)
+            os.close(before)
+            said.seek(0)
+            for line in said:
+                if b"Set ray log level" not in line:
+                    os.write(2, line)
 
 
 def _resources() -> Resources:

@@ -1,10 +1,12 @@
 """Results as text on stdout: tables for people, JSON for machines."""
 
 import json
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
@@ -18,6 +20,8 @@ __all__ = [
     "print_score",
     "print_summaries",
 ]
+
+_WIDTH = 200
 
 
 def print_json(value: Any) -> None:
@@ -101,7 +105,8 @@ def _score_table(scores: Sequence[Mapping[str, Any]], title: str | None) -> Tabl
 def _table(*columns: str, title: str | None = None, show_header: bool = True) -> Table:
     table = Table(title=title, title_justify="left", box=None, show_header=show_header)
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index < 1 or not column else "right")
+        justify: JustifyMethod = "left" if index < 1 or not column else "right"
+        table.add_column(column, justify=justify, overflow="fold")
     return table
 
 
@@ -114,4 +119,6 @@ def _text(value: Any) -> str:
 
 
 def _console() -> Console:
-    return Console(highlight=False)
+    # A file or a pipe has no width that a path should be folded to.
+    told = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(highlight=False, width=None if told else _WIDTH)
