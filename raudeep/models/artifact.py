@@ -59,12 +59,17 @@ class TrainedAutoencoder:
         Raises
         ------
         TableError
-            If its input was made by another autoencoder.
+            If its input was made by another autoencoder, or imported.
         """
         if "model" in self.input:
             raise TableError(
                 f"the autoencoder {self.name!r} was trained on the representations of another one. "
                 "Embed a table of these, not audio."
+            )
+        if "imported" in self.input:
+            raise TableError(
+                f"the autoencoder {self.name!r} was trained on an imported table, which does not "
+                "say how audio became spectrograms. Embed such a table, not audio."
             )
         return build(SpectrogramConfig, self.input, where=self.name)
 

@@ -257,3 +257,13 @@ def test_epochs_that_were_kept_can_be_loaded_and_others_are_refused_by_name(
 def test_by_default_no_epoch_is_kept_beside_the_artifact(tmp_path, trained):
     keep_epoch(str(tmp_path), 1, trained.model.state_dict(), most=1)
     assert kept_epochs(str(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("made_by", "reason"),
+    [({"model": "0123", "readout": "state"}, "of another one"), ({"imported": "csv"}, "imported")],
+)
+def test_input_that_was_not_made_of_audio_says_so(trained, made_by, reason):
+    other = dataclasses.replace(trained, input=made_by)
+    with pytest.raises(TableError, match=rf"{reason}.*not audio"):
+        _ = other.spectrogram
