@@ -10,6 +10,7 @@ from importlib.metadata import version
 import pytest
 
 from raudeep.cli import main
+from raudeep.config import AUTOENCODERS, CLASSIFIERS
 from raudeep.corpora.demo import DEMO_CLASSES, write_demo_corpus
 
 
@@ -223,6 +224,41 @@ def test_missing_inputs_are_one_line(run, tmp_path, arguments, said):
     code, out, err = run(*arguments)
     assert (code, out) == (1, "")
     assert_one_line(err, said)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "inspect nowhere",
+        "preview nowhere --output out.svg",
+        "extract nowhere --output out",
+        *(f"train {kind} nowhere --output out" for kind in AUTOENCODERS),
+        "embed nowhere --model nowhere --output out",
+        "reconstruct nowhere --model nowhere --output out",
+        "fuse nowhere elsewhere --output out",
+        *(f"{name} nowhere --output out" for name in ("fuse-chunks", "upsample")),
+        "modify nowhere --output out --add-folds 3",
+        "validate nowhere",
+        "visualize nowhere --output out.svg",
+        *(f"export {name} nowhere --output out" for name in ("csv", "arff", "netcdf")),
+        *(f"import {name} nowhere --output out" for name in ("csv", "arff", "netcdf")),
+        *(f"evaluate {name} nowhere --output out" for name in CLASSIFIERS),
+        *(f"train-classifier {name} nowhere --output out" for name in CLASSIFIERS),
+        *(f"predict {name} nowhere --train-table nowhere --output out" for name in CLASSIFIERS),
+        "predict nowhere --classifier nowhere --output out",
+        "baseline cnn nowhere --output out",
+        "baseline sparse-coding nowhere --output out",
+        "baseline band-statistics nowhere --output out",
+        "baseline soundnet nowhere --weights nowhere.npy --output out",
+        "benchmark esc-10 --corpus nowhere --output out",
+        "report nowhere",
+    ],
+)
+def test_wrong_path_is_one_line_and_leaves_nothing_for_every_command(run, tmp_path, command):
+    code, out, err = run(*command.split())
+    assert (code, out) == (1, "")
+    assert_one_line(err, "nowhere")
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- looking without computing
