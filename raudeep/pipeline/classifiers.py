@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from raudeep.config import CLASSIFIERS, ClassifierConfig, FitConfig, MlpConfig, build
 from raudeep.errors import ConfigError, TableError
@@ -39,6 +40,7 @@ _UNREADABLE = (ConfigError, KeyError, TypeError, ValueError, safetensors.Safeten
 # On one core: arithmetic of a value of the first layer's weights, per row and epoch.
 _SECONDS_PER_PRODUCT = 4 / 80e9
 _SECONDS_PER_SVM_VALUE = 1e-6
+_SMALL_PRODUCT = 1e9
 
 Source = dict[str, Any]
 
@@ -74,8 +76,20 @@ def fit_function(config: ClassifierConfig) -> Fit:
         from raudeep.models.inference import default_device
         from raudeep.models.mlp import fit_mlps
 
-        networks = partial(fit_mlps, config=config, device=default_device().type)
-        return lambda X, y, classes, seeds: networks(X, y, num_classes=classes, seeds=seeds)
+        device = default_device().type
+
+        def fit(
+            X: NDArray[np.float32], y: NDArray[np.int64], num_classes: int, seeds: Sequence[int]
+        ) -> Fitted:
+            # On a busy machine a small product waits for its second thread a hundred times longer
+            # than it takes.
+            small = X.size * config.num_units * len(seeds) < _SMALL_PRODUCT
+            with threadpool_limits(1 if small else None):
+                return fit_mlps(
+                    X, y, num_classes=num_classes, config=config, seeds=seeds, device=device
+                )
+
+        return fit
     machines = partial(fit_svms, config=config)
     return lambda X, y, classes, seeds: machines(X, y, num_classes=classes, seeds=seeds)
 
