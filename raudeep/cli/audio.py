@@ -82,8 +82,8 @@ def extract(
     as_json: Json = False,
 ) -> None:
     """Compute the spectrograms of a corpus into a table."""
-    from raudeep.pipeline.benchmark import check_errors
     from raudeep.pipeline.corpus import load_manifest
+    from raudeep.pipeline.recordings import check_errors
     from raudeep.pipeline.spectrograms import extract_spectrograms
     from raudeep.storage.table import read_errors
     from raudeep.storage.uri import absolute

@@ -124,9 +124,9 @@ def embed(
 
     One model and one readout write the table OUTPUT; several write OUTPUT/READOUT/MODEL.
     """
-    from raudeep.pipeline.benchmark import check_errors
     from raudeep.pipeline.corpus import load_manifest
     from raudeep.pipeline.embedding import Embedder, embed_corpus, embed_tables
+    from raudeep.pipeline.recordings import check_errors
     from raudeep.storage.table import is_table, read_errors, read_index
     from raudeep.storage.uri import absolute, join
 

@@ -6,6 +6,7 @@ embedding size.
 """
 
 import warnings
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -31,7 +32,7 @@ __all__ = [
 ]
 
 
-class Autoencoder(nn.Module):
+class Autoencoder(nn.Module, ABC):
     """What the three have in common; `lengths` are the frames of each spectrogram, None for all T.
 
     Parameters
@@ -50,10 +51,11 @@ class Autoencoder(nn.Module):
         self.bands = bands
         self.config: Any = config
 
+    @abstractmethod
     def encode(self, spectrograms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the representation (B, S) or (B, T, S), and one vector per frame (T, B, H)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forward(
         self,
         spectrograms: Tensor,
@@ -65,21 +67,20 @@ class Autoencoder(nn.Module):
 
         With `free_running` the decoders are fed nothing but their own outputs.
         """
-        raise NotImplementedError
 
     def to_spectrograms(self, reconstruction: Tensor) -> Tensor:
         """Return a reconstruction or a target of `forward` as spectrograms (B, T, F)."""
         return reconstruction
 
     @property
+    @abstractmethod
     def representation_size(self) -> int:
         """S."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def frame_size(self) -> int:
         """H, the size of the vector of a frame that `encode` returns."""
-        raise NotImplementedError
 
     def embedding_size(self, readout: Readout) -> int:
         """Return E: that of the representation, or twice that of a frame's vector when pooled."""

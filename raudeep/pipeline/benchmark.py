@@ -33,7 +33,7 @@ from raudeep.recipe import Recipe
 from raudeep.storage import uri as uris
 from raudeep.storage.table import package_versions, read_errors
 
-__all__ = ["Layout", "check_errors", "plan_benchmark", "run_benchmark", "write_demo_corpus_at"]
+__all__ = ["Layout", "plan_benchmark", "run_benchmark", "write_demo_corpus_at"]
 
 logger = logging.getLogger(__name__)
 

@@ -81,7 +81,7 @@ def _metadata(uri: str, layout: str | None) -> pa.Table:
     """Return the rows of a table without their values, or the manifest of a corpus."""
     if not is_table(uri):
         return load_manifest(uri, layout=layout, labelled=False)[0]
-    names = [f.name for f in read_part(uri, read_index(uri).parts[0].name, columns=None).schema]
+    names = read_part(uri, read_index(uri).parts[0].name).schema.names
     return read_table(uri, columns=[name for name in names if name not in _VALUES])
 
 

@@ -128,11 +128,7 @@ def map_recordings(
         "rows": rows,
         "rate": sample_rate,
     }
-    if on_gpu:
-        stage: Pool | Callable[[dict[str, Any]], dict[str, Any]] = Pool(_Mapper, arguments)
-    else:
-        mapper = _Mapper(**arguments)
-        stage = lambda item: mapper(item)  # noqa: E731 - Ray takes functions and classes
+    stage = Pool(_Mapper, arguments) if on_gpu else _Mapper(**arguments)
     total = sum(bounds[part][1] - bounds[part][0] for part in missing)
     estimate = total * seconds_per_recording
     with stage_progress(identity.stage, unit="recordings", total=total) as progress:

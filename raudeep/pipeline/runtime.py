@@ -3,7 +3,6 @@
 import atexit
 import logging
 import os
-import pickle
 import sys
 import tempfile
 import time
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from raudeep import errors
 from raudeep.errors import RaudeepError, ResourceError
 
 __all__ = ["Node", "Pool", "Resources", "ensure_ray", "stream", "unwrap"]
@@ -22,7 +22,7 @@ DEBUG_VARIABLE = "RAUDEEP_DEBUG"
 """Set in the environment, Ray's own output is shown."""
 
 Item = dict[str, Any]
-_ERROR = "raudeep error"  # the column of an item that stands for one that failed
+_ERROR = "raudeep error"  # of an item that failed: the name of the error's class
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # The controller of a training run polls its workers; 2 s would be a large part of a demo.
@@ -202,7 +202,8 @@ def stream(
     try:
         for row in rows:
             if _ERROR in row:
-                raise pickle.loads(row[_ERROR])
+                kind: type[RaudeepError] = getattr(errors, row[_ERROR])
+                raise kind(row["message"])
             yield row
     except ray.exceptions.RayError as error:
         raise unwrap(error) from error
@@ -220,9 +221,13 @@ def _guarded(function: Callable[[Item], Item]) -> Callable[[Item], Item]:
         try:
             return function(item)
         except RaudeepError as error:
-            return {_ERROR: pickle.dumps(error)}
+            return _failed(error)
 
     return call
+
+
+def _failed(error: RaudeepError) -> Item:
+    return {_ERROR: type(error).__name__, "message": str(error)}
 
 
 class _Actor:
@@ -232,7 +237,7 @@ class _Actor:
         try:
             self._call = _guarded(factory(**arguments))
         except RaudeepError as error:
-            failed = {_ERROR: pickle.dumps(error)}
+            failed = _failed(error)
             self._call = lambda item: failed
 
     def __call__(self, item: Item) -> Item:

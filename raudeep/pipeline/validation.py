@@ -93,10 +93,9 @@ def validate_table(uri: str) -> list[RuleResult]:
         ),
     ]
     for name, recordings in seen.items():
-        plural = {"label": "label", "partition": "partition", "folds": "folds"}[name]
         results.append(
             RuleResult(
-                f"all rows of a recording have the same {plural}",
+                f"all rows of a recording have the same {name}",
                 [
                     f"{file!r} has {' and '.join(sorted(map(repr, found)))}"
                     for file, found in recordings.items()
