@@ -26,7 +26,7 @@ __all__ = [
     "with_metadata",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 METADATA_KEY = b"raudeep"
 PARTITIONS = ("train", "devel", "test")
 

@@ -1,7 +1,10 @@
 """Decoding audio files with libsndfile: the one place where raudeep reads sound."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import soundfile
@@ -9,7 +12,7 @@ from numpy.typing import NDArray
 
 from raudeep.errors import AudioError
 
-__all__ = ["Header", "decode", "read_header", "resample"]
+__all__ = ["Block", "Header", "decode", "decode_blocks", "read_header", "resample"]
 
 # An empty or damaged header can announce any rate; a filter bank for it would be nonsense.
 _MAX_SAMPLE_RATE = 1_000_000
@@ -24,7 +27,16 @@ class Header:
     channels: int
 
 
-def read_header(content: bytes) -> Header:
+class Block(NamedTuple):
+    """A piece of a recording, samples (channels, samples), from `start` to `end` in seconds."""
+
+    samples: NDArray[np.float32]
+    sample_rate: int
+    start: float
+    end: float
+
+
+def read_header(content: bytes | BinaryIO) -> Header:
     """Return duration, sample rate and channels without decoding.
 
     Raises
@@ -32,20 +44,21 @@ def read_header(content: bytes) -> Header:
     AudioError
         If `content` is not audio that libsndfile knows.
     """
-    try:
-        info = soundfile.info(io.BytesIO(content))
-    except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
-        raise AudioError(_reason(error, content)) from error
-    return Header(info.frames / info.samplerate, info.samplerate, info.channels)
+    with _sound(_file(content)) as sound:
+        return Header(sound.frames / sound.samplerate, sound.samplerate, sound.channels)
 
 
-def decode(content: bytes) -> tuple[NDArray[np.float32], int]:
+def decode(
+    content: bytes | BinaryIO, *, max_duration: float | None = None
+) -> tuple[NDArray[np.float32], int]:
     """Return the samples and the sample rate of an encoded recording.
 
     Parameters
     ----------
-    content : bytes
+    content : bytes or seekable binary file
         WAV, FLAC, OGG, MP3, AIFF, AU or CAF.
+    max_duration : float, optional
+        Longest recording to take, in seconds.
 
     Returns
     -------
@@ -57,19 +70,65 @@ def decode(content: bytes) -> tuple[NDArray[np.float32], int]:
     Raises
     ------
     AudioError
-        If the content is empty, not audio, or holds no finite sample.
+        If the content is empty, not audio, too long, or holds no finite sample.
     """
-    try:
-        samples, sample_rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
-        raise AudioError(_reason(error, content)) from error
-    if samples.shape[0] == 0:
-        raise AudioError("holds no samples")
-    if not 0 < sample_rate <= _MAX_SAMPLE_RATE:
-        raise AudioError(f"claims a sample rate of {sample_rate} Hz")
-    if not np.isfinite(samples).all():
-        raise AudioError("holds samples that are NaN or infinite")
-    return np.ascontiguousarray(samples.T), sample_rate
+    with _sound(_file(content), max_duration) as sound:
+        samples = sound.read(dtype="float32", always_2d=True)
+        return _checked(samples), sound.samplerate
+
+
+def decode_blocks(
+    file: BinaryIO,
+    *,
+    length_seconds: float,
+    hop_seconds: float,
+    max_duration: float | None = None,
+) -> Iterator[Block]:
+    """Yield a recording in blocks that overlap or follow each other, reading no more than one.
+
+    Length and hop are rounded to samples; block k starts at k hops. The last block ends with the
+    recording and may be shorter; there is none that holds only what the one before it held.
+
+    Parameters
+    ----------
+    file : seekable binary file
+        As the content of `decode`.
+    length_seconds, hop_seconds : float
+        Length of a block and distance from one start to the next, greater than 0.
+    max_duration : float, optional
+        Longest recording to take, in seconds.
+
+    Raises
+    ------
+    AudioError
+        As `decode`, or if a block is shorter than a sample.
+    """
+    with _sound(file, max_duration) as sound:
+        rate = sound.samplerate
+        length, hop = round(length_seconds * rate), round(hop_seconds * rate)
+        if min(length, hop) < 1:
+            raise AudioError(
+                f"has a sample rate of {rate} Hz, too low for blocks of {length_seconds} s every "
+                f"{hop_seconds} s"
+            )
+        kept = np.empty((0, sound.channels), np.float32)
+        start = 0
+        while True:
+            read = sound.read(length - len(kept), dtype="float32", always_2d=True)
+            if len(read) == 0 and start > 0:
+                return
+            frames = np.concatenate([kept, read]) if len(kept) else read
+            yield Block(_checked(frames), rate, start / rate, (start + len(frames)) / rate)
+            if len(frames) < length:
+                return
+            kept = frames[hop:]
+            start += hop
+            skipped = max(0, hop - length)
+            while skipped > 0:
+                passed = len(sound.read(min(skipped, length), dtype="float32", always_2d=True))
+                if passed == 0:
+                    return
+                skipped -= passed
 
 
 def resample(
@@ -84,7 +143,60 @@ def resample(
     return np.ascontiguousarray(resampled.T, dtype=np.float32)
 
 
-def _reason(error: Exception, content: bytes) -> str:
-    if not content:
-        return "is empty"
-    return f"cannot be decoded: {getattr(error, 'error_string', error)}"
+class _Careful:
+    """A file for libsndfile, which drops what is raised while it reads; `error` keeps it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: Exception | None = None
+
+    def read(self, size: int) -> bytes:
+        try:
+            return self._file.read(size)
+        except Exception as error:
+            self.error = error
+            return b""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+def _file(content: bytes | BinaryIO) -> BinaryIO:
+    return io.BytesIO(content) if isinstance(content, bytes) else content
+
+
+@contextmanager
+def _sound(file: BinaryIO, max_duration: float | None = None) -> Iterator[Any]:
+    """Open encoded sound; whatever libsndfile does not like in it is an `AudioError`."""
+    careful = _Careful(file)
+    try:
+        with soundfile.SoundFile(careful) as sound:
+            if not 0 < sound.samplerate <= _MAX_SAMPLE_RATE:
+                raise AudioError(f"claims a sample rate of {sound.samplerate} Hz")
+            duration = sound.frames / sound.samplerate
+            if max_duration is not None and duration > max_duration:
+                raise AudioError(
+                    f"lasts {duration:.6g} s, longer than max_duration={max_duration:g} s"
+                )
+            yield sound
+            if careful.error is not None:  # what was read until then looks like the end
+                raise careful.error
+    except (soundfile.LibsndfileError, RuntimeError, ValueError, MemoryError) as error:
+        if careful.error is not None:
+            raise careful.error from error
+        if file.seek(0, io.SEEK_END) == 0:
+            raise AudioError("is empty") from error
+        said = getattr(error, "error_string", None) or str(error) or type(error).__name__
+        raise AudioError(f"cannot be decoded: {said}") from error
+
+
+def _checked(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return samples (channels, samples) from (samples, channels), which must be usable."""
+    if frames.shape[0] == 0:
+        raise AudioError("holds no samples")
+    if not np.isfinite(frames).all():
+        raise AudioError("holds samples that are NaN or infinite")
+    return np.ascontiguousarray(frames.T)

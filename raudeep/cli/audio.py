@@ -8,14 +8,14 @@ from raudeep.cli.app import app
 from raudeep.cli.parameters import (
     Corpus,
     CorpusLayout,
+    DryRun,
     Flat,
     Json,
-    MaxErrors,
     Output,
     Overwrite,
     print_summary_rows,
 )
-from raudeep.config import SpectrogramConfig
+from raudeep.config import Limits, SpectrogramConfig
 
 __all__ = ["extract", "inspect", "preview"]
 
@@ -77,20 +77,25 @@ def extract(
     output: Output,
     corpus_layout: CorpusLayout = None,
     spectrogram: Annotated[SpectrogramConfig | None, Flat] = None,
-    max_errors: MaxErrors = None,
+    limits: Annotated[Limits | None, Flat] = None,
     overwrite: Overwrite = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Compute the spectrograms of a corpus into a table."""
     from raudeep.pipeline.corpus import load_manifest
-    from raudeep.pipeline.recordings import check_errors
+    from raudeep.pipeline.planning import plan_spectrograms
     from raudeep.pipeline.spectrograms import extract_spectrograms
-    from raudeep.storage.table import read_errors
+    from raudeep.report.console import print_facts, print_json
     from raudeep.storage.uri import absolute
 
     manifest, _ = load_manifest(corpus, layout=corpus_layout, labelled=False)
-    table = absolute(output)
-    views = {"spectrogram": spectrogram or SpectrogramConfig()}
-    summaries = extract_spectrograms(manifest, views, {"spectrogram": table}, overwrite=overwrite)
-    check_errors(read_errors(table).to_pylist(), manifest.num_rows, max_errors=max_errors)
+    views, place = {"spectrogram": spectrogram or SpectrogramConfig()}, absolute(output)
+    if dry_run:
+        plan = plan_spectrograms(manifest, views, place, limits=limits)
+        (print_json if as_json else print_facts)(plan)
+        return
+    summaries = extract_spectrograms(
+        manifest, views, {"spectrogram": place}, limits=limits, overwrite=overwrite
+    )
     print_summary_rows(summaries, as_json=as_json)

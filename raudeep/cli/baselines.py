@@ -11,7 +11,6 @@ from raudeep.cli.parameters import (
     CorpusLayout,
     Flat,
     Json,
-    MaxErrors,
     Output,
     Overwrite,
     overrides_of,
@@ -20,6 +19,7 @@ from raudeep.cli.parameters import (
 from raudeep.config import (
     CnnConfig,
     EvaluationConfig,
+    Limits,
     MlpConfig,
     SoundNetConfig,
     SparseCodingConfig,
@@ -47,7 +47,7 @@ def cnn(
     corpus_layout: CorpusLayout = None,
     cnn: Annotated[CnnConfig | None, Flat] = None,
     evaluation: Annotated[overrides_of(EvaluationConfig), Flat] = None,  # type: ignore[valid-type]
-    max_errors: MaxErrors = None,
+    limits: Annotated[Limits | None, Flat] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -68,7 +68,7 @@ def cnn(
         absolute(output),
         config=cnn or CnnConfig(),
         evaluation=EvaluationConfig(**once),
-        max_errors=max_errors,
+        limits=limits,
         overwrite=overwrite,
     )
     _print(result, as_json=as_json)
@@ -83,7 +83,7 @@ def sparse_coding(
     sparse_coding: Annotated[SparseCodingConfig | None, Flat] = None,
     svm: Annotated[SvmConfig | None, Flat] = None,
     evaluation: Annotated[EvaluationConfig | None, Flat] = None,
-    max_errors: MaxErrors = None,
+    limits: Annotated[Limits | None, Flat] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -102,7 +102,7 @@ def sparse_coding(
         config=sparse_coding or SparseCodingConfig(),
         svm=svm or SvmConfig(),
         evaluation=evaluation or EvaluationConfig(),
-        max_errors=max_errors,
+        limits=limits,
         overwrite=overwrite,
     )
     _print(result, as_json=as_json)
@@ -142,7 +142,7 @@ def soundnet(
     output: Output,
     corpus_layout: CorpusLayout = None,
     soundnet: Annotated[SoundNetConfig | None, Flat] = None,
-    max_errors: MaxErrors = None,
+    limits: Annotated[Limits | None, Flat] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -161,7 +161,7 @@ def soundnet(
         absolute(weights),
         absolute(output),
         config=soundnet or SoundNetConfig(),
-        max_errors=max_errors,
+        limits=limits,
         overwrite=overwrite,
     )
     print_summary_rows([summary], as_json=as_json)

@@ -6,12 +6,13 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from raudeep.cli.app import app
-from raudeep.cli.parameters import CorpusLayout, Json, MaxErrors, Output, Overwrite, overrides_of
+from raudeep.cli.parameters import CorpusLayout, DryRun, Flat, Json, Output, Overwrite, overrides_of
 from raudeep.config import (
     AutoencoderConfig,
     Baseline,
     CnnConfig,
     EvaluationConfig,
+    Limits,
     MlpConfig,
     ResourceConfig,
     SparseCodingConfig,
@@ -41,11 +42,9 @@ def benchmark(
         ),
     ] = None,
     seed: Annotated[int | None, Parameter(help="Replaces the recipe's seed.")] = None,
-    max_errors: MaxErrors = None,
+    limits: Annotated[Limits | None, Flat] = None,
     overwrite: Overwrite = False,
-    dry_run: Annotated[
-        bool, Parameter(negative="", help="Print what would be done, and do nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
     resources: ResourceConfig | None = None,
     spectrogram: overrides_of(SpectrogramConfig) = None,  # type: ignore[valid-type]
@@ -77,7 +76,7 @@ def benchmark(
         print_json(plan_benchmark(chosen, corpus, output))
         return
     results = run_benchmark(
-        chosen, corpus, output, resources=resources, max_errors=max_errors, overwrite=overwrite
+        chosen, corpus, output, resources=resources, limits=limits, overwrite=overwrite
     )
     report = write_report(output)
     if as_json:

@@ -12,7 +12,6 @@ from raudeep.cli.parameters import (
     CorpusLayout,
     Flat,
     Json,
-    MaxErrors,
     Output,
     Overwrite,
     is_quiet,
@@ -24,6 +23,7 @@ from raudeep.config import (
     ClassifierConfig,
     EvaluationConfig,
     FitConfig,
+    Limits,
     MlpConfig,
     SvmConfig,
 )
@@ -130,7 +130,7 @@ def predict(
     ] = None,
     eval_partitions: EvalPartitions = (),
     corpus_layout: CorpusLayout = None,
-    max_errors: MaxErrors = None,
+    limits: Annotated[Limits | None, Flat] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -159,7 +159,7 @@ def predict(
             [absolute(uri) for uri in model or ()],
             absolute(output),
             partitions=eval_partitions,
-            max_errors=max_errors,
+            limits=limits,
             overwrite=overwrite,
         )
     print_summary_rows([summary], as_json=as_json)

@@ -9,9 +9,9 @@ from cyclopts import App, Parameter
 from raudeep.cli.app import app
 from raudeep.cli.parameters import (
     CorpusLayout,
+    DryRun,
     Flat,
     Json,
-    MaxErrors,
     Output,
     Overwrite,
     named,
@@ -20,6 +20,8 @@ from raudeep.cli.parameters import (
 from raudeep.config import (
     AUTOENCODERS,
     AutoencoderConfig,
+    ChunkConfig,
+    Limits,
     Readout,
     ResourceConfig,
     TrainingConfig,
@@ -96,7 +98,11 @@ for _kind in AUTOENCODERS.values():
 @app.command
 def embed(
     source: Annotated[
-        str, Parameter(help="Audio (folder, manifest, file) or a spectrogram table.")
+        list[str],
+        Parameter(
+            negative="",
+            help="Audio (folder, manifest, packed table, files) or a spectrogram table.",
+        ),
     ],
     *,
     model: Annotated[list[str], Parameter(negative="", help="Trained autoencoders.")],
@@ -107,6 +113,12 @@ def embed(
             negative="", help="Embeddings to write; with several, each to a folder of its name."
         ),
     ] = ("state",),
+    fuse: Annotated[
+        bool,
+        Parameter(
+            negative="", help="Write one table, with the vectors of all models side by side."
+        ),
+    ] = False,
     epochs: Annotated[
         tuple[int, ...],
         Parameter(
@@ -116,38 +128,60 @@ def embed(
         ),
     ] = (),
     corpus_layout: CorpusLayout = None,
-    max_errors: MaxErrors = None,
+    chunks: Annotated[ChunkConfig | None, Flat] = None,
+    limits: Annotated[Limits | None, Flat] = None,
     overwrite: Overwrite = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Embed audio, or a spectrogram table, with one or several autoencoders.
 
-    One model and one readout write the table OUTPUT; several write OUTPUT/READOUT/MODEL.
+    One model and one readout write the table OUTPUT; several write OUTPUT/READOUT/MODEL. Run again,
+    it goes on where it was, and adds the recordings that are new.
     """
     from raudeep.pipeline.corpus import load_manifest
     from raudeep.pipeline.embedding import Embedder, embed_corpus, embed_tables
-    from raudeep.pipeline.recordings import check_errors
-    from raudeep.storage.table import is_table, read_errors, read_index
+    from raudeep.pipeline.planning import plan_embedding
+    from raudeep.report.console import print_facts, print_json
+    from raudeep.storage.table import is_table, read_index
     from raudeep.storage.uri import absolute, join
 
-    models = named(model)
+    if fuse and (epochs or len(model) < 2):
+        raise ConfigError("--fuse takes two or more --model, and no --epochs.")
+    models, place = named(model), absolute(output)
     single = len(models) == 1 and len(readouts) == 1
     embedders = []
     for epoch in epochs or (None,):
-        place = absolute(output) if epoch is None else join(absolute(output), f"epoch-{epoch}")
+        folder = place if epoch is None else join(place, f"epoch-{epoch}")
         for name, uri in models.items():
-            outputs = {r: place if single else join(place, r, name) for r in readouts}
+            outputs = {r: folder if single else join(folder, r, name) for r in readouts}
             label = name if epoch is None else f"{name} of epoch {epoch}"
-            embedders.append(Embedder(name=label, model=uri, outputs=outputs, epoch=epoch))
-    table = absolute(source)
-    if is_table(table) and read_index(table).stage == "spectrograms":
+            embedders.append(
+                Embedder(name=label, model=uri, outputs={} if fuse else outputs, epoch=epoch)
+            )
+    fused = {r: place if len(readouts) == 1 else join(place, r) for r in readouts if fuse}
+    table = absolute(source[0])
+    if len(source) == 1 and is_table(table) and read_index(table).stage == "spectrograms":
+        if fuse or chunks or limits or dry_run:
+            raise ConfigError(
+                "--fuse, --chunk-seconds, --max-duration, --max-errors and --dry-run are for "
+                "audio; this is a table of spectrograms. Fuse embeddings with `raudeep fuse`."
+            )
         tables = {each.name: table for each in embedders}
-        summaries = embed_tables(embedders, tables, overwrite=overwrite)
-    else:
-        manifest, _ = load_manifest(source, layout=corpus_layout, labelled=False)
-        summaries = embed_corpus(manifest, embedders, overwrite=overwrite)
-        errors = read_errors(summaries[0].table).to_pylist()
-        check_errors(errors, manifest.num_rows, max_errors=max_errors)
+        print_summary_rows(embed_tables(embedders, tables, overwrite=overwrite), as_json=as_json)
+        return
+    manifest, _ = load_manifest(
+        source if len(source) > 1 else source[0], layout=corpus_layout, labelled=False
+    )
+    if dry_run:
+        plan = plan_embedding(
+            manifest, embedders, place, readouts=readouts, chunks=chunks, limits=limits
+        )
+        (print_json if as_json else print_facts)(plan)
+        return
+    summaries = embed_corpus(
+        manifest, embedders, fused=fused, chunks=chunks, limits=limits, overwrite=overwrite
+    )
     print_summary_rows(summaries, as_json=as_json)
 
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Corpus",
     "CorpusLayout",
+    "DryRun",
     "Flat",
     "Json",
-    "MaxErrors",
     "Output",
     "Overwrite",
     "is_quiet",
@@ -38,10 +38,8 @@ Output = Annotated[str, Parameter(help="Where the output goes, a local path or a
 Overwrite = Annotated[
     bool, Parameter(negative="", help="Replace an output made with another configuration.")
 ]
+DryRun = Annotated[bool, Parameter(negative="", help="Print what would be done, and do nothing.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON.")]
-MaxErrors = Annotated[
-    int | None, Parameter(help="Fail once more recordings than this could not be used.")
-]
 
 
 def is_quiet() -> bool:

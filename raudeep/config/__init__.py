@@ -20,6 +20,7 @@ from raudeep.config.baselines import (
     SoundNetConfig,
     SparseCodingConfig,
 )
+from raudeep.config.chunks import ChunkConfig
 from raudeep.config.evaluation import (
     CLASSIFIERS,
     ClassifierConfig,
@@ -30,6 +31,7 @@ from raudeep.config.evaluation import (
 )
 from raudeep.config.exchange import ExchangeFormat, ExportConfig, ImportConfig
 from raudeep.config.fields import build, fingerprint, reject_unknown
+from raudeep.config.limits import Limits
 from raudeep.config.spectrogram import SpectrogramConfig
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "CLASSIFIERS",
     "AutoencoderConfig",
     "Baseline",
+    "ChunkConfig",
     "ClassifierConfig",
     "CnnConfig",
     "EvaluationConfig",
@@ -47,6 +50,7 @@ __all__ = [
     "FrequencyAutoencoderConfig",
     "FrequencyTimeAutoencoderConfig",
     "ImportConfig",
+    "Limits",
     "MlpConfig",
     "Readout",
     "ResourceConfig",

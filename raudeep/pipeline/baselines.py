@@ -16,6 +16,7 @@ from raudeep.config import (
     Baseline,
     CnnConfig,
     EvaluationConfig,
+    Limits,
     MlpConfig,
     SparseCodingConfig,
     SvmConfig,
@@ -63,7 +64,7 @@ def run_baselines(
     sparse_coding: SparseCodingConfig,
     mlp: MlpConfig,
     evaluation: EvaluationConfig,
-    max_errors: int | None = None,
+    limits: Limits | None = None,
     overwrite: bool = False,
 ) -> dict[str, BaselineScore]:
     """Score baselines on a corpus, each below ``OUTPUT/NAME``.
@@ -81,8 +82,8 @@ def run_baselines(
     cnn, sparse_coding, mlp, evaluation
         Their settings, and the splits and the seed of all. The network is trained once for each
         fold, as in its paper, whatever the repeats.
-    max_errors : int, optional
-        Fail once more recordings than this could not be used.
+    limits : Limits, optional
+        Which recordings are taken, and how many may fail.
     overwrite : bool
         Replace what was made with another configuration.
 
@@ -100,7 +101,7 @@ def run_baselines(
                 place,
                 config=cnn,
                 evaluation=replace(evaluation, repeats=1),
-                max_errors=max_errors,
+                limits=limits,
                 overwrite=overwrite,
             )
         elif name == "sparse-coding":
@@ -110,7 +111,7 @@ def run_baselines(
                 config=sparse_coding,
                 svm=SvmConfig(),
                 evaluation=evaluation,
-                max_errors=max_errors,
+                limits=limits,
                 overwrite=overwrite,
             )
         else:
@@ -132,7 +133,7 @@ def score_cnn(
     *,
     config: CnnConfig,
     evaluation: EvaluationConfig,
-    max_errors: int | None = None,
+    limits: Limits | None = None,
     overwrite: bool = False,
 ) -> BaselineScore:
     """Score the convolutional network; see `raudeep.pipeline.convolutional.evaluate_cnn`."""
@@ -141,7 +142,7 @@ def score_cnn(
         output,
         config=config,
         evaluation=evaluation,
-        max_errors=max_errors,
+        limits=limits,
         overwrite=overwrite,
     )
     return BaselineScore(score=score, size=None, summaries=summaries)
@@ -154,7 +155,7 @@ def score_sparse_coding(
     config: SparseCodingConfig,
     svm: SvmConfig,
     evaluation: EvaluationConfig,
-    max_errors: int | None = None,
+    limits: Limits | None = None,
     overwrite: bool = False,
 ) -> BaselineScore:
     """Score pooled sparse codes with a linear SVM and a majority vote of a recording's windows.
@@ -167,7 +168,7 @@ def score_sparse_coding(
         output,
         config=config,
         seed=evaluation.seed,
-        max_errors=max_errors,
+        limits=limits,
         overwrite=overwrite,
     )
     result = evaluate_embeddings(
@@ -232,7 +233,7 @@ def _embed_statistics(table: str, output: str, *, overwrite: bool) -> StageSumma
     identity = Identity(
         "embeddings",
         {"readout": "band-statistics"},
-        {"spectrograms": index.identity.fingerprint},
+        {"spectrograms": index.fingerprint},
     )
     bands = _bands(table)
     writer = open_table(output, identity, overwrite=overwrite)
@@ -246,7 +247,7 @@ def _embed_statistics(table: str, output: str, *, overwrite: bool) -> StageSumma
         return item
 
     estimate = index.rows * _SECONDS_PER_SPECTROGRAM
-    for _ in stream([{"part": part} for part in missing], [embed], estimated_seconds=estimate):
+    for _ in stream([{"part": part} for part in missing], embed, estimated_seconds=estimate):
         pass
     index = writer.commit(len(index.parts))
     return StageSummary(

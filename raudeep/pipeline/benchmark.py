@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from raudeep.config import ResourceConfig
+from raudeep.config import Limits, ResourceConfig
 from raudeep.errors import ConfigError, EvaluationError
 from raudeep.manifest import label_map
 from raudeep.pipeline.artifacts import read_history
@@ -24,10 +24,14 @@ from raudeep.pipeline.baselines import BaselineScore, run_baselines
 from raudeep.pipeline.corpus import load_manifest, write_manifest
 from raudeep.pipeline.embedding import Embedder, embed_tables
 from raudeep.pipeline.fusing import fuse_tables
-from raudeep.pipeline.recordings import check_errors
 from raudeep.pipeline.scoring import Evaluation, evaluate_embeddings
-from raudeep.pipeline.spectrograms import extract_spectrograms, probe_shapes, spectrograms_slices
-from raudeep.pipeline.stage import StageSummary
+from raudeep.pipeline.spectrograms import (
+    bytes_per_recording,
+    extract_spectrograms,
+    first_header,
+    view_shapes,
+)
+from raudeep.pipeline.stage import StageSummary, recording_slices
 from raudeep.pipeline.training import Run, train_autoencoders
 from raudeep.recipe import Recipe
 from raudeep.storage import uri as uris
@@ -99,7 +103,7 @@ def run_benchmark(
     output: str,
     *,
     resources: ResourceConfig | None = None,
-    max_errors: int | None = None,
+    limits: Limits | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Run a recipe on a corpus, from audio to cross-validated scores.
@@ -114,8 +118,8 @@ def run_benchmark(
         URI of the folder for everything.
     resources : ResourceConfig, optional
         What training may take.
-    max_errors : int, optional
-        Fail once more recordings than this could not be used.
+    limits : Limits, optional
+        Which recordings are taken, and how many may fail.
     overwrite : bool
         Replace what was made with another configuration.
 
@@ -138,9 +142,10 @@ def run_benchmark(
     logger.info("recipe %s -> %s", recipe.name, places.output)
     stages = [write_manifest(manifest, places.manifest, overwrite=overwrite)]
     spectrograms = {view: places.spectrograms(view) for view in recipe.views}
-    stages += extract_spectrograms(manifest, recipe.views, spectrograms, overwrite=overwrite)
+    stages += extract_spectrograms(
+        manifest, recipe.views, spectrograms, limits=limits, overwrite=overwrite
+    )
     errors = _unusable(spectrograms.values())
-    check_errors(errors, manifest.num_rows, max_errors=max_errors)
     runs = [
         Run(
             name=name,
@@ -189,7 +194,7 @@ def run_benchmark(
         sparse_coding=recipe.sparse_coding,
         mlp=recipe.mlp,
         evaluation=recipe.evaluation,
-        max_errors=max_errors,
+        limits=limits,
         overwrite=overwrite,
     )
     stages += [summary for baseline in baselines.values() for summary in baseline.summaries]
@@ -233,8 +238,9 @@ def plan_benchmark(recipe: Recipe, corpus: str | None, output: str) -> dict[str,
         return {"recipe": asdict(recipe), "corpus": "synthesised", "output": places.output}
     manifest, layout = load_manifest(corpus, layout=recipe.corpus_layout)
     _check_scorable(manifest, recipe, corpus)
-    shapes = probe_shapes(manifest, recipe.views)
-    parts = len(spectrograms_slices(manifest.num_rows, recipe.views, shapes))
+    shapes = view_shapes(recipe.views, first_header(manifest))
+    size = bytes_per_recording(recipe.views, shapes)
+    parts = len(recording_slices(manifest, bytes_per_row=size))
     views = {
         view: {
             "frames": shapes[view].frames,

@@ -249,7 +249,7 @@ def load_classifier(uri: str) -> TrainedClassifier:
 
 def _identity(index: TableIndex, config: ClassifierConfig, fit: FitConfig) -> Identity:
     settings = {**describe_classifier(config), "fit": asdict(fit)}
-    return Identity("classifier", settings, {"embeddings": index.identity.fingerprint})
+    return Identity("classifier", settings, {"embeddings": index.fingerprint})
 
 
 def _pack(trained: TrainedClassifier) -> dict[str, bytes]:

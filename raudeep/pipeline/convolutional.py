@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from raudeep.audio.log_mel import SILENCE_DB, log_mel
-from raudeep.config import CnnConfig, EvaluationConfig
+from raudeep.config import CnnConfig, EvaluationConfig, Limits
 from raudeep.errors import EvaluationError
 from raudeep.evaluation.classifier import UNLABELLED, seeds_for
 from raudeep.evaluation.folds import Split
@@ -57,7 +57,7 @@ def evaluate_cnn(
     *,
     config: CnnConfig,
     evaluation: EvaluationConfig,
-    max_errors: int | None = None,
+    limits: Limits | None = None,
     overwrite: bool = False,
 ) -> tuple[Score, list[StageSummary]]:
     """Train a convolutional network for each fold and repeat, and score it.
@@ -75,8 +75,8 @@ def evaluate_cnn(
         Segments, network and training.
     evaluation : EvaluationConfig
         Splits, repeats and seed; majority_vote has no bearing, since recordings are scored.
-    max_errors : int, optional
-        Fail once more recordings than this could not be used.
+    limits : Limits, optional
+        Which recordings are taken, and how many may fail.
     overwrite : bool
         Replace what was made with another configuration.
 
@@ -112,7 +112,7 @@ def evaluate_cnn(
         sample_rate=SAMPLE_RATE,
         bytes_per_row=2**20,
         seconds_per_recording=_SECONDS_PER_RECORDING,
-        max_errors=max_errors,
+        limits=limits or Limits(),
         overwrite=overwrite,
     )
     started = time.perf_counter()
@@ -137,7 +137,7 @@ def evaluate_cnn(
     estimate = evaluation.repeats * work / _OPERATIONS_PER_SECOND
     total = len(missing) * evaluation.repeats
     with stage_progress("networks", unit="networks", total=total) as progress:
-        for done in stream([{"part": p} for p in missing], [trainer], estimated_seconds=estimate):
+        for done in stream([{"part": p} for p in missing], trainer, estimated_seconds=estimate):
             progress.advance(done["networks"])
     index = writer.commit(len(splits))
     scored = StageSummary(

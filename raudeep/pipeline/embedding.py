@@ -1,60 +1,102 @@
-"""Embeddings: from spectrogram tables, or straight from audio with nothing stored in between.
+"""Embeddings: straight from audio with nothing stored in between, or from spectrogram tables.
 
-``slice -> load (read a part, or decode and transform) -> encoder actors -> a part per readout``
-
-Both ways yield the same rows: the slices are the same, and so are the kernels.
+``slice of the plan -> processes that decode and transform -> models -> a part per table``
+``part of a spectrogram table -> models -> a part per table``
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from raudeep.config import Readout, SpectrogramConfig
+from raudeep.config import ChunkConfig, Limits, Readout
 from raudeep.errors import TableError
 from raudeep.models.artifact import TrainedAutoencoder
 from raudeep.pipeline.artifacts import artifact_identity, load_autoencoder
+from raudeep.pipeline.decoding import load_views
+from raudeep.pipeline.encoding import Embedder, EmbeddingCollector, TableEncoder, Target
 from raudeep.pipeline.progress import stage_progress
+from raudeep.pipeline.recordings import plan_recordings, write_recordings
 from raudeep.pipeline.runtime import Pool, stream
-from raudeep.pipeline.spectrograms import (
-    Shape,
-    compute_slice,
-    probe_shapes,
-    spectrograms_identity,
-    spectrograms_slices,
-)
 from raudeep.pipeline.stage import (
     StageSummary,
-    embedding_rows,
-    from_ipc,
-    spectrogram_rows,
-    spectrogram_values,
-    to_ipc,
 )
-from raudeep.schema import ERRORS
 from raudeep.storage.identity import Identity
-from raudeep.storage.table import TableIndex, TableWriter, open_table, read_index, read_part
+from raudeep.storage.table import TableIndex, open_table, read_index
 
-__all__ = ["Embedder", "check_input", "embed_corpus", "embed_tables"]
+__all__ = ["FUSED", "Embedder", "check_input", "embed_corpus", "embed_tables"]
 
+FUSED = "fused"
 _SECONDS_PER_RECORDING = 0.03
+_BYTES_PER_ROW = 2**12
 
 
-@dataclass(frozen=True, kw_only=True)
-class Embedder:
-    """An autoencoder and where its embeddings go."""
+def embed_corpus(
+    manifest: pa.Table,
+    embedders: Sequence[Embedder],
+    *,
+    fused: Mapping[Readout, str] | None = None,
+    chunks: ChunkConfig | None = None,
+    limits: Limits | None = None,
+    overwrite: bool = False,
+) -> list[StageSummary]:
+    """Embed a corpus straight from audio: each recording is decoded once for all models.
 
-    name: str
-    model: str
-    """URI of the artifact."""
-    outputs: Mapping[Readout, str]
-    """URI of the table of each readout."""
-    epoch: int | None = None
-    """Epoch whose weights embed; those of the artifact without."""
+    Slices whose parts exist are not computed again; recordings that are new to a table are added to
+    it in further parts. A recording that cannot be used is a row of the errors beside the parts.
+
+    Parameters
+    ----------
+    manifest : pa.Table
+        The recordings, sorted by file.
+    embedders : sequence of Embedder
+        The models and their outputs.
+    fused : mapping of readout to URI, optional
+        Tables of the vectors of all embedders side by side, in their order.
+    chunks : ChunkConfig, optional
+        Embed chunks of recordings of any length, each read by itself; whole recordings without.
+    limits : Limits, optional
+        Which recordings are taken, and how many may fail.
+    overwrite : bool
+        Replace tables that were made with another configuration.
+
+    Returns
+    -------
+    list of StageSummary
+        One for each output, those of the embedders first.
+
+    Raises
+    ------
+    AudioError
+        If too many recordings could not be used, or none could.
+    TableError
+        If a model does not say how audio becomes its input, or an output holds something else.
+    """
+    chunks, limits = chunks or ChunkConfig(), limits or Limits()
+    trained = _load(embedders)
+    views = {name: model.spectrogram for name, model in trained.items()}
+    cut = {"chunk_seconds": chunks.chunk_seconds, "chunk_hop_seconds": chunks.hop_seconds}
+    settings = {name: value for name, value in cut.items() if value is not None}
+    targets = _targets(embedders, trained, settings, {}, overwrite=overwrite)
+    for readout, uri in (fused or {}).items():
+        pieces = [_config(each, readout) | settings for each in embedders]
+        names = tuple(each.name for each in embedders)
+        identity = Identity("embeddings", {"fused": list(names), "pieces": pieces} | settings)
+        writer = open_table(uri, identity, overwrite=overwrite)
+        targets[f"{readout}/{FUSED}"] = Target(names, readout, writer)
+    writers = {name: target.writer for name, target in targets.items()}
+    return write_recordings(
+        "embeddings",
+        writers,
+        plan_recordings(writers, manifest, bytes_per_row=_BYTES_PER_ROW),
+        load=partial(load_views, views=views, chunks=chunks, max_duration=limits.max_duration),
+        make_collector=partial(EmbeddingCollector, list(embedders), targets),
+        seconds_per_recording=_SECONDS_PER_RECORDING,
+        limits=limits,
+        uses_gpu=True,
+    )
 
 
 def embed_tables(
@@ -81,185 +123,55 @@ def embed_tables(
     TableError
         If a table was made with other parameters than the model was trained on.
     """
-    indices = {each.name: read_index(tables[each.name], stage="spectrograms") for each in embedders}
-    for each in embedders:
-        trained = load_autoencoder(each.model, epoch=each.epoch)
-        check_input(trained, indices[each.name], model=each.model, table=tables[each.name])
-    parts = {name: [part.name for part in index.parts] for name, index in indices.items()}
-
-    def load(item: dict[str, Any]) -> dict[str, Any]:
-        (name,) = item["embedders"]
-        table = read_part(tables[name], parts[name][item["part"]])
-        return {**item, "spectrograms": [to_ipc(table)], "errors": to_ipc(ERRORS.empty_table())}
-
-    source = _Source(
-        fingerprints={name: index.identity.fingerprint for name, index in indices.items()},
-        rows={name: [part.rows for part in index.parts] for name, index in indices.items()},
-        groups=[[each.name] for each in embedders],
-        payload=lambda part: {},
-        load=load,
-    )
-    return _embed(embedders, source, overwrite=overwrite)
-
-
-def embed_corpus(
-    manifest: pa.Table, embedders: Sequence[Embedder], *, overwrite: bool = False
-) -> list[StageSummary]:
-    """Embed a corpus straight from audio: each recording is decoded once for all models.
-
-    Parameters
-    ----------
-    manifest : pa.Table
-        The recordings, sorted by file.
-    embedders : sequence of Embedder
-        The models and their outputs.
-    overwrite : bool
-        Replace tables that were made with another configuration.
-
-    Returns
-    -------
-    list of StageSummary
-        One for each output.
-    """
-    views: dict[str, SpectrogramConfig] = {
-        each.name: load_autoencoder(each.model, epoch=each.epoch).spectrogram for each in embedders
-    }
-    shapes: dict[str, Shape] = probe_shapes(manifest, views)
-    bounds = spectrograms_slices(manifest.num_rows, views, shapes)
-
-    def payload(part: int) -> dict[str, Any]:
-        start, end = bounds[part]
-        return {"recordings": to_ipc(manifest.slice(start, end - start))}
-
-    def load(item: dict[str, Any]) -> dict[str, Any]:
-        wanted = {name: views[name] for name in item["embedders"]}
-        tables, errors = compute_slice(from_ipc(item["recordings"]), wanted, shapes)
-        return {
-            "part": item["part"],
-            "embedders": item["embedders"],
-            "spectrograms": [to_ipc(table) for table in tables.values()],
-            "errors": to_ipc(errors),
-        }
-
-    source = _Source(
-        fingerprints={
-            name: spectrograms_identity(config, manifest).fingerprint
-            for name, config in views.items()
-        },
-        rows={name: [end - start for start, end in bounds] for name in views},
-        groups=[list(views)],
-        payload=payload,
-        load=load,
-    )
-    return _embed(embedders, source, overwrite=overwrite)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Source:
-    """Where spectrograms come from, by name of the embedder."""
-
-    fingerprints: Mapping[str, str]
-    rows: Mapping[str, Sequence[int]]
-    """Rows of each part, one entry per part."""
-    groups: Sequence[Sequence[str]]
-    """Embedders whose parts are loaded together."""
-    payload: Callable[[int], dict[str, Any]]
-    """What the loading of a part needs to be sent."""
-    load: Callable[[dict[str, Any]], dict[str, Any]]
-
-
-def _embed(
-    embedders: Sequence[Embedder], source: _Source, *, overwrite: bool
-) -> list[StageSummary]:
     started = time.perf_counter()
-    writers: dict[str, dict[Readout, TableWriter]] = {}
-    missing: dict[str, dict[Readout, list[int]]] = {}
+    indices = {each.name: read_index(tables[each.name], stage="spectrograms") for each in embedders}
+    trained = _load(embedders)
     for each in embedders:
-        model = artifact_identity(each.model).fingerprint
-        writers[each.name], missing[each.name] = {}, {}
-        keeps_time = load_autoencoder(each.model).model.keeps_time
-        for readout, uri in each.outputs.items():
-            config: dict[str, Any] = {"readout": readout, "model": model}
-            if each.epoch is not None:
-                config["epoch"] = each.epoch
-            identity = Identity(
-                # A vector for each frame is what a spectrogram is, and can be trained on again.
-                "spectrograms" if keeps_time and readout == "state" else "embeddings",
-                config,
-                {"spectrograms": source.fingerprints[each.name]},
-            )
-            writer = open_table(uri, identity, overwrite=overwrite)
-            writers[each.name][readout] = writer
-            missing[each.name][readout] = writer.missing(len(source.rows[each.name]))
-    items = []
-    for group in source.groups:
-        absent = {
-            name: {part for parts in missing[name].values() for part in parts} for name in group
-        }
-        for part in sorted(set().union(*absent.values())):
-            wanted = [name for name in group if part in absent[name]]
-            items.append({"part": part, "embedders": wanted, **source.payload(part)})
-    total = sum(source.rows[name][item["part"]] for item in items for name in item["embedders"])
-    encoder = Pool(_Encoder, {"embedders": list(embedders), "writers": writers})
+        check_input(
+            trained[each.name], indices[each.name], model=each.model, table=tables[each.name]
+        )
+    inputs = {name: {"spectrograms": index.fingerprint} for name, index in indices.items()}
+    targets = _targets(embedders, trained, {}, inputs, overwrite=overwrite)
+    items: list[dict[str, Any]] = []
+    for each in embedders:
+        own = [name for name, target in targets.items() if target.sources == (each.name,)]
+        index = indices[each.name]
+        missing = {name: set(targets[name].writer.missing(len(index.parts))) for name in own}
+        items += [
+            {
+                "part": number,
+                "embedder": each.name,
+                "targets": [name for name in own if number in missing[name]],
+                "table": tables[each.name],
+                "name": part.name,
+                "rows": part.rows,
+            }
+            for number, part in enumerate(index.parts)
+            if any(number in parts for parts in missing.values())
+        ]
+    computed = {(name, item["part"]) for item in items for name in item["targets"]}
+    total = sum(item["rows"] for item in items)
+    encoder = Pool(TableEncoder, {"embedders": list(embedders), "targets": targets})
     with stage_progress("embeddings", unit="spectrograms", total=total) as progress:
         estimate = total * _SECONDS_PER_RECORDING
-        for done in stream(items, [source.load, encoder], estimated_seconds=estimate):
+        for done in stream(items, encoder, estimated_seconds=estimate):
             progress.advance(done["rows"])
     summaries = []
-    for each in embedders:
-        for readout, writer in writers[each.name].items():
-            index = writer.commit(len(source.rows[each.name]))
-            summaries.append(
-                StageSummary(
-                    stage="embeddings",
-                    table=writer.uri,
-                    seconds=time.perf_counter() - started,
-                    parts=len(index.parts),
-                    reused=len(index.parts) - len(missing[each.name][readout]),
-                    rows=index.rows,
-                    errors=index.num_errors,
-                )
+    for name, target in targets.items():
+        (source,) = target.sources
+        index = target.writer.commit(len(indices[source].parts))
+        reused = sum((name, number) not in computed for number in range(len(index.parts)))
+        summaries.append(
+            StageSummary(
+                stage="embeddings",
+                table=target.writer.uri,
+                seconds=time.perf_counter() - started,
+                parts=len(index.parts),
+                reused=reused,
+                rows=index.rows,
             )
+        )
     return summaries
-
-
-class _Encoder:
-    """An actor that holds the models and writes a part for each readout."""
-
-    def __init__(
-        self,
-        embedders: Sequence[Embedder],
-        writers: Mapping[str, Mapping[Readout, TableWriter]],
-    ) -> None:
-        from raudeep.models.inference import default_device
-
-        self._models = {
-            each.name: load_autoencoder(each.model, epoch=each.epoch).model.to(default_device())
-            for each in embedders
-        }
-        self._writers = writers
-
-    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
-        from raudeep.models.batching import Spectrograms
-        from raudeep.models.inference import embed_spectrograms
-
-        errors = from_ipc(item["errors"])
-        rows = 0
-        for name, content in zip(item["embedders"], item["spectrograms"], strict=True):
-            table = from_ipc(content)
-            writers = self._writers[name]
-            spectrograms = Spectrograms.from_numpy(*spectrogram_values(table, where=name))
-            model = self._models[name]
-            embeddings = embed_spectrograms(model, spectrograms, readouts=tuple(writers))
-            for readout, writer in writers.items():
-                values = embeddings[readout]
-                if writer.identity.stage == "spectrograms":
-                    made = _sequence_rows(table, values)
-                else:
-                    made = embedding_rows(table, values)
-                writer.write(item["part"], made, errors)
-            rows += table.num_rows
-        return {"rows": rows}
 
 
 def check_input(trained: TrainedAutoencoder, index: TableIndex, *, model: str, table: str) -> None:
@@ -273,10 +185,36 @@ def check_input(trained: TrainedAutoencoder, index: TableIndex, *, model: str, t
             )
 
 
-def _sequence_rows(keys: pa.Table, values: NDArray[np.float32]) -> pa.Table:
-    """Return a vector for each frame, (sum T, S), as rows of a spectrograms table."""
-    lengths = keys["frames"].to_numpy()
-    kind = keys.schema.field("spectrogram").type
-    uniform = pa.types.is_fixed_size_list(kind) and len(lengths) > 0
-    pieces = np.split(values, np.cumsum(lengths)[:-1]) if len(lengths) else []
-    return spectrogram_rows(keys, pieces, (int(lengths[0]) if uniform else None, values.shape[1]))
+def _load(embedders: Sequence[Embedder]) -> dict[str, TrainedAutoencoder]:
+    return {each.name: load_autoencoder(each.model, epoch=each.epoch) for each in embedders}
+
+
+def _config(embedder: Embedder, readout: Readout) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "readout": readout,
+        "model": artifact_identity(embedder.model).fingerprint,
+    }
+    return config if embedder.epoch is None else config | {"epoch": embedder.epoch}
+
+
+def _targets(
+    embedders: Sequence[Embedder],
+    trained: Mapping[str, TrainedAutoencoder],
+    settings: dict[str, Any],
+    inputs: Mapping[str, dict[str, str]],
+    *,
+    overwrite: bool,
+) -> dict[str, Target]:
+    targets = {}
+    for each in embedders:
+        for readout, uri in each.outputs.items():
+            # A vector for each frame is what a spectrogram is, and can be trained on again.
+            sequences = trained[each.name].model.keeps_time and readout == "state"
+            identity = Identity(
+                "spectrograms" if sequences else "embeddings",
+                _config(each, readout) | settings,
+                inputs.get(each.name, {}),
+            )
+            writer = open_table(uri, identity, overwrite=overwrite)
+            targets[f"{readout}/{each.name}"] = Target((each.name,), readout, writer)
+    return targets

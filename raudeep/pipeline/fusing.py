@@ -33,7 +33,7 @@ def fuse_tables(tables: Mapping[str, str], output: str, *, overwrite: bool = Fal
     """
     started = time.perf_counter()
     indices = {name: read_index(uri, stage="embeddings") for name, uri in tables.items()}
-    inputs = {name: index.identity.fingerprint for name, index in indices.items()}
+    inputs = {name: index.fingerprint for name, index in indices.items()}
     pieces = [index.config for index in indices.values()]  # whose models a classifier asks for
     identity = Identity("embeddings", {"fused": list(tables), "pieces": pieces}, inputs)
     writer = open_table(output, identity, overwrite=overwrite)

@@ -169,7 +169,7 @@ def fuse_chunks(table: str, output: str, *, overwrite: bool = False) -> StageSum
     identity = Identity(
         index.stage,
         index.config,
-        {"source": index.identity.fingerprint, "modified": json.dumps({"fuse_chunks": count})},
+        {"source": index.fingerprint, "modified": json.dumps({"fuse_chunks": count})},
     )
     writer = open_table(output, identity, overwrite=overwrite)
     bounds = slices(len(chunks), bytes_per_row=4 * fused.shape[1])
@@ -218,7 +218,7 @@ def _rewrite(
     """Write a table whose parts are those of another one, changed."""
     started = time.perf_counter()
     index = read_index(table)
-    inputs = {"source": index.identity.fingerprint, "modified": json.dumps(action, sort_keys=True)}
+    inputs = {"source": index.fingerprint, "modified": json.dumps(action, sort_keys=True)}
     identity = Identity(index.stage, index.config, inputs)
     writer = open_table(output, identity, overwrite=overwrite)
     errors = {part.name.removeprefix("errors"): part.name for part in index.errors}

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from raudeep.config import Readout
+from raudeep.config import Limits, Readout
 from raudeep.errors import TableError
 from raudeep.evaluation.metrics import majority_vote
 from raudeep.pipeline.artifacts import artifact_identity
@@ -24,7 +24,6 @@ from raudeep.pipeline.embedding import Embedder, embed_corpus
 from raudeep.pipeline.fusing import fuse_tables
 from raudeep.pipeline.predictions import prediction_rows, rows_of_partitions
 from raudeep.pipeline.progress import stage_progress
-from raudeep.pipeline.recordings import check_errors
 from raudeep.pipeline.runtime import stream
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage import uri as uris
@@ -95,7 +94,7 @@ def predict_corpus(
     output: str,
     *,
     partitions: Sequence[str] = (),
-    max_errors: int | None = None,
+    limits: Limits | None = None,
     overwrite: bool = False,
 ) -> StageSummary:
     """Predict recordings: embed them with the classifier's autoencoders, fuse, predict.
@@ -114,8 +113,8 @@ def predict_corpus(
         URI of the predictions table or file; see `predict_table`.
     partitions : sequence of str
         Predict the recordings of these alone.
-    max_errors : int, optional
-        Fail once more recordings than this could not be used.
+    limits : Limits, optional
+        Which recordings are taken, and how many may fail.
     overwrite : bool
         Replace a table that was made with another configuration.
 
@@ -139,8 +138,7 @@ def predict_corpus(
             summary = _summary(writer, index, reused=parts, seconds=time.perf_counter() - started)
         else:
             workspace = uris.join(place, ".embeddings")
-            table, errors = _embed(classifier, manifest, places, workspace)
-            check_errors(errors.to_pylist(), manifest.num_rows, max_errors=max_errors)
+            table, errors = _embed(classifier, manifest, places, workspace, limits)
             summary = _predict(classifier, table, writer, (), errors)
             uris.delete(workspace)
         return replace(summary, table=output, seconds=time.perf_counter() - started)
@@ -199,7 +197,7 @@ def _predict(
     items = [{"part": part} for part in missing]
     estimate = len(items) * _SECONDS_PER_PART
     with stage_progress("predictions", unit="rows", total=int(chosen.sum())) as progress:
-        for done in stream(items, [predict], estimated_seconds=estimate):
+        for done in stream(items, predict, estimated_seconds=estimate):
             progress.advance(done["rows"])
     reused = len(index.parts) - len(missing)
     written = writer.commit(len(index.parts))
@@ -221,7 +219,11 @@ def _summary(
 
 
 def _embed(
-    classifier: TrainedClassifier, manifest: pa.Table, places: Mapping[str, str], workspace: str
+    classifier: TrainedClassifier,
+    manifest: pa.Table,
+    places: Mapping[str, str],
+    workspace: str,
+    limits: Limits | None,
 ) -> tuple[str, pa.Table]:
     """Return the table of the embeddings that a classifier takes, and the errors on the way."""
     pieces: dict[str, str] = {}
@@ -235,7 +237,8 @@ def _embed(
         Embedder(name=f"model {number}", model=model, outputs=outputs, epoch=epoch)
         for number, ((model, epoch), outputs) in enumerate(embedders.items())
     ]
-    embed_corpus(manifest, named, overwrite=True)  # of what a killed run left
+    # Overwrite what a killed run left.
+    embed_corpus(manifest, named, limits=limits, overwrite=True)
     first = pieces["00"]
     if len(pieces) == 1:
         return first, read_errors(first)

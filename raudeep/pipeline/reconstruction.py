@@ -66,7 +66,7 @@ def reconstruct_table(
     config = {"model": artifact_identity(model).fingerprint, "free_running": free_running}
     if epoch is not None:
         config["epoch"] = epoch
-    identity = Identity("reconstructions", config, {"spectrograms": index.identity.fingerprint})
+    identity = Identity("reconstructions", config, {"spectrograms": index.fingerprint})
     writer = open_table(output, identity, overwrite=overwrite)
     missing = writer.missing(len(index.parts))
     items = [{"part": part, "name": index.parts[part].name} for part in missing]
@@ -80,7 +80,7 @@ def reconstruct_table(
     }
     estimate = total * _SECONDS_PER_SPECTROGRAM
     with stage_progress("reconstruction", unit="spectrograms", total=total) as progress:
-        for done in stream(items, [Pool(_Decoder, arguments)], estimated_seconds=estimate):
+        for done in stream(items, Pool(_Decoder, arguments), estimated_seconds=estimate):
             progress.advance(done["rows"])
     written = writer.commit(len(index.parts))
     return StageSummary(

@@ -1,47 +1,221 @@
-"""Features of recordings: decode each one, hand it to a kernel, write what it gives as rows.
+"""What all stages over recordings share: decode each one apart, write its rows slice by slice.
 
-``slice of the manifest -> decode, one channel, one rate -> kernel -> a part``
+``slice of the plan -> processes that decode -> collector (a kernel or a model) -> parts``
 """
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from raudeep.audio.decode import decode, resample
-from raudeep.audio.framing import mix_channels
+from raudeep.config import Limits
 from raudeep.errors import AudioError, TableError
+from raudeep.pipeline.corpus import manifest_fingerprint
+from raudeep.pipeline.decoding import Recording, load_mono
+from raudeep.pipeline.isolation import Crew
 from raudeep.pipeline.progress import stage_progress
-from raudeep.pipeline.runtime import Pool, stream
-from raudeep.pipeline.spectrograms import error_row
+from raudeep.pipeline.runtime import Pool, assigned_cores, stream
 from raudeep.pipeline.stage import (
     StageSummary,
     from_ipc,
-    slices,
+    recording_slices,
     spectrogram_values,
     to_ipc,
 )
 from raudeep.schema import ERRORS, FILE_METADATA, KEYS
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.plan import Plan, extend_plan
 from raudeep.storage.table import TableWriter, is_table, open_table, read_errors
 
 __all__ = [
+    "Collector",
     "Kernel",
     "Piece",
     "Rows",
     "check_errors",
     "check_folder",
+    "key_rows",
     "map_recordings",
+    "plan_recordings",
     "spectrogram_arrays",
+    "write_recordings",
 ]
 
 logger = logging.getLogger(__name__)
+
+
+class Collector(Protocol):
+    """Makes the rows of a slice from the pieces of its recordings, and writes them."""
+
+    def begin(self, targets: Sequence[str]) -> None:
+        """Start a slice, of which the parts of these tables are wanted."""
+
+    def add(self, number: int, piece: Any) -> None:
+        """Take a piece of the recording of this number in the slice.
+
+        `AudioError` says that the recording cannot be used.
+        """
+
+    def drop(self, number: int) -> None:
+        """Forget a recording that turned out to be bad."""
+
+    def write(self, part: int, recordings: pa.Table, errors: pa.Table) -> None:
+        """Write the parts of the slice."""
+
+
+def plan_recordings(
+    writers: Mapping[str, TableWriter], manifest: pa.Table, *, bytes_per_row: int
+) -> dict[str, Plan]:
+    """Return the plan of each table: its own, extended by the recordings that are new to it."""
+
+    def bounds(recordings: pa.Table) -> list[tuple[int, int]]:
+        return recording_slices(recordings, bytes_per_row=bytes_per_row)
+
+    return {
+        name: extend_plan(writer, manifest, bounds, manifest_fingerprint)
+        for name, writer in writers.items()
+    }
+
+
+def write_recordings(
+    title: str,
+    writers: Mapping[str, TableWriter],
+    plans: Mapping[str, Plan],
+    *,
+    load: Callable[[Recording], Iterator[Any]],
+    make_collector: Callable[[], Collector],
+    seconds_per_recording: float,
+    limits: Limits,
+    uses_gpu: bool = False,
+) -> list[StageSummary]:
+    """Write the missing parts of tables that are made from recordings, each decoded once for all.
+
+    Tables with the same plan are made in one pass. A recording that cannot be used is a row of the
+    errors beside the parts.
+
+    Parameters
+    ----------
+    title : str
+        What the progress line says.
+    writers, plans : mapping of name to TableWriter and Plan
+        The tables.
+    load : callable
+        ``load(recording)`` yields the pieces of a recording, in a process that only decodes.
+    make_collector : callable
+        Makes the collector, once in each process that has one.
+    seconds_per_recording : float
+        Rough time for one on a core.
+    limits : Limits
+        How many recordings may fail.
+    uses_gpu : bool
+        Share the cluster's GPUs among the collectors.
+
+    Returns
+    -------
+    list of StageSummary
+        One for each table, in the order of the writers.
+
+    Raises
+    ------
+    AudioError
+        If too many recordings could not be used, or none could.
+    """
+    started = time.perf_counter()
+    missing = {name: set(writers[name].missing(plans[name].num_parts)) for name in writers}
+    passes: dict[tuple[str, ...], list[str]] = {}
+    for name, plan in plans.items():
+        passes.setdefault(plan.fingerprints, []).append(name)
+    for names in passes.values():
+        plan = plans[names[0]]
+        items: list[dict[str, Any]] = [
+            {
+                "part": part,
+                "targets": [name for name in names if part in missing[name]],
+                "recordings": to_ipc(plan.slice(part)),
+            }
+            for part in sorted(set().union(*(missing[name] for name in names)))
+        ]
+        total = sum(plan.sizes[item["part"]] for item in items)
+        worker = Pool(
+            _SliceWorker, {"load": load, "make_collector": make_collector}, uses_gpu=uses_gpu
+        )
+        allowed = limits.allowed_errors(plan.recordings.num_rows)
+        failed = 0
+        with stage_progress(title, unit="recordings", total=total) as progress:
+            estimate = total * seconds_per_recording
+            for done in stream(items, worker, estimated_seconds=estimate):
+                progress.advance(done["recordings"])
+                failed += done["errors"]
+                if allowed is not None and failed > allowed:
+                    raise AudioError(
+                        f"{failed} recordings could not be used, e.g. {done['example']}. "
+                        f"--max-errors is {limits.max_errors}."
+                    )
+    summaries = []
+    for name, writer in writers.items():
+        plan = plans[name]
+        index = writer.commit(plan.num_parts, recordings=plan.fingerprints)
+        check_errors(writer.uri, plan.recordings.num_rows, limits)
+        summaries.append(
+            StageSummary(
+                stage=title,
+                table=writer.uri,
+                seconds=time.perf_counter() - started,
+                parts=plan.num_parts,
+                reused=plan.num_parts - len(missing[name]),
+                rows=index.rows,
+                errors=index.num_errors,
+            )
+        )
+    return summaries
+
+
+class _SliceWorker:
+    """Computes slices: its processes decode ahead while the collector works."""
+
+    def __init__(
+        self,
+        *,
+        load: Callable[[Recording], Iterator[Any]],
+        make_collector: Callable[[], Collector],
+    ) -> None:
+        self._crew = Crew(load, processes=assigned_cores())
+        self._collector = make_collector()
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        recordings = from_ipc(item["recordings"])
+        rows = recordings.select(["file", "uri"]).to_pylist()
+        self._collector.begin(list(item["targets"]))
+        errors = []
+        for number, (recording, pieces) in enumerate(zip(rows, self._crew.map(rows), strict=True)):
+            try:
+                self._take(number, pieces)
+            except Exception as error:  # one bad recording must not cost the others
+                _check_reachable(recording, error)
+                self._collector.drop(number)
+                errors.append(_error_row(recording, error))
+        failed = pa.Table.from_pylist(errors, schema=ERRORS)
+        self._collector.write(item["part"], recordings, failed)
+        example = f"{errors[0]['file']!r}: {errors[0]['message']}" if errors else ""
+        return {"recordings": len(rows), "errors": len(errors), "example": example}
+
+    def _take(self, number: int, pieces: Iterator[Any]) -> None:
+        for piece in pieces:
+            try:
+                self._collector.add(number, piece)
+            except AudioError:
+                raise
+            except Exception as error:
+                # Not the recording's fault: a GPU without memory, a disc that is full.
+                raise TableError(f"the stage failed: {type(error).__name__}: {error}") from error
 
 
 class Piece(NamedTuple):
@@ -68,14 +242,11 @@ def map_recordings(
     sample_rate: int,
     bytes_per_row: int,
     seconds_per_recording: float,
-    on_gpu: bool = False,
-    max_errors: int | None = None,
+    limits: Limits,
+    uses_gpu: bool = False,
     overwrite: bool = False,
 ) -> StageSummary:
     """Write a table with the pieces that a kernel makes of each recording of a corpus.
-
-    Slices whose parts exist are not computed again. A recording that cannot be used is a row of
-    the errors beside the parts.
 
     Parameters
     ----------
@@ -95,10 +266,10 @@ def map_recordings(
         Rough size of what becomes of a recording.
     seconds_per_recording : float
         Rough time for one on a core.
-    on_gpu : bool
+    limits : Limits
+        Which recordings are taken, and how many may fail.
+    uses_gpu : bool
         Run the kernel in actors that share the cluster's GPUs.
-    max_errors : int, optional
-        Fail once more recordings than this could not be used.
     overwrite : bool
         Replace a table that was made with another configuration.
 
@@ -109,63 +280,88 @@ def map_recordings(
     TableError
         If the output holds something else or cannot be written.
     """
-    started = time.perf_counter()
-    writer = open_table(output, identity, overwrite=overwrite)
-    bounds = slices(manifest.num_rows, bytes_per_row=bytes_per_row)
-    missing = writer.missing(len(bounds))
-    items: list[dict[str, Any]] = [
-        {
-            "part": part,
-            "recordings": to_ipc(
-                manifest.slice(bounds[part][0], bounds[part][1] - bounds[part][0])
-            ),
-        }
-        for part in missing
-    ]
-    arguments: dict[str, Any] = {
-        "make_kernel": make_kernel,
-        "writer": writer,
-        "rows": rows,
-        "rate": sample_rate,
-    }
-    stage = Pool(_Mapper, arguments) if on_gpu else _Mapper(**arguments)
-    total = sum(bounds[part][1] - bounds[part][0] for part in missing)
-    estimate = total * seconds_per_recording
-    with stage_progress(identity.stage, unit="recordings", total=total) as progress:
-        for done in stream(items, [stage], estimated_seconds=estimate):
-            progress.advance(done["recordings"])
-    index = writer.commit(len(bounds))
-    check_errors(read_errors(output).to_pylist(), manifest.num_rows, max_errors=max_errors)
-    return StageSummary(
-        stage=identity.stage,
-        table=writer.uri,
-        seconds=time.perf_counter() - started,
-        parts=len(bounds),
-        reused=len(bounds) - len(missing),
-        rows=index.rows,
-        errors=index.num_errors,
+    writers = {output: open_table(output, identity, overwrite=overwrite)}
+    (summary,) = write_recordings(
+        identity.stage,
+        writers,
+        plan_recordings(writers, manifest, bytes_per_row=bytes_per_row),
+        load=partial(load_mono, sample_rate=sample_rate, max_duration=limits.max_duration),
+        make_collector=partial(_KernelCollector, make_kernel, writers[output], rows),
+        seconds_per_recording=seconds_per_recording,
+        limits=limits,
+        uses_gpu=uses_gpu,
     )
+    return summary
 
 
-def check_errors(
-    errors: Sequence[Mapping[str, Any]], num_recordings: int, *, max_errors: int | None
-) -> None:
-    """Name the recordings that could not be used; raise where there are too many.
+@dataclass
+class _KernelCollector:
+    make_kernel: Callable[[], Kernel]
+    writer: TableWriter
+    rows: Rows
+    _pieces: dict[int, Sequence[Piece]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._kernel = self.make_kernel()
+
+    def begin(self, targets: Sequence[str]) -> None:
+        self._pieces = {}
+
+    def add(self, number: int, piece: NDArray[np.float32]) -> None:
+        # One thread everywhere, or the rounding would depend on where a slice is computed.
+        with threadpool_limits(1):
+            pieces = self._kernel(piece)
+        if not all(np.isfinite(each.values).all() for each in pieces):
+            raise AudioError("holds amplitudes too large for float32")
+        self._pieces[number] = pieces
+
+    def drop(self, number: int) -> None:
+        self._pieces.pop(number, None)
+
+    def write(self, part: int, recordings: pa.Table, errors: pa.Table) -> None:
+        spans = {
+            number: [(each.start, each.end) for each in pieces]
+            for number, pieces in self._pieces.items()
+        }
+        values = [each.values for pieces in self._pieces.values() for each in pieces]
+        self.writer.write(part, self.rows(key_rows(recordings, spans), values), errors)
+
+
+def key_rows(recordings: pa.Table, spans: Mapping[int, Sequence[tuple[float, float]]]) -> pa.Table:
+    """Return keys and metadata of chunks: start and end of each by number of the recording."""
+    numbers = [number for number, chunks in spans.items() for _ in chunks]
+    chunks = [chunk for found in spans.values() for chunk in range(len(found))]
+    flat = [span for found in spans.values() for span in found]
+    inherited = recordings.take(pa.array(numbers, pa.int64()))
+    columns = {
+        "file": inherited["file"],
+        "chunk": chunks,
+        "start": [start for start, _ in flat],
+        "end": [end for _, end in flat],
+        **{column.name: inherited[column.name] for column in FILE_METADATA},
+    }
+    return pa.table(columns, schema=pa.schema([*KEYS, *FILE_METADATA]))
+
+
+def check_errors(table: str, num_recordings: int, limits: Limits) -> None:
+    """Name the recordings of a table that could not be used; raise where there are too many.
 
     Raises
     ------
     AudioError
-        If more than `max_errors` recordings failed, or all did.
+        If more failed than the limits allow, or all did.
     """
-    if not errors:
+    errors = read_errors(table)
+    if not errors.num_rows:
         return
-    first = errors[0]
-    said = f"{len(errors)} of {num_recordings} recordings could not be used, e.g. {first['file']!r}"
-    said += f": {first['message']}"
-    if len(errors) >= num_recordings:
+    first = errors.slice(0, 1).to_pylist()[0]
+    said = f"{errors.num_rows} of {num_recordings} recordings could not be used, e.g. "
+    said += f"{first['file']!r}: {first['message']}"
+    if errors.num_rows >= num_recordings:
         raise AudioError(said)
-    if max_errors is not None and len(errors) > max_errors:
-        raise AudioError(f"{said}. --max-errors is {max_errors}.")
+    allowed = limits.allowed_errors(num_recordings)
+    if allowed is not None and errors.num_rows > allowed:
+        raise AudioError(f"{said}. --max-errors is {limits.max_errors}.")
     logger.warning("%s. The errors table names all.", said)
 
 
@@ -182,39 +378,27 @@ def spectrogram_arrays(table: pa.Table, *, where: str) -> list[NDArray[np.float3
     return [values[end - length : end] for end, length in zip(ends, lengths, strict=True)]
 
 
-class _Mapper:
-    """Computes and writes parts."""
+def _check_reachable(recording: Recording, error: Exception) -> None:
+    """Raise where nobody can tell whether a recording is good, and what the stage itself raises."""
+    if isinstance(error, TableError):
+        raise error
+    mine = FileNotFoundError, PermissionError, IsADirectoryError
+    if isinstance(error, OSError) and not isinstance(error, mine):
+        if uris.is_local(recording["uri"]):
+            return
+        raise TableError(
+            f"{recording['uri']} cannot be read, and may be good: {error}. What is finished stays; "
+            "run the same command again."
+        ) from error
 
-    def __init__(
-        self, *, make_kernel: Callable[[], Kernel], writer: TableWriter, rows: Rows, rate: int
-    ) -> None:
-        self._kernel = make_kernel()
-        self._writer, self._rows, self._rate = writer, rows, rate
 
-    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
-        recordings = from_ipc(item["recordings"])
-        keys, values, errors = [], [], []
-        for recording in recordings.to_pylist():
-            try:
-                # One thread everywhere, or the rounding would depend on where a slice is computed.
-                with threadpool_limits(1):
-                    pieces = self._kernel(self._samples(recording["uri"]))
-                if not all(np.isfinite(piece.values).all() for piece in pieces):
-                    raise AudioError("holds amplitudes too large for float32")
-            except Exception as error:  # one bad recording must not cost the others
-                errors.append(error_row(recording, error))
-                continue
-            inherited = {field.name: recording[field.name] for field in FILE_METADATA}
-            for chunk, piece in enumerate(pieces):
-                span = {"chunk": chunk, "start": piece.start, "end": piece.end}
-                keys.append({"file": recording["file"], **span, **inherited})
-                values.append(piece.values)
-        table = pa.Table.from_pylist(keys, schema=pa.schema([*KEYS, *FILE_METADATA]))
-        failed = pa.Table.from_pylist(errors, schema=ERRORS)
-        self._writer.write(item["part"], self._rows(table, values), failed)
-        return {"recordings": recordings.num_rows}
-
-    def _samples(self, uri: str) -> NDArray[np.float32]:
-        samples, sample_rate = decode(uris.read_bytes(uri))
-        mono = mix_channels(samples, "mean")[np.newaxis]
-        return np.asarray(resample(mono, sample_rate=sample_rate, target_rate=self._rate)[0])
+def _error_row(recording: Recording, error: Exception) -> dict[str, str]:
+    """Return the row of the errors table for a recording that could not be used."""
+    stage = "decode" if isinstance(error, AudioError) else "read"
+    return {
+        "file": recording["file"],
+        "uri": recording["uri"],
+        "stage": stage if isinstance(error, AudioError | OSError) else "spectrogram",
+        "error": type(error).__name__,
+        "message": str(error),
+    }

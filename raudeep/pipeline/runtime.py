@@ -14,7 +14,16 @@ from typing import Any
 from raudeep import errors
 from raudeep.errors import RaudeepError, ResourceError
 
-__all__ = ["Node", "Pool", "Resources", "ensure_ray", "stream", "unwrap"]
+__all__ = [
+    "Node",
+    "Pool",
+    "Resources",
+    "assigned_cores",
+    "ensure_ray",
+    "find_resources",
+    "stream",
+    "unwrap",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +52,8 @@ _QUIET = {
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_TQDM": "0",
 }
-_START_SECONDS = 10.0  # of Ray with the worker processes of a first stage, on two cores
+_START_SECONDS = 15.0  # of Ray with the worker processes of a first stage, on two cores
+_WORKER_SECONDS = 4.0  # of the worker processes of a stage, where Ray runs already
 _ACTORS_PER_GPU = 2  # the models are small: one alone leaves the GPU waiting
 _CREDENTIALS = ("AWS_", "FSSPEC_", "GOOGLE_", "AZURE_STORAGE_", "RAUDEEP_")
 
@@ -54,6 +64,8 @@ class Node:
 
     cpus: float
     gpus: float
+    memory: float = 0.0
+    """Bytes; 0 where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +87,15 @@ class Resources:
 
 @dataclass(frozen=True)
 class Pool:
-    """A stage of `stream` that keeps state: `factory(**arguments)` is made once per actor.
+    """A stage that keeps state: `factory(**arguments)` is made once per actor.
 
-    There are as many actors as the cluster's GPUs or, without any, its cores carry.
+    The number of actors is fixed: two for each of the cluster's GPUs, which they share with the
+    cores beside it, or one for each core where there is no GPU or it is of no use.
     """
 
     factory: type[Any]
     arguments: Mapping[str, Any]
+    uses_gpu: bool = True
 
 
 def ensure_ray() -> Resources:
@@ -139,65 +153,62 @@ def _resources() -> Resources:
     import ray
 
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return Resources(tuple(Node(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in nodes))
+    return Resources(
+        tuple(
+            Node(node.get("CPU", 0.0), node.get("GPU", 0.0), node.get("memory", 0.0))
+            for node in nodes
+        )
+    )
+
+
+def find_resources() -> Resources:
+    """Return what a stage would have, without starting a Ray on this machine for it."""
+    if os.environ.get("RAY_ADDRESS"):
+        return ensure_ray()
+    import torch
+
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return Resources((Node(assigned_cores(), torch.cuda.device_count(), memory),))
 
 
 def stream(
     items: Sequence[Item],
-    stages: Sequence[Callable[[Item], Item] | Pool],
+    stage: Callable[[Item], Item] | Pool,
     *,
     estimated_seconds: float,
 ) -> Iterator[Item]:
-    """Yield each item after it went through all stages, in any order.
+    """Yield each item after it went through a stage, in any order.
 
     Parameters
     ----------
     items : sequence of dict
         Values that Arrow can hold; large ones as bytes.
-    stages : sequence of function or Pool
-        Functions run as Ray Data tasks, pools as a fixed number of actors; stages overlap.
+    stage : function or Pool
+        A function runs as Ray Data tasks, a pool as a fixed number of actors. What a killed worker
+        or a lost node had in hand is done again.
     estimated_seconds : float
-        What the work would take on one core. Unless Ray runs already, work that is done sooner
-        than Ray has started is done in a plain loop in this process.
+        What the work would take on one core. Work that is done sooner than Ray and its workers have
+        started is done in a plain loop in this process.
     """
     import ray
 
-    if not items or (not ray.is_initialized() and estimated_seconds < _START_SECONDS):
-        functions = [
-            stage.factory(**stage.arguments) if isinstance(stage, Pool) else stage
-            for stage in stages
-        ]
+    start = _WORKER_SECONDS if ray.is_initialized() else _START_SECONDS
+    if not items or estimated_seconds < start:
+        function = stage.factory(**stage.arguments) if isinstance(stage, Pool) else stage
         for item in items:
-            for function in functions:
-                item = function(item)
-            yield item
+            yield function(item)
         return
     cluster = ensure_ray()
     if cluster.cpus < 1:
         raise ResourceError(f"the cluster has {cluster.cpus:g} CPUs; at least 1 is needed.")
     import ray.data
-    from ray.data import ActorPoolStrategy
 
     _silence()
-    # Each of two stages takes half of every core, so that neither waits for the other's cores.
-    cpus = 1 / len(stages)
     dataset = ray.data.from_items(list(items), override_num_blocks=len(items))
-    for stage in stages:
-        if isinstance(stage, Pool):
-            gpus = int(cluster.gpus)
-            size = gpus * _ACTORS_PER_GPU if gpus else int(cluster.cpus)
-            dataset = dataset.map(
-                _Actor,
-                fn_constructor_kwargs={
-                    "factory": stage.factory,
-                    "arguments": dict(stage.arguments),
-                },
-                compute=ActorPoolStrategy(size=min(size, len(items))),
-                num_cpus=cpus,
-                num_gpus=1 / _ACTORS_PER_GPU if gpus else None,
-            )
-        else:
-            dataset = dataset.map(_guarded(stage), num_cpus=cpus)
+    if isinstance(stage, Pool):
+        dataset = _map_in_pool(dataset, stage, cluster, num_items=len(items))
+    else:
+        dataset = dataset.map(_guarded(stage), num_cpus=1)
     rows = dataset.iter_rows()
     try:
         for row in rows:
@@ -207,6 +218,35 @@ def stream(
             yield row
     except ray.exceptions.RayError as error:
         raise unwrap(error) from error
+
+
+def assigned_cores() -> int:
+    """Return the cores that this process may use: those of its Ray actor, or the machine's."""
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized():
+        context = ray.get_runtime_context()
+        if context.get_actor_id() is not None:
+            return max(1, int(context.get_assigned_resources().get("CPU", 1)))
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _map_in_pool(dataset: Any, pool: Pool, cluster: Resources, *, num_items: int) -> Any:
+    from ray.data import ActorPoolStrategy
+
+    size, cpus, gpus = int(cluster.cpus), 1, None
+    with_gpus = [node for node in cluster.nodes if node.gpus >= 1]
+    if pool.uses_gpu and with_gpus:
+        size = _ACTORS_PER_GPU * int(sum(node.gpus for node in with_gpus))
+        gpus = 1 / _ACTORS_PER_GPU
+        cpus = int(min(node.cpus / (int(node.gpus) * _ACTORS_PER_GPU) for node in with_gpus))
+    return dataset.map(
+        _Actor,
+        fn_constructor_kwargs={"factory": pool.factory, "arguments": dict(pool.arguments)},
+        # One item at a time: the next goes to the actor that is free, not to one that will be.
+        compute=ActorPoolStrategy(size=min(size, num_items), max_tasks_in_flight_per_actor=1),
+        num_cpus=max(1, cpus),
+        num_gpus=gpus,
+    )
 
 
 def _guarded(function: Callable[[Item], Item]) -> Callable[[Item], Item]:

@@ -85,7 +85,7 @@ def evaluate_embeddings(
     estimate = 0.0
     for name, uri in tables.items():
         index = read_index(uri, stage="embeddings")
-        identity = Identity("predictions", config, {"embeddings": index.identity.fingerprint})
+        identity = Identity("predictions", config, {"embeddings": index.fingerprint})
         writers[name] = open_table(outputs[name], identity, overwrite=overwrite)
         metadata = read_table(uri, columns=["file", "label", "partition", "folds"])
         labels[name] = label_map(metadata, uri)
@@ -115,7 +115,7 @@ def evaluate_embeddings(
     items.sort(key=lambda item: -read_index(tables[item["name"]]).parts[0].bytes)
     total = len(items) * evaluation.repeats
     with stage_progress("evaluation", unit="fits", total=total) as progress:
-        for done in stream(items, [score], estimated_seconds=estimate):
+        for done in stream(items, score, estimated_seconds=estimate):
             progress.advance(done["fits"])
     results = {}
     for name, writer in writers.items():

@@ -9,10 +9,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from raudeep.config import SoundNetConfig
+from raudeep.config import Limits, SoundNetConfig
 from raudeep.errors import TableError
 from raudeep.models.soundnet import SAMPLE_RATE, SoundNet, read_soundnet
-from raudeep.pipeline.corpus import manifest_fingerprint
 from raudeep.pipeline.recordings import Kernel, Piece, map_recordings
 from raudeep.pipeline.stage import StageSummary, embedding_rows
 from raudeep.storage import uri as uris
@@ -29,7 +28,7 @@ def embed_soundnet(
     output: str,
     *,
     config: SoundNetConfig,
-    max_errors: int | None = None,
+    limits: Limits | None = None,
     overwrite: bool = False,
 ) -> StageSummary:
     """Write an embedding table of a corpus with the features of a layer of SoundNet.
@@ -44,8 +43,8 @@ def embed_soundnet(
         URI of the table.
     config : SoundNetConfig
         Layer and pooling.
-    max_errors : int, optional
-        Fail once more recordings than this could not be used.
+    limits : Limits, optional
+        Which recordings are taken, and how many may fail.
     overwrite : bool
         Replace a table that was made with another configuration.
 
@@ -66,17 +65,14 @@ def embed_soundnet(
         identity=Identity(
             "embeddings",
             {"readout": "soundnet", **asdict(config)},
-            {
-                "manifest": manifest_fingerprint(manifest),
-                "weights": hashlib.sha256(content).hexdigest()[:16],
-            },
+            {"weights": hashlib.sha256(content).hexdigest()[:16]},
         ),
         rows=partial(_rows, size=size),
         sample_rate=SAMPLE_RATE,
         bytes_per_row=2**20,
         seconds_per_recording=_SECONDS_PER_RECORDING,
-        max_errors=max_errors,
-        on_gpu=True,
+        limits=limits or Limits(),
+        uses_gpu=True,
         overwrite=overwrite,
     )
 

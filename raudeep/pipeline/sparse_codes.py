@@ -15,7 +15,7 @@ import safetensors.torch
 from numpy.typing import NDArray
 
 from raudeep.audio.constant_q import constant_q, normalise_contrast
-from raudeep.config import SparseCodingConfig
+from raudeep.config import Limits, SparseCodingConfig
 from raudeep.models.sparse_coding import FISTA_STEPS, SparseCoder, learn_coder, pool
 from raudeep.pipeline.corpus import manifest_fingerprint
 from raudeep.pipeline.progress import stage_progress
@@ -53,7 +53,7 @@ def embed_sparse_codes(
     *,
     config: SparseCodingConfig,
     seed: int,
-    max_errors: int | None = None,
+    limits: Limits | None = None,
     overwrite: bool = False,
 ) -> list[StageSummary]:
     """Write pooled sparse codes of a corpus to ``OUTPUT/embeddings``, a row for each window.
@@ -72,8 +72,8 @@ def embed_sparse_codes(
         Bands, dictionaries and windows.
     seed : int >= 0
         Seed of the sample and of the dictionaries.
-    max_errors : int, optional
-        Fail once more recordings than this could not be used.
+    limits : Limits, optional
+        Which recordings are taken, and how many may fail.
     overwrite : bool
         Replace what was made with another configuration.
 
@@ -115,7 +115,7 @@ def embed_sparse_codes(
         sample_rate=SAMPLE_RATE,
         bytes_per_row=2**20,
         seconds_per_recording=_SECONDS_PER_RECORDING,
-        max_errors=max_errors,
+        limits=limits or Limits(),
         overwrite=overwrite,
     )
     started = time.perf_counter()
@@ -134,7 +134,7 @@ def embed_sparse_codes(
     total = sum(parts[part].rows for part in missing)
     with stage_progress("embeddings", unit="recordings", total=total) as progress:
         items = [{"part": part} for part in missing]
-        for done in stream(items, [encode], estimated_seconds=total * 0.01):
+        for done in stream(items, encode, estimated_seconds=total * 0.01):
             progress.advance(done["recordings"])
     index = writer.commit(len(parts))
     return [
@@ -181,7 +181,7 @@ def _learn(table: str, coder: str, *, config: SparseCodingConfig, seed: int) -> 
     work = 2 * parts * config.num_steps * 2 * products
     learner = Pool(_Learner, {"table": table, "coder": coder, "config": config, "seed": seed})
     with stage_progress("dictionaries", unit="runs", total=1) as progress:
-        for _ in stream([{"part": 0}], [learner], estimated_seconds=work / _OPERATIONS_PER_SECOND):
+        for _ in stream([{"part": 0}], learner, estimated_seconds=work / _OPERATIONS_PER_SECOND):
             progress.advance(1)
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "embedding_array",
     "embedding_rows",
     "from_ipc",
+    "recording_slices",
     "slices",
     "spectrogram_rows",
     "spectrogram_values",
@@ -22,6 +23,8 @@ __all__ = [
 ]
 
 _PART_BYTES = 128 * 2**20
+_MOST_RECORDINGS = 2048  # a minute of work for a core, which is what a kill may cost
+_MOST_AUDIO_BYTES = 256 * 2**20
 _MIN_SLICES = 16  # so that a small corpus, too, is shared among cores and resumed in small steps
 
 
@@ -50,6 +53,25 @@ def slices(num_rows: int, *, bytes_per_row: int) -> list[tuple[int, int]]:
     """
     size = max(1, min(_PART_BYTES // max(1, bytes_per_row), num_rows // _MIN_SLICES))
     return [(start, min(start + size, num_rows)) for start in range(0, num_rows, size)]
+
+
+def recording_slices(recordings: pa.Table, *, bytes_per_row: int) -> list[tuple[int, int]]:
+    """Return the bounds of the slices of recordings: as `slices`, but of bounded work.
+
+    None has more than 2048 recordings, nor, where the manifest says their size, 256 MB of audio,
+    unless one recording has.
+    """
+    num_rows = recordings.num_rows
+    size = min(_PART_BYTES // max(1, bytes_per_row), num_rows // _MIN_SLICES, _MOST_RECORDINGS)
+    size = max(1, size)
+    ends = np.cumsum(recordings["bytes"].fill_null(0).to_numpy())
+    bounds, start, before = [], 0, 0
+    while start < num_rows:
+        heavy = int(np.searchsorted(ends, before + _MOST_AUDIO_BYTES, side="right"))
+        end = min(start + size, max(start + 1, heavy), num_rows)
+        bounds.append((start, end))
+        start, before = end, int(ends[end - 1])
+    return bounds
 
 
 def to_ipc(table: pa.Table) -> bytes:

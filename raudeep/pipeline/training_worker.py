@@ -62,7 +62,7 @@ class Run:
             "autoencoder": asdict(self.model),
             "training": asdict(self.training),
         }
-        inputs = {f"spectrograms{i}": table.identity.fingerprint for i, table in enumerate(tables)}
+        inputs = {f"spectrograms{i}": table.fingerprint for i, table in enumerate(tables)}
         if self.continue_from is not None:
             inputs["continued"] = artifact_identity(self.continue_from).fingerprint
         return Identity("autoencoder", config, inputs)

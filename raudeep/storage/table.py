@@ -10,15 +10,16 @@ configuration are found before the index exists.
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from raudeep.config import fingerprint
 from raudeep.errors import TableError
 from raudeep.schema import ERRORS, SCHEMA_VERSION, read_metadata, with_metadata
 from raudeep.storage import uri as uris
@@ -28,6 +29,7 @@ __all__ = [
     "Part",
     "TableIndex",
     "TableWriter",
+    "content_fingerprint",
     "is_table",
     "iterate_parts",
     "open_table",
@@ -39,7 +41,7 @@ __all__ = [
 ]
 
 INDEX = "index.json"
-_PART_NAME = re.compile(r"(part|errors)-\d{5,}\.parquet")
+_PART_NAME = re.compile(r"(part|errors|plan)-\d{5,}\.parquet")
 _ROW_GROUP_BYTES = 16 * 2**20  # small enough to stream
 
 
@@ -64,6 +66,8 @@ class TableIndex:
     versions: dict[str, str]
     parts: list[Part]
     errors: list[Part]
+    recordings: list[str] = field(default_factory=list)
+    """What stands for the recordings of each file of its plan, where it has one."""
 
     @property
     def identity(self) -> Identity:
@@ -96,34 +100,37 @@ class TableWriter:
     def write(self, part: int, table: pa.Table, errors: pa.Table | None = None) -> None:
         """Write the part of a slice, after the errors of that slice, if any."""
         if errors is not None and errors.num_rows:
-            self._write(_errors_name(part), errors)
-        self._write(_part_name(part), table)
+            self.write_file(_errors_name(part), errors)
+        self.write_file(_part_name(part), table)
 
-    def commit(self, num_parts: int) -> TableIndex:
+    def commit(self, num_parts: int, *, recordings: Sequence[str] = ()) -> TableIndex:
         """Write and return the index, once every slice has its part."""
         sizes = uris.list_files(self.uri)
         names = [_part_name(part) for part in range(num_parts)]
         error_names = [name for part in range(num_parts) if (name := _errors_name(part)) in sizes]
         if absent := [name for name in names if name not in sizes]:
             raise TableError(f"{self.uri}: {len(absent)} parts are missing, e.g. {absent[0]}")
+        rows = self._indexed_rows(sizes)
+        unknown = [name for name in names + error_names if name not in rows]
         with ThreadPoolExecutor(16) as pool:
-            counts = pool.map(self._rows, names + error_names)
-            rows = dict(zip(names + error_names, counts, strict=True))
+            rows.update(zip(unknown, pool.map(self._rows, unknown), strict=True))
         index = TableIndex(
             schema_version=SCHEMA_VERSION,
             stage=self.identity.stage,
             config=self.identity.config,
             inputs=self.identity.inputs,
-            fingerprint=self.identity.fingerprint,
+            fingerprint=content_fingerprint(self.identity, recordings),
             versions=package_versions(),
             parts=[Part(name, rows[name], sizes[name]) for name in names],
             errors=[Part(name, rows[name], sizes[name]) for name in error_names],
+            recordings=list(recordings),
         )
         content = json.dumps(asdict(index), indent=1, sort_keys=True)
         uris.write_bytes(uris.join(self.uri, INDEX), content.encode())
         return index
 
-    def _write(self, name: str, table: pa.Table) -> None:
+    def write_file(self, name: str, table: pa.Table) -> None:
+        """Write a Parquet file of the table, with the identity of the table in its schema."""
         metadata = {
             **read_metadata(table.schema),
             "schema_version": SCHEMA_VERSION,
@@ -144,8 +151,23 @@ class TableWriter:
         )
         uris.write_bytes(uris.join(self.uri, name), buffer.getvalue())
 
+    def _indexed_rows(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """Return the rows of the parts that an earlier index knows, without opening them."""
+        if INDEX not in sizes:
+            return {}
+        index = read_index(self.uri)
+        known = [*index.parts, *index.errors]
+        return {part.name: part.rows for part in known if sizes.get(part.name) == part.bytes}
+
     def _rows(self, name: str) -> int:
         return int(_read_footer(uris.join(self.uri, name)).num_rows)
+
+
+def content_fingerprint(identity: Identity, recordings: Sequence[str]) -> str:
+    """Return what stands for the rows of a table: what they are made with, and of what."""
+    return (
+        fingerprint(identity.fingerprint, list(recordings)) if recordings else identity.fingerprint
+    )
 
 
 def open_table(uri: str, identity: Identity, *, overwrite: bool = False) -> TableWriter:

@@ -99,7 +99,7 @@ def test_tut_is_analysed_in_four_channel_views_and_decoded_once(tut, tmp_path, m
     results = run_benchmark(recipe, str(tut), str(output))
     monkeypatch.setattr(extraction, "decode", count)
     manifest = read_table(str(output / "manifest"))
-    shapes = extraction.probe_shapes(manifest, recipe.views)
+    shapes = extraction.view_shapes(manifest, recipe.views)
     tables, _ = extraction.compute_slice(manifest, recipe.views, shapes)
     assert len(decoded) == 8
     assert [table.num_rows for table in tables.values()] == [8] * 4

@@ -1,0 +1,34 @@
+"""How recordings of any length are cut into chunks that are embedded each by itself."""
+
+from dataclasses import dataclass
+
+from raudeep.config.fields import check, settle
+from raudeep.errors import ConfigError
+
+__all__ = ["ChunkConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChunkConfig:
+    """How recordings of any length are cut into chunks that are embedded each by itself."""
+
+    chunk_seconds: float | None = None
+    """Embed chunks of this length, read one after the other; None embeds whole recordings."""
+    chunk_hop_seconds: float | None = None
+    """From the start of one chunk to that of the next; chunk_seconds if not given."""
+
+    def __post_init__(self) -> None:
+        settle(self)
+        for name in ("chunk_seconds", "chunk_hop_seconds"):
+            value = getattr(self, name)
+            check(self, name, value is None or value > 0, "greater than 0 or None")
+        if self.chunk_seconds is None and self.chunk_hop_seconds is not None:
+            raise ConfigError(
+                "'chunk_hop_seconds' of ChunkConfig needs chunk_seconds. "
+                f"Got chunk_hop_seconds={self.chunk_hop_seconds!r}."
+            )
+
+    @property
+    def hop_seconds(self) -> float | None:
+        """From the start of one chunk to that of the next; None for whole recordings."""
+        return self.chunk_hop_seconds or self.chunk_seconds

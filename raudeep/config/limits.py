@@ -1,0 +1,41 @@
+"""Which recordings a stage takes, and how many of them may fail."""
+
+from dataclasses import dataclass
+
+from raudeep.config.fields import check, settle
+from raudeep.errors import ConfigError
+
+__all__ = ["Limits"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Which recordings a stage takes, and how many of them may fail."""
+
+    max_duration: float | None = None
+    """Longest recording to take, in seconds; a longer one is a row of the errors."""
+    max_errors: str | None = None
+    """Fail once more recordings than this could not be used: a number, or a share such as 1%."""
+
+    def __post_init__(self) -> None:
+        settle(self)
+        longest = self.max_duration
+        check(self, "max_duration", longest is None or longest > 0, "greater than 0 or None")
+        self.allowed_errors(1)
+
+    def allowed_errors(self, num_recordings: int) -> int | None:
+        """Return how many of some recordings may fail; None for any number."""
+        if self.max_errors is None:
+            return None
+        number = self.max_errors.strip().removesuffix("%")
+        is_share = number != self.max_errors.strip()
+        try:
+            value = float(number) if is_share else int(number)
+        except ValueError:
+            value = -1
+        if value < 0 or (is_share and not value <= 100):
+            raise ConfigError(
+                "The 'max_errors' parameter of Limits must be a whole number, or a share from 0% "
+                f"to 100%. Got {self.max_errors!r}."
+            )
+        return int(value / 100 * num_recordings) if is_share else int(value)

@@ -1,0 +1,222 @@
+"""What the processes that embed do: hold the models, embed in batches, write parts of tables."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from raudeep.config import Readout
+from raudeep.errors import AudioError, TableError
+from raudeep.pipeline.artifacts import load_autoencoder
+from raudeep.pipeline.decoding import Views
+from raudeep.pipeline.recordings import key_rows
+from raudeep.pipeline.stage import embedding_rows, spectrogram_rows, spectrogram_values
+from raudeep.storage.table import TableWriter, read_part
+
+if TYPE_CHECKING:
+    from raudeep.models.autoencoder import Autoencoder
+
+__all__ = ["Embedder", "EmbeddingCollector", "TableEncoder", "Target"]
+
+_BATCH_SIZE = 256
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedder:
+    """An autoencoder and where its embeddings go."""
+
+    name: str
+    model: str
+    """URI of the artifact."""
+    outputs: Mapping[Readout, str] = field(default_factory=dict)
+    """URI of the table of each readout."""
+    epoch: int | None = None
+    """Epoch whose weights embed; those of the artifact without."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A table that is to be written: the vectors of one embedder, or of all, side by side."""
+
+    sources: tuple[str, ...]
+    """Names of the embedders."""
+    readout: Readout
+    writer: TableWriter
+
+    @property
+    def keeps_time(self) -> bool:
+        """Whether its rows hold a vector for each frame."""
+        return self.writer.identity.stage == "spectrograms"
+
+
+class _Models:
+    """The models of a process, on its device."""
+
+    def __init__(self, embedders: Sequence[Embedder]) -> None:
+        from raudeep.models.inference import default_device
+
+        device = default_device()
+        self._models: dict[str, Autoencoder] = {
+            each.name: load_autoencoder(each.model, epoch=each.epoch).model.to(device)
+            for each in embedders
+        }
+
+    def bands(self, name: str) -> int:
+        return self._models[name].bands
+
+    def embed(
+        self, name: str, frames: Floats, lengths: NDArray[np.int64], readouts: Sequence[Readout]
+    ) -> dict[Readout, list[Floats]]:
+        """Return for each readout what is embedded of each spectrogram: (E,), or (T, S)."""
+        from raudeep.models.batching import Spectrograms
+        from raudeep.models.inference import embed_spectrograms
+
+        model, spectrograms = self._models[name], Spectrograms.from_numpy(frames, lengths)
+        found = embed_spectrograms(
+            model, spectrograms, readouts=tuple(readouts), batch_size=_BATCH_SIZE
+        )
+        ends = np.cumsum(lengths)[:-1]
+        return {
+            readout: np.split(values, ends)
+            if model.keeps_time and readout == "state"
+            else list(values)
+            for readout, values in found.items()
+        }
+
+    def rows(self, target: Target, keys: pa.Table, vectors: Sequence[Sequence[Floats]]) -> pa.Table:
+        """Return the rows of a table: what was embedded by each of the target's sources."""
+        sizes = [self._models[name].embedding_size(target.readout) for name in target.sources]
+        if target.keeps_time:
+            return _sequence_rows(keys, vectors[0], sizes[0])
+        columns = [
+            np.array(column, np.float32).reshape(-1, size)
+            for column, size in zip(vectors, sizes, strict=True)
+        ]
+        return embedding_rows(keys, np.concatenate(columns, axis=1))
+
+
+@dataclass
+class _Embedded:
+    """The chunks of a recording in one model: where each lies, and its vectors by readout."""
+
+    spans: list[tuple[float, float]] = field(default_factory=list)
+    vectors: dict[Readout, list[Floats]] = field(default_factory=dict)
+
+
+class EmbeddingCollector:
+    """Embeds the spectrograms of a slice batch by batch, as the processes that decode give them."""
+
+    def __init__(self, embedders: Sequence[Embedder], targets: Mapping[str, Target]) -> None:
+        self._models = _Models(embedders)
+        self._all_targets = targets
+        self.begin(list(targets))
+
+    def begin(self, targets: Sequence[str]) -> None:
+        """Start a slice, of which the parts of these tables are wanted."""
+        self._targets = [self._all_targets[name] for name in targets]
+        names = dict.fromkeys(name for target in self._targets for name in target.sources)
+        self._readouts: dict[str, list[Readout]] = {
+            name: list(
+                dict.fromkeys(each.readout for each in self._targets if name in each.sources)
+            )
+            for name in names
+        }
+        self._done: dict[str, dict[int, _Embedded]] = {name: {} for name in names}
+        self._waiting: dict[str, list[tuple[int, Floats]]] = {name: [] for name in names}
+
+    def add(self, number: int, piece: Views) -> None:
+        """Take the spectrograms of a recording, or of one chunk of it."""
+        for name, waiting in self._waiting.items():
+            done = self._done[name].setdefault(number, _Embedded())
+            for spectrogram in piece[name]:
+                bands = spectrogram.values.shape[1]
+                if bands != self._models.bands(name):
+                    raise AudioError(
+                        f"gives {bands} bands; {name!r} takes {self._models.bands(name)}. "
+                        "Extract with n_mels or sample_rate before training."
+                    )
+                done.spans.append((spectrogram.start, spectrogram.end))
+                waiting.append((number, spectrogram.values))
+            if len(waiting) >= _BATCH_SIZE:
+                self._embed(name)
+
+    def drop(self, number: int) -> None:
+        """Forget a recording that turned out to be bad."""
+        for name, done in self._done.items():
+            done.pop(number, None)
+            self._waiting[name] = [each for each in self._waiting[name] if each[0] != number]
+
+    def flush(self) -> None:
+        """Embed what waits for its batch to be full."""
+        for name in self._waiting:
+            self._embed(name)
+
+    def write(self, part: int, recordings: pa.Table, errors: pa.Table) -> None:
+        """Write the parts of the slice."""
+        self.flush()
+        for target in self._targets:
+            target.writer.write(part, self._rows(target, recordings), errors)
+
+    def _embed(self, name: str) -> None:
+        waiting, self._waiting[name] = self._waiting[name], []
+        if not waiting:
+            return
+        lengths = np.array([len(values) for _, values in waiting], np.int64)
+        frames = np.concatenate([values for _, values in waiting])
+        found = self._models.embed(name, frames, lengths, self._readouts[name])
+        for readout, vectors in found.items():
+            for (number, _), vector in zip(waiting, vectors, strict=True):
+                done = self._done[name][number]
+                # A copy: a view would keep the whole batch.
+                done.vectors.setdefault(readout, []).append(vector.copy())
+
+    def _rows(self, target: Target, recordings: pa.Table) -> pa.Table:
+        pieces = [self._done[name] for name in target.sources]
+        spans = {number: done.spans for number, done in pieces[0].items()}
+        for name, piece in zip(target.sources, pieces, strict=True):
+            if {number: len(done.spans) for number, done in piece.items()} != {
+                number: len(found) for number, found in spans.items()
+            }:
+                raise TableError(
+                    f"{name!r} cuts recordings into other chunks than {target.sources[0]!r}, so "
+                    "their vectors cannot be fused. Pass --chunk-seconds."
+                )
+        keys = key_rows(recordings, spans)
+        columns = [
+            [vector for done in piece.values() for vector in done.vectors.get(target.readout, [])]
+            for piece in pieces
+        ]
+        return self._models.rows(target, keys, columns)
+
+
+class TableEncoder:
+    """Embeds the parts of spectrogram tables."""
+
+    def __init__(self, embedders: Sequence[Embedder], targets: Mapping[str, Target]) -> None:
+        self._models = _Models(embedders)
+        self._targets = targets
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        """Embed a part, for the tables that want it."""
+        name = item["embedder"]
+        table = read_part(item["table"], item["name"])
+        frames, lengths = spectrogram_values(table, where=item["table"])
+        targets = [self._targets[each] for each in item["targets"]]
+        readouts = [target.readout for target in targets]
+        found = self._models.embed(name, frames, lengths, readouts)
+        for target in targets:
+            rows = self._models.rows(target, table, [found[target.readout]])
+            target.writer.write(item["part"], rows)
+        return {"rows": table.num_rows}
+
+
+def _sequence_rows(keys: pa.Table, vectors: Sequence[Floats], size: int) -> pa.Table:
+    """Return sequences of vectors, each (T, S), as rows of a spectrograms table."""
+    lengths = {len(vector) for vector in vectors}
+    frames = lengths.pop() if len(lengths) == 1 else None
+    return spectrogram_rows(keys, vectors, (frames, size))

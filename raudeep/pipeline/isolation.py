@@ -1,0 +1,275 @@
+"""Processes that work on recordings for another process; one that dies costs a recording at most.
+
+A decoder in C can be killed by what it decodes, or by the kernel for the memory that it asks for.
+So recordings are decoded in processes of their own, next to the one that encodes and writes: they
+run ahead of it by a few items, and are started again when they die.
+"""
+
+import os
+import pickle
+import queue
+import signal
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, BinaryIO
+
+from raudeep.errors import AudioError
+
+__all__ = ["Crew", "serve"]
+
+_ATTEMPTS = 3  # at an item whose process dies
+_AHEAD = 4  # items per process that are begun before the first of them is asked for
+_PIECES = 16  # of an item that wait for being taken; a long recording has thousands
+_HEADER = struct.Struct(">Q")
+_PROGRAM = "from raudeep.pipeline.isolation import serve; serve()"
+
+
+class Crew:
+    """Processes that each run `function` on one item after the other.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(item)`` yields the pieces of an item. It is pickled, so it is a function of a
+        module, or a `functools.partial` of one.
+    processes : int
+        How many.
+    """
+
+    def __init__(self, function: Callable[[Any], Iterator[Any]], *, processes: int) -> None:
+        self._function = pickle.dumps(function)
+        self._processes = [_Process(self._function) for _ in range(processes)]
+
+    def map(self, items: Sequence[Any]) -> Iterator[Iterator[Any]]:
+        """Yield for each item, in order, the iterator of its pieces.
+
+        The iterator raises what `function` raised or, if the process died each time, `AudioError`.
+        Each has to be used up, or left by an error, before the next is asked for.
+        """
+        work = _Work(items, ahead=_AHEAD * len(self._processes))
+        threads = [
+            threading.Thread(target=work.run, args=(process,), daemon=True)
+            for process in self._processes
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            for index in range(len(items)):
+                yield work.pieces(index)
+                work.finish(index)
+        finally:
+            work.stop()
+            for thread in threads:
+                thread.join()
+
+    def close(self) -> None:
+        """End the processes."""
+        for process in self._processes:
+            process.end()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class _Work:
+    """The items of one call of `Crew.map`: which is begun next, and the pieces of each."""
+
+    def __init__(self, items: Sequence[Any], *, ahead: int) -> None:
+        self._items = items
+        self._lock = threading.Lock()
+        self._next = 0
+        self._room = threading.Semaphore(ahead)
+        self._stopped = threading.Event()
+        self._pieces: dict[int, queue.Queue[tuple[str, Any]]] = {}
+        self._begun = threading.Condition(self._lock)
+
+    def run(self, process: "_Process") -> None:
+        """Let a process work until nothing is left; runs in a thread of its own."""
+        while (index := self._take()) is not None:
+            try:
+                self._attempt(process, index)
+            except Exception as error:  # of the pipe or of pickle: never wait for a dead thread
+                self._put(index, ("error", error))
+
+    def pieces(self, index: int) -> Iterator[Any]:
+        with self._begun:
+            while index not in self._pieces:
+                self._begun.wait()
+            waiting = self._pieces[index]
+        while True:
+            kind, value = waiting.get()
+            if kind == "end":
+                return
+            if kind == "error":
+                raise value
+            yield value
+
+    def finish(self, index: int) -> None:
+        with self._lock:
+            del self._pieces[index]
+        self._room.release()
+
+    def stop(self) -> None:
+        """Let the threads end, whatever they wait for."""
+        self._stopped.set()
+        self._room.release(len(self._items) + 1)
+
+    def _take(self) -> int | None:
+        self._room.acquire()
+        with self._begun:
+            if self._stopped.is_set() or self._next == len(self._items):
+                self._room.release()  # the other threads wait as well
+                return None
+            index = self._next
+            self._next += 1
+            self._pieces[index] = queue.Queue(_PIECES)
+            self._begun.notify_all()
+            return index
+
+    def _attempt(self, process: "_Process", index: int) -> None:
+        delivered = 0
+        for attempt in range(1, _ATTEMPTS + 1):
+            process.send(self._items[index])
+            for number, (kind, value) in enumerate(process.receive()):
+                if kind == "died":
+                    break
+                if kind != "piece" or number >= delivered:
+                    if not self._put(index, (kind, value)):
+                        process.end()  # nobody wants the rest
+                        return
+                    delivered += 1
+            else:
+                return
+            if attempt == _ATTEMPTS:
+                died = AudioError(
+                    f"killed the process that decodes it, {_ATTEMPTS} times ({value})"
+                )
+                self._put(index, ("error", died))
+
+    def _put(self, index: int, message: tuple[str, Any]) -> bool:
+        """Hand on a message; False once nobody wants it."""
+        waiting = self._pieces.get(index)
+        while waiting is not None and not self._stopped.is_set():
+            with suppress(queue.Full):
+                waiting.put(message, timeout=0.2)
+                return True
+            waiting = self._pieces.get(index)
+        return False
+
+
+class _Process:
+    """A process that runs `serve`; started when it is first needed, and again after it died."""
+
+    def __init__(self, function: bytes) -> None:
+        self._function = function
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def send(self, item: Any) -> None:
+        if self._process is None:
+            self._process = _start()
+            self._write(self._function)
+        self._write(pickle.dumps(item))
+
+    def receive(self) -> Iterator[tuple[str, Any]]:
+        """Yield what the process says of an item: pieces, then how it ended."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        while True:
+            try:
+                message = pickle.loads(_read(self._process.stdout))
+            except EOFError:
+                yield "died", self._cause()
+                return
+            yield message
+            if message[0] != "piece":
+                return
+
+    def end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    with suppress(OSError):
+                        pipe.close()
+
+    def _write(self, content: bytes) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # found when its answer is read
+            _write(self._process.stdin, content)
+
+    def _cause(self) -> str:
+        assert self._process is not None
+        code = self._process.wait()
+        self.end()
+        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def serve() -> None:
+    """Answer on stdout what comes on stdin: first a function, then items. The child's main."""
+    import warnings
+
+    from threadpoolctl import threadpool_limits
+
+    warnings.simplefilter("ignore")  # whoever chose the parameters has been told
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's business
+    requests = sys.stdin.buffer
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints must not get between the answers
+    try:
+        function = pickle.loads(_read(requests))
+        # One thread everywhere, or the rounding would depend on where an item is worked on.
+        with threadpool_limits(1):
+            while True:
+                item = pickle.loads(_read(requests))
+                try:
+                    for piece in function(item):
+                        _write(answers, pickle.dumps(("piece", piece), protocol=5))
+                    end = pickle.dumps(("end", None))
+                except Exception as error:
+                    end = pickle.dumps(("error", _portable(error)))
+                _write(answers, end)
+    except (EOFError, BrokenPipeError):  # the parent has gone
+        os._exit(0)
+
+
+def _portable(error: Exception) -> Exception:
+    """Return an error that survives pickling."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
+def _start() -> "subprocess.Popen[bytes]":
+    path = os.pathsep.join([os.getcwd() if entry == "" else entry for entry in sys.path])
+    return subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def _write(pipe: Any, content: bytes) -> None:
+    pipe.write(_HEADER.pack(len(content)))
+    pipe.write(content)
+    pipe.flush()
+
+
+def _read(pipe: BinaryIO | Any) -> bytes:
+    header = pipe.read(_HEADER.size)
+    if len(header) < _HEADER.size:
+        raise EOFError
+    (size,) = _HEADER.unpack(header)
+    content: bytes = pipe.read(size)
+    if len(content) < size:
+        raise EOFError
+    return content

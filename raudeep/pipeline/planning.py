@@ -1,0 +1,282 @@
+"""What a stage over recordings will cost, from a sample of them: before it is paid for."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from raudeep.audio.decode import Header
+from raudeep.config import ChunkConfig, Limits, Readout, SpectrogramConfig
+from raudeep.errors import AudioError, RaudeepError, ResourceError
+from raudeep.pipeline.artifacts import load_autoencoder
+from raudeep.pipeline.decoding import Recording, Views, load_header, load_views
+from raudeep.pipeline.encoding import Embedder, EmbeddingCollector, Target
+from raudeep.pipeline.isolation import Crew
+from raudeep.pipeline.runtime import Resources, find_resources
+from raudeep.pipeline.spectrograms import bytes_per_recording, view_shapes
+from raudeep.pipeline.stage import recording_slices
+from raudeep.storage import uri as uris
+from raudeep.storage.identity import Identity
+from raudeep.storage.table import TableWriter
+
+__all__ = ["plan_embedding", "plan_spectrograms"]
+
+_SAMPLED = 24  # recordings whose headers are read
+_TIMED = 16  # of them that are computed
+_TIMED_SECONDS = 60.0  # of audio at most in each of these
+_FLOATS_PER_SAMPLE = 10  # frames overlap, and exist windowed, transformed and squared
+_DECODER_BYTES = 150 * 2**20
+_ENCODER_BYTES = 600 * 2**20
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """What some recordings of a corpus are."""
+
+    headers: Mapping[int, Header]
+    """By row of the manifest."""
+    failed: int
+    seconds_per_second: float
+    """Time that a core takes for a second of audio."""
+
+
+def plan_embedding(
+    manifest: pa.Table,
+    embedders: Sequence[Embedder],
+    output: str,
+    *,
+    readouts: Sequence[Readout],
+    chunks: ChunkConfig | None = None,
+    limits: Limits | None = None,
+) -> dict[str, Any]:
+    """Return what `embed_corpus` would do with a corpus, estimated from a sample of it.
+
+    Parameters
+    ----------
+    manifest : pa.Table
+        The recordings.
+    embedders : sequence of Embedder
+        The models.
+    output : str
+        URI of the folder for the tables.
+    readouts : sequence of {"state", "pooled"}
+        What is written of each model.
+    chunks, limits
+        As `embed_corpus` takes them.
+
+    Returns
+    -------
+    dict
+        Recordings, hours, rows, parts, bytes, seconds on this machine or cluster, memory per
+        worker.
+
+    Raises
+    ------
+    ResourceError
+        If a recording needs more memory than a worker has, or the output more than the disc.
+    AudioError
+        If no recording of the sample could be used.
+    """
+    chunks, limits = chunks or ChunkConfig(), limits or Limits()
+    trained = {each.name: load_autoencoder(each.model, epoch=each.epoch) for each in embedders}
+    views = {name: model.spectrogram for name, model in trained.items()}
+    targets = {
+        f"{readout}/{name}": Target(
+            (name,), readout, TableWriter(output, Identity("embeddings", {}))
+        )
+        for name in trained
+        for readout in readouts
+    }
+    collector = EmbeddingCollector(embedders, targets)
+
+    def compute(pieces: Sequence[Views]) -> None:
+        collector.begin(list(targets))
+        for piece in pieces:
+            collector.add(0, piece)
+        collector.flush()
+
+    load = partial(load_views, views=views, chunks=chunks, max_duration=limits.max_duration)
+    sample = _sample(manifest, load, compute)
+    durations = _durations(manifest, sample)
+    rows = _count_rows(durations, views, chunks)
+    size = sum(
+        4 * each.model.embedding_size(readout) for each in trained.values() for readout in readouts
+    )
+    memory = _memory(sample, chunks) + _DECODER_BYTES + _ENCODER_BYTES
+    parts = len(recording_slices(manifest, bytes_per_row=size))
+    return _plan(manifest, sample, durations, output, rows, parts, rows * size, memory)
+
+
+def plan_spectrograms(
+    manifest: pa.Table,
+    views: Mapping[str, SpectrogramConfig],
+    output: str,
+    *,
+    limits: Limits | None = None,
+) -> dict[str, Any]:
+    """Return what `extract_spectrograms` would do with a corpus; see `plan_embedding`."""
+    limits = limits or Limits()
+    load = partial(load_views, views=dict(views), max_duration=limits.max_duration)
+    found: list[int] = []
+
+    def compute(pieces: Sequence[Views]) -> None:
+        found[:] = [sum(4 * s.values.size for v in piece.values() for s in v) for piece in pieces]
+
+    sample = _sample(manifest, load, compute)
+    durations = _durations(manifest, sample)
+    rows = _count_rows(durations, views, ChunkConfig())
+    shapes = view_shapes(views, next(iter(sample.headers.values())))
+    parts = len(recording_slices(manifest, bytes_per_row=bytes_per_recording(views, shapes)))
+    size = int(np.mean(found) * manifest.num_rows)
+    memory = _memory(sample, ChunkConfig()) + _DECODER_BYTES + size // max(1, parts)
+    return _plan(manifest, sample, durations, output, rows, parts, size, memory)
+
+
+def _sample(
+    manifest: pa.Table,
+    load: Callable[[Recording], Iterator[Views]],
+    compute: Callable[[Sequence[Views]], None],
+) -> _Sample:
+    """Read the headers of recordings all over the corpus and of the largest; compute a few."""
+    spread = np.linspace(0, manifest.num_rows - 1, min(_SAMPLED, manifest.num_rows)).astype(int)
+    sizes = manifest["bytes"].fill_null(0)
+    largest = np.argsort(sizes.to_numpy())[-3:]
+    rows = sorted({*spread.tolist(), *largest.tolist()})
+    recordings = manifest.select(["file", "uri"]).take(rows).to_pylist()
+    headers: dict[int, Header] = {}
+    reader = Crew(load_header, processes=1)
+    for row, pieces in zip(rows, reader.map(recordings), strict=True):
+        try:
+            (headers[row],) = pieces
+        except (OSError, RaudeepError):
+            continue
+    reader.close()
+    if not headers:
+        raise AudioError(f"none of {len(rows)} recordings could be read, e.g. {recordings[0]}")
+    timed = [row for row in headers if headers[row].duration <= _TIMED_SECONDS][:_TIMED]
+    timed = timed or [min(headers, key=lambda row: headers[row].duration)]
+    worker = Crew(load, processes=1)
+    loaded: list[Views] = []
+    spent = seconds = 0.0
+    for number, row in enumerate([timed[0], *timed]):
+        started = time.perf_counter()
+        try:
+            (found,) = map(list, worker.map([recordings[rows.index(row)]]))
+        except (OSError, RaudeepError):
+            continue
+        if number:  # the first starts the process
+            spent += time.perf_counter() - started
+            seconds += headers[row].duration
+            loaded += found
+    worker.close()
+    if not loaded:
+        raise AudioError(f"none of {len(timed)} recordings could be used, e.g. {recordings[0]}")
+    compute(loaded[:1])  # the first loads libraries
+    started = time.perf_counter()
+    compute(loaded)
+    spent += time.perf_counter() - started
+    return _Sample(headers, len(rows) - len(headers), spent / seconds)
+
+
+def _durations(manifest: pa.Table, sample: _Sample) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the seconds of each recording: as the manifest says, or as the sample suggests."""
+    known = manifest["duration"]
+    sampled = np.array([header.duration for header in sample.headers.values()])
+    sizes = manifest["bytes"]
+    if known.null_count == 0:
+        return np.asarray(known.to_numpy(), dtype=np.float64)
+    rows = list(sample.headers)
+    if sizes.null_count == 0:
+        weights = np.asarray(sizes.to_numpy(), dtype=np.float64)
+        return np.asarray(weights * (sampled.sum() / max(1.0, weights[rows].sum())))
+    return np.full(manifest.num_rows, sampled.mean())
+
+
+def _count_rows(
+    durations: np.ndarray[Any, np.dtype[np.float64]],
+    views: Mapping[str, SpectrogramConfig],
+    chunks: ChunkConfig,
+) -> int:
+    if chunks.chunk_seconds is None or chunks.hop_seconds is None:
+        return len(durations) * max(view.chunk_count or 1 for view in views.values())
+    more = np.ceil(np.maximum(0, durations - chunks.chunk_seconds) / chunks.hop_seconds)
+    return int((1 + more).sum())
+
+
+def _memory(sample: _Sample, chunks: ChunkConfig) -> int:
+    """Return the bytes that the longest recording, or a chunk of it, takes to be decoded."""
+    needed = 0.0
+    for header in sample.headers.values():
+        seconds = min(header.duration, chunks.chunk_seconds or header.duration)
+        samples = seconds * header.sample_rate
+        needed = max(needed, 4 * samples * (2 * header.channels + _FLOATS_PER_SAMPLE))
+    return int(needed)
+
+
+def _plan(
+    manifest: pa.Table,
+    sample: _Sample,
+    durations: np.ndarray[Any, np.dtype[np.float64]],
+    output: str,
+    rows: int,
+    parts: int,
+    size: int,
+    memory: int,
+) -> dict[str, Any]:
+    cluster = find_resources()
+    workers = max(1, int(cluster.cpus))
+    longest = max(sample.headers.values(), key=lambda header: header.duration)
+    _check_memory(memory, longest, cluster)
+    if uris.is_local(output):
+        _check_disc(size, output)
+    hours = float(durations.sum()) / 3600
+    seconds = 3600 * hours * sample.seconds_per_second / workers
+    return {
+        "recordings": manifest.num_rows,
+        "hours": round(hours, 3),
+        "sampled": {
+            "recordings": len(sample.headers) + sample.failed,
+            "unreadable": sample.failed,
+            "longest_seconds": round(longest.duration, 3),
+            "sample_rates": sorted({header.sample_rate for header in sample.headers.values()}),
+            "channels": sorted({header.channels for header in sample.headers.values()}),
+        },
+        "rows": rows,
+        "parts": parts,
+        "output_bytes": size,
+        "cores": workers,
+        "gpus": int(cluster.gpus),
+        "estimated_seconds": round(seconds, 1),
+        "memory_per_worker_bytes": memory,
+    }
+
+
+def _check_memory(memory: int, longest: Header, cluster: Resources) -> None:
+    node = max(cluster.nodes, key=lambda node: node.memory / max(1.0, node.cpus))
+    share = int(node.memory / max(1.0, node.cpus))
+    if node.memory and memory > share:
+        raise ResourceError(
+            f"a recording of {longest.duration:.0f} s needs about {memory / 2**30:.1f} GB in a "
+            f"worker; there are {share / 2**30:.1f} GB for each of {node.cpus:g}. Pass "
+            "--chunk-seconds to read recordings piece by piece, or --max-duration to leave long "
+            "ones out."
+        )
+
+
+def _check_disc(size: int, output: str) -> None:
+    place = Path(uris.absolute(output))
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if size > free and os.access(place, os.R_OK):
+        raise ResourceError(
+            f"the output needs about {size / 2**30:.1f} GB; {place} has {free / 2**30:.1f} GB "
+            "free. Choose another output."
+        )

@@ -1,0 +1,155 @@
+"""The plan of a table that is made from recordings: which recordings each part holds.
+
+It lies beside the parts, in files that are written before any part of theirs:
+``plan-00000.parquet`` for the recordings that a table began with, one more for those of each later
+run that found new ones. So a table grows by parts, and none that is there changes.
+"""
+
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raudeep.schema import MANIFEST, read_metadata, with_metadata
+from raudeep.storage import uri as uris
+from raudeep.storage.table import TableWriter, read_part
+
+__all__ = ["Plan", "extend_plan", "read_plans"]
+
+logger = logging.getLogger(__name__)
+
+_NAME = re.compile(r"plan-\d{5,}\.parquet")
+_COMPARED = ("bytes", "label", "partition", "folds")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The recordings of a table in the order of its parts, with a column ``part``."""
+
+    recordings: pa.Table
+    fingerprints: tuple[str, ...]
+    """One for each file of the plan; they stand for its recordings."""
+
+    @property
+    def num_parts(self) -> int:
+        """Parts of the whole table."""
+        return int(self._parts[-1]) + 1 if len(self._parts) else 0
+
+    @property
+    def sizes(self) -> list[int]:
+        """Recordings of each part."""
+        return [int(count) for count in np.bincount(self._parts)]
+
+    def slice(self, part: int) -> pa.Table:
+        """Return the recordings of a part."""
+        start, end = np.searchsorted(self._parts, [part, part + 1])
+        return self.recordings.slice(int(start), int(end - start)).drop_columns(["part"])
+
+    @property
+    def _parts(self) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
+        return np.asarray(self.recordings["part"].to_numpy(), dtype=np.int32)
+
+
+def extend_plan(
+    writer: TableWriter,
+    manifest: pa.Table,
+    slices: Callable[[pa.Table], list[tuple[int, int]]],
+    fingerprint: Callable[[pa.Table], str],
+) -> Plan:
+    """Return the plan of a table, extended by the recordings of a manifest that are new to it.
+
+    Recordings that changed since, or are gone, are reported; rows that were made of them stay.
+
+    Parameters
+    ----------
+    writer : TableWriter
+        Of the table.
+    manifest : pa.Table
+        The recordings, sorted by file.
+    slices : callable
+        ``slices(recordings)``: the bounds of the parts of new recordings.
+    fingerprint : callable
+        ``fingerprint(recordings)``: what stands for them.
+    """
+    plans = read_plans(writer.uri)
+    before = pa.concat_tables([table for table, _ in plans] or [_SCHEMA.empty_table()])
+    fingerprints = [found for _, found in plans]
+    row_of = pc.index_in(before["file"], value_set=manifest["file"].combine_chunks())
+    present = row_of.is_valid()
+    if len(plans):
+        _report(before, manifest, row_of, present, writer.uri)
+    known = pc.is_in(manifest["file"], value_set=before["file"].combine_chunks())
+    new = manifest.filter(pc.invert(known))
+    # What a manifest says today counts: the corpus may have moved.
+    today = manifest.take(pc.drop_null(row_of)).append_column(
+        "part", before["part"].filter(present)
+    )
+    gone = before.filter(pc.invert(present))
+    recordings = pa.concat_tables([gone, today.select(_SCHEMA.names).cast(_SCHEMA)])
+    if new.num_rows:
+        first = 0 if not before.num_rows else pc.max(before["part"]).as_py() + 1
+        bounds = slices(new)
+        parts = np.repeat(np.arange(len(bounds)), [end - start for start, end in bounds]) + first
+        new = new.append_column("part", pa.array(parts, pa.int32()))
+        new = new.select(_SCHEMA.names).cast(_SCHEMA)
+        fingerprints.append(fingerprint(new))
+        metadata = {"recordings": fingerprints[-1]}
+        content = new.replace_schema_metadata(with_metadata(_SCHEMA, metadata).metadata)
+        writer.write_file(f"plan-{len(plans):05d}.parquet", content)
+        if len(plans):
+            logger.info("%s: %d new recordings", writer.uri, new.num_rows)
+        recordings = pa.concat_tables([recordings, new])
+    return Plan(
+        recordings.sort_by([("part", "ascending"), ("file", "ascending")]), tuple(fingerprints)
+    )
+
+
+def read_plans(uri: str) -> list[tuple[pa.Table, str]]:
+    """Return the files of a table's plan, each with the fingerprint of its recordings."""
+    names = sorted(name for name in uris.list_files(uri) if _NAME.fullmatch(name))
+    plans = []
+    for name in names:
+        table = read_part(uri, name)
+        found = str(read_metadata(table.schema)["recordings"])
+        plans.append((table.replace_schema_metadata(None).cast(_SCHEMA), found))
+    return plans
+
+
+_SCHEMA = MANIFEST.append(pa.field("part", pa.int32(), nullable=False))
+
+
+def _report(
+    before: pa.Table, manifest: pa.Table, row_of: pa.Array, present: pa.Array, uri: str
+) -> None:
+    """Say which recordings are gone from the corpus, and which are not what they were."""
+    gone = before["file"].filter(pc.invert(present))
+    if len(gone):
+        logger.warning(
+            "%s: %d recordings are no longer in the corpus, e.g. %r. Their rows stay.",
+            uri,
+            len(gone),
+            gone[0].as_py(),
+        )
+    then = before.select(_COMPARED).filter(present)
+    now = manifest.select(_COMPARED).take(pc.drop_null(row_of))
+    if then.equals(now):
+        return
+    differs = np.zeros(then.num_rows, dtype=bool)
+    for name in _COMPARED:
+        if not then[name].equals(now[name]):
+            pairs = zip(then[name].to_pylist(), now[name].to_pylist(), strict=True)
+            unknown = name == "bytes"  # a manifest need not say the size
+            differs |= [a != b and not (unknown and None in (a, b)) for a, b in pairs]
+    if differs.any():
+        files = before["file"].filter(present)
+        logger.warning(
+            "%s: %d recordings changed since they were computed, e.g. %r. Their rows are those "
+            "of before; --overwrite makes the table again.",
+            uri,
+            int(differs.sum()),
+            files[int(np.flatnonzero(differs)[0])].as_py(),
+        )
