@@ -58,16 +58,27 @@ def _launch(
         bool, Parameter(negative="", help="Show tracebacks and the output of Ray.")
     ] = False,
     log_file: Annotated[Path | None, Parameter(help="Write the log to this file as well.")] = None,
+    endpoint_url: Annotated[
+        str | None, Parameter(help="Where the S3 store answers, if it is not Amazon's.")
+    ] = None,
+    anonymous: Annotated[
+        bool, Parameter(negative="", help="Read public S3 buckets without credentials.")
+    ] = False,
 ) -> int:
     if debug:
         os.environ["RAUDEEP_DEBUG"] = "1"  # read where Ray is started
+    # By the environment, in which they reach all processes of a run.
+    if endpoint_url is not None:
+        os.environ["AWS_ENDPOINT_URL"] = endpoint_url
+    if anonymous:
+        os.environ["FSSPEC_S3_ANON"] = "true"
     try:
         _configure_logging(verbose=verbose or debug, quiet=quiet, log_file=log_file)
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=True)
         command(*bound.args, **bound.kwargs)
     except CycloptsError:
         return 2
-    except RaudeepError as error:
+    except (RaudeepError, OSError) as error:
         if debug:
             raise
         print(f"raudeep: {' '.join(str(error).split())}", file=sys.stderr)

@@ -8,7 +8,7 @@ import pyarrow as pa
 from raudeep.config import fingerprint
 from raudeep.corpora import read_corpus
 from raudeep.corpora.tree import Tree
-from raudeep.errors import ManifestError
+from raudeep.errors import ManifestError, TableError
 from raudeep.manifest import parse_manifest
 from raudeep.pipeline.stage import StageSummary
 from raudeep.storage import uri as uris
@@ -54,7 +54,7 @@ def load_manifest(
         return read_table(corpus), "manifest"
     try:
         size = uris.file_size(corpus)
-    except OSError as error:
+    except TableError as error:
         raise ManifestError(f"the corpus {corpus} cannot be read: {error}") from error
     if size is not None:
         corpus, _, name = corpus.rpartition("/")

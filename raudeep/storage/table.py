@@ -95,19 +95,19 @@ class TableWriter:
     def missing(self, num_parts: int) -> list[int]:
         """Return the slices of 0 … `num_parts` - 1 that have no part yet."""
         present = uris.list_files(self.uri)
-        return [part for part in range(num_parts) if _part_name(part) not in present]
+        return [part for part in range(num_parts) if part_name(part) not in present]
 
     def write(self, part: int, table: pa.Table, errors: pa.Table | None = None) -> None:
         """Write the part of a slice, after the errors of that slice, if any."""
         if errors is not None and errors.num_rows:
-            self.write_file(_errors_name(part), errors)
-        self.write_file(_part_name(part), table)
+            self.write_file(errors_name(part), errors)
+        self.write_file(part_name(part), table)
 
     def commit(self, num_parts: int, *, recordings: Sequence[str] = ()) -> TableIndex:
         """Write and return the index, once every slice has its part."""
         sizes = uris.list_files(self.uri)
-        names = [_part_name(part) for part in range(num_parts)]
-        error_names = [name for part in range(num_parts) if (name := _errors_name(part)) in sizes]
+        names = [part_name(part) for part in range(num_parts)]
+        error_names = [name for part in range(num_parts) if (name := errors_name(part)) in sizes]
         if absent := [name for name in names if name not in sizes]:
             raise TableError(f"{self.uri}: {len(absent)} parts are missing, e.g. {absent[0]}")
         rows = self._indexed_rows(sizes)
@@ -290,11 +290,11 @@ def package_versions() -> dict[str, str]:
     return found
 
 
-def _part_name(part: int) -> str:
+def part_name(part: int) -> str:
     return f"part-{part:05d}.parquet"
 
 
-def _errors_name(part: int) -> str:
+def errors_name(part: int) -> str:
     return f"errors-{part:05d}.parquet"
 
 

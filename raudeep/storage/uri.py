@@ -1,5 +1,6 @@
 """Reading and writing by URI, local or remote, through fsspec: the one place that opens files."""
 
+import errno
 import os
 import shutil
 import uuid
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 
 import fsspec
 import pyarrow.fs
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, NoCredentialsError
 from fsspec.implementations.local import LocalFileSystem
 
 from raudeep.errors import TableError
@@ -34,13 +35,32 @@ __all__ = [
 ]
 
 
+# s3fs tries five times on top of these, ever less often, also where a connection breaks.
+_S3_SETTINGS: dict[str, Any] = {
+    "connect_timeout": 10,
+    "read_timeout": 30,
+    "retries": {"mode": "standard", "max_attempts": 5},
+}
+_BLOCK_BYTES = 4 * 2**20  # of a remote file that is read piece by piece
+_CREDENTIALS = "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or --anonymous"
+
+
 @contextmanager
-def _os_errors() -> Iterator[None]:
-    """Raise what botocore raises (no credentials, no connection) as OSError, like all the rest."""
+def _os_errors(uri: str) -> Iterator[None]:
+    """Raise whatever a store says as an OSError whose text names the URI and a way out."""
+    if is_local(uri):
+        yield
+        return
     try:
         yield
-    except BotoCoreError as error:
-        raise OSError(str(error)) from error
+    except FileNotFoundError as error:
+        raise FileNotFoundError(errno.ENOENT, "there is no such object or bucket", uri) from error
+    except NoCredentialsError as error:
+        raise PermissionError(f"{uri}: there are no credentials. {_CREDENTIALS}.") from error
+    except PermissionError as error:
+        raise PermissionError(f"{uri}: access was denied ({error}). {_CREDENTIALS}.") from error
+    except (BotoCoreError, OSError) as error:
+        raise OSError(f"{uri}: the store does not answer as it should: {error}") from error
 
 
 def _local(uri: str) -> Path:
@@ -75,10 +95,23 @@ def filesystem(uri: str) -> tuple[Any, str]:
     if is_local(uri):  # as it is: fsspec gives `::` in a name a meaning
         return LocalFileSystem(), absolute(uri)
     try:
-        system, path = fsspec.core.url_to_fs(uri)
+        system, path = fsspec.core.url_to_fs(uri, **_options(uri))
     except (ImportError, ValueError) as error:
         raise TableError(f"{uri!r} cannot be opened: {error}") from error
     return system, path
+
+
+def _options(uri: str) -> dict[str, Any]:
+    """Return how a store is spoken to, beyond what the user set by fsspec's configuration."""
+    protocol = uri.partition("://")[0]
+    if protocol not in ("s3", "s3a"):
+        return {}
+    configured = fsspec.config.conf.get(protocol, {}).get("config_kwargs", {})
+    settings = {**_S3_SETTINGS, **configured}
+    if {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"} & os.environ.keys():
+        settings.setdefault("s3", {"addressing_style": "path"})  # as MinIO and its like need it
+    # Other processes write the same folders: what was listed a moment ago is out of date.
+    return {"config_kwargs": settings, "use_listings_cache": False}
 
 
 class ArrowPlace(NamedTuple):
@@ -99,14 +132,14 @@ def arrow_filesystem(uri: str) -> ArrowPlace:
 def exists(uri: str) -> bool:
     """Return whether there is a file or folder at `uri`."""
     system, path = filesystem(uri)
-    with _os_errors():
+    with _table_errors(uri), _os_errors(uri):
         return bool(system.exists(path))
 
 
 def file_size(uri: str) -> int | None:
     """Return the size of a file in bytes, or None where there is no file."""
     system, path = filesystem(uri)
-    with _os_errors():
+    with _table_errors(uri), _os_errors(uri):
         return int(system.size(path)) if system.isfile(path) else None
 
 
@@ -115,15 +148,15 @@ def read_bytes(uri: str) -> bytes:
     if is_local(uri):
         return _local(uri).read_bytes()
     system, path = filesystem(uri)
-    with _os_errors():
+    with _os_errors(uri):
         return bytes(system.cat_file(path))
 
 
 def open_file(uri: str) -> Any:
     """Return a seekable file object for reading."""
     system, path = filesystem(uri)
-    with _os_errors():
-        return system.open(path, "rb")
+    with _os_errors(uri):
+        return system.open(path, "rb", **({} if is_local(uri) else {"block_size": _BLOCK_BYTES}))
 
 
 def write_bytes(uri: str, content: bytes) -> None:
@@ -139,7 +172,7 @@ def write_bytes(uri: str, content: bytes) -> None:
     try:
         if not is_local(uri):
             system, path = filesystem(uri)
-            with _os_errors():
+            with _os_errors(uri):
                 system.pipe_file(path, content)
             return
         target = _local(uri)
@@ -151,7 +184,7 @@ def write_bytes(uri: str, content: bytes) -> None:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise TableError(f"cannot write {uri}: {error.strerror or error}") from error
+        raise TableError(f"cannot write {_reason(error, uri)}") from error
 
 
 def put_file(file: Path, uri: str) -> None:
@@ -165,7 +198,7 @@ def put_file(file: Path, uri: str) -> None:
         os.replace(file, target)
         return
     system, path = filesystem(uri)
-    with _os_errors():
+    with _os_errors(uri):
         system.put_file(str(file), path)
 
 
@@ -199,11 +232,13 @@ def delete(uri: str) -> None:
             path.unlink(missing_ok=True)
         return
     system, path_in_system = filesystem(uri)
-    # One by one: fsspec's recursive removal takes `*`, `?` and `[` in a name for a pattern.
-    for name in list_files(uri):
-        system.rm_file(join(path_in_system, name))
-    if system.isfile(path_in_system):
-        system.rm_file(path_in_system)
+    names = [join(path_in_system, name) for name in list_files(uri)]
+    with _table_errors(uri), _os_errors(uri):
+        if system.isfile(path_in_system):
+            names.append(path_in_system)
+        # One by one: fsspec's recursive removal takes `*`, `?` and `[` in a name for a pattern.
+        for name in names:
+            system.rm_file(name)
 
 
 def list_files(uri: str) -> dict[str, int]:
@@ -212,17 +247,30 @@ def list_files(uri: str) -> dict[str, int]:
     Sorted by path; empty where there is no such folder.
     """
     system, path = filesystem(uri)
-    system.invalidate_cache()
     try:
-        with _os_errors():
+        with _os_errors(uri):
             found = system.find(path, detail=True)
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise TableError(f"cannot list {uri}: {error}") from error
+        raise TableError(f"cannot list {_reason(error, uri)}") from error
     prefix = path.rstrip("/") + "/"
     return {
         name.removeprefix(prefix): int(info["size"] or 0)
         for name, info in sorted(found.items())
         if name.startswith(prefix)
     }
+
+
+@contextmanager
+def _table_errors(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TableError(f"cannot reach {_reason(error, uri)}") from error
+
+
+def _reason(error: OSError, uri: str) -> str:
+    """Return the URI and why it failed; the errors of stores name it already."""
+    said = error.strerror or str(error)
+    return said if said.startswith(uri) else f"{uri}: {said}"

@@ -374,11 +374,11 @@ def test_damaged_index_is_a_table_error(place, content):
         b"null",
         b"{}",
         b'{"name": "of a web page"}',
-        b'{"schema_version": 1}',
-        b'{"schema_version": 1, "parts": 3, "errors": []}',
-        b'{"schema_version": 1, "parts": [3], "errors": []}',
-        b'{"schema_version": 1, "parts": [{"name": "a"}], "errors": []}',
-        b'{"schema_version": 1, "parts": [], "errors": [], "other": 1}',
+        b'{"schema_version": 2}',
+        b'{"schema_version": 2, "parts": 3, "errors": []}',
+        b'{"schema_version": 2, "parts": [3], "errors": []}',
+        b'{"schema_version": 2, "parts": [{"name": "a"}], "errors": []}',
+        b'{"schema_version": 2, "parts": [], "errors": [], "other": 1}',
     ],
 )
 def test_json_that_is_no_index_is_a_table_error(place, content):
@@ -393,7 +393,9 @@ def test_other_schema_version_is_refused(finished, version):
     index = json.loads(uris.read_bytes(uris.join(finished, "index.json")))
     content = json.dumps({**index, "schema_version": version}).encode()
     uris.write_bytes(uris.join(finished, "index.json"), content)
-    with pytest.raises(TableError, match=rf"schema version {version}; .*reads version 1"):
+    with pytest.raises(
+        TableError, match=rf"schema version {version}; .*reads version {SCHEMA_VERSION}"
+    ):
         read_index(finished)
 
 

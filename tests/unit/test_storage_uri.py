@@ -209,9 +209,9 @@ def test_storage_without_credentials_is_a_table_error(memory, monkeypatch):
         raise NoCredentialsError
 
     monkeypatch.setattr(MemoryFileSystem, "pipe_file", refuse)
-    with pytest.raises(TableError, match=r"cannot write memory://.*: Unable to locate credentials"):
+    with pytest.raises(TableError, match=r"cannot write memory://.*: there are no credentials"):
         uris.write_bytes(uris.join(memory, "a.bin"), b"x")
     with monkeypatch.context() as patched:
         patched.setattr(MemoryFileSystem, "find", refuse)
-        with pytest.raises(TableError, match=r"cannot list memory://.*: Unable to locate cred"):
+        with pytest.raises(TableError, match=r"cannot list memory://.*: there are no cred"):
             uris.list_files(memory)

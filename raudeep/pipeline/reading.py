@@ -1,0 +1,159 @@
+"""Tables of raudeep in the form that whoever goes on with them wants."""
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal, get_args, overload
+
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.fs
+import pyarrow.parquet as pq
+
+from raudeep.errors import TableError
+from raudeep.storage import table as tables
+from raudeep.storage import uri as uris
+from raudeep.storage.table import TableIndex, iterate_parts, read_index
+
+if TYPE_CHECKING:
+    import duckdb
+    import pandas as pd
+    import polars as pl
+
+    from raudeep.models.dataset import TableDataset
+
+__all__ = ["Form", "read_table"]
+
+Form = Literal["arrow", "pandas", "polars", "duckdb", "ray", "torch"]
+
+_SHAPE = ("frames", "bands")
+
+
+@overload
+def read_table(
+    uri: str, columns: Sequence[str] | None = ..., form: Literal["arrow"] = ...
+) -> Any: ...
+@overload
+def read_table(
+    uri: str, columns: Sequence[str] | None = ..., *, form: Literal["pandas"]
+) -> "pd.DataFrame": ...
+@overload
+def read_table(
+    uri: str, columns: Sequence[str] | None = ..., *, form: Literal["polars"]
+) -> "pl.DataFrame": ...
+@overload
+def read_table(
+    uri: str, columns: Sequence[str] | None = ..., *, form: Literal["duckdb"]
+) -> "duckdb.DuckDBPyRelation": ...
+@overload
+def read_table(
+    uri: str, columns: Sequence[str] | None = ..., *, form: Literal["torch"]
+) -> "TableDataset": ...
+@overload
+def read_table(uri: str, columns: Sequence[str] | None = ..., form: Form = ...) -> Any: ...
+def read_table(uri: str, columns: Sequence[str] | None = None, form: Form = "arrow") -> Any:
+    """Return the rows of a finished table, in the order of its parts.
+
+    Parameters
+    ----------
+    uri : str
+        A table of raudeep, local or remote.
+    columns : sequence of str, optional
+        Only these, in this order; all of them without.
+    form : {"arrow", "pandas", "polars", "duckdb", "ray", "torch"}
+        ``arrow``: a `pyarrow.Table`. ``pandas``, ``polars``: a `DataFrame`; in polars an embedding
+        is an `Array`. ``duckdb``: a relation that reads the parts when it is asked for rows, and
+        of them what it needs. ``ray``: a `ray.data.Dataset` that streams the parts; Ray is started
+        unless it runs. ``torch``: a map-style dataset whose item i is a dict, in which embedding,
+        probabilities and spectrogram (T, F) are float32 tensors that share their memory with the
+        table.
+
+    Raises
+    ------
+    TableError
+        If there is no finished table, it has no such column, or the package of the form is missing.
+    """
+    if form not in get_args(Form):
+        raise TableError(f"form is one of {', '.join(get_args(Form))}. Got {form!r}.")
+    uri = uris.absolute(uri)
+    index = read_index(uri)
+    _check_columns(uri, index, columns)
+    if form == "duckdb":
+        return _relation(uri, index, columns)
+    if form == "ray":
+        return _ray_dataset(uri, index, columns)
+    if form == "torch":
+        return _torch_dataset(uri, columns)
+    if form == "polars":
+        polars = _package("polars", form)
+        return polars.from_arrow(_arrow(uri, columns))
+    rows = _arrow(uri, columns)
+    return rows.to_pandas() if form == "pandas" else rows
+
+
+def _arrow(uri: str, columns: Sequence[str] | None) -> pa.Table:
+    rows = tables.read_table(uri, columns=columns)
+    return rows if columns is None else rows.select(list(columns))
+
+
+def _relation(uri: str, index: TableIndex, columns: Sequence[str] | None) -> Any:
+    duckdb = _package("duckdb", "duckdb")
+    place = uris.arrow_filesystem(uri)
+    parts = pa.dataset.dataset(
+        [f"{place.path}/{part.name}" for part in index.parts],
+        filesystem=place.system or pa.fs.LocalFileSystem(),
+        format="parquet",
+    )
+    relation = duckdb.from_arrow(parts)
+    if columns is None:
+        return relation
+    return relation.select(*(duckdb.ColumnExpression(name) for name in columns))
+
+
+def _ray_dataset(uri: str, index: TableIndex, columns: Sequence[str] | None) -> Any:
+    from raudeep.pipeline.runtime import ensure_ray
+
+    ensure_ray()
+    import ray
+
+    chosen = None if columns is None else list(columns)
+    if uri.startswith("memory://"):  # no other process sees it
+        parts = [part for _, part in iterate_parts(uri, columns=chosen)]
+        return ray.data.from_arrow([part.select(chosen or part.column_names) for part in parts])
+    place = uris.arrow_filesystem(uri)
+    return ray.data.read_parquet(
+        [f"{place.path}/{part.name}" for part in index.parts],
+        filesystem=place.system,
+        columns=chosen,
+        partitioning=None,  # a folder named a=b is no column
+    )
+
+
+def _torch_dataset(uri: str, columns: Sequence[str] | None) -> Any:
+    from raudeep.models.dataset import TableDataset
+
+    if columns is None or "spectrogram" not in columns:
+        return TableDataset(_arrow(uri, columns))
+    hidden = tuple(name for name in _SHAPE if name not in columns)
+    return TableDataset(_arrow(uri, [*columns, *hidden]), hidden)
+
+
+def _check_columns(uri: str, index: TableIndex, columns: Sequence[str] | None) -> None:
+    if columns is None:
+        return
+    place = uris.join(uri, index.parts[0].name)
+    try:
+        with uris.open_file(place) as file:
+            present = pq.read_schema(file).names
+    except (OSError, pa.ArrowException) as error:
+        raise TableError(f"{place} cannot be read: {error}") from error
+    if unknown := [name for name in columns if name not in present]:
+        raise TableError(f"{uri} has no column {unknown[0]!r}. It has {', '.join(present)}.")
+
+
+def _package(name: str, form: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise TableError(
+            f"form={form!r} needs the package {name}. Run `pip install {name}`."
+        ) from error

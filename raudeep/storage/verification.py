@@ -1,0 +1,188 @@
+"""Whether a table on storage is what its index and its plan say, and how to make it so again."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from raudeep.errors import TableError
+from raudeep.schema import read_metadata
+from raudeep.storage import uri as uris
+from raudeep.storage.plan import read_plans
+from raudeep.storage.table import (
+    INDEX,
+    Part,
+    TableIndex,
+    errors_name,
+    is_table,
+    part_name,
+    read_index,
+    read_part,
+)
+
+__all__ = ["Fault", "verify_table"]
+
+_THREADS = 8
+
+
+class Fault(NamedTuple):
+    """A rule that a table breaks: in which file, and how."""
+
+    rule: str
+    name: str
+    message: str
+
+
+def verify_table(uri: str, *, repair: bool = False) -> list[Fault]:
+    """Return what is wrong with a table: every part is read and compared with index and plan.
+
+    Parameters
+    ----------
+    uri : str
+        URI of the table.
+    repair : bool
+        Delete the parts that are broken, and the index if any is, so that the command that made the
+        table makes them again.
+
+    Raises
+    ------
+    TableError
+        If there is no table, nor a part of one.
+    """
+    present = uris.list_files(uri)
+    if INDEX not in present and part_name(0) not in present:
+        raise TableError(f"{uri} holds no table (no {INDEX}).")
+    try:
+        index = read_index(uri)
+    except TableError as error:
+        if repair and INDEX in present and not is_table(uri):
+            uris.delete(uris.join(uri, INDEX))
+        return [Fault("the table is finished", INDEX, str(error))]
+    faults = [*_check_files(uri, index, present), *_check_content(uri, index, present)]
+    if repair and faults:
+        broken = {fault.name for fault in faults if fault.name != INDEX}
+        for part in sorted({_number(name) for name in broken}):
+            for name in (part_name(part), errors_name(part)):
+                uris.delete(uris.join(uri, name))
+        uris.delete(uris.join(uri, INDEX))
+    return faults
+
+
+def _check_files(uri: str, index: TableIndex, present: dict[str, int]) -> Iterator[Fault]:
+    for part in [*index.parts, *index.errors]:
+        if part.name not in present:
+            yield Fault("every part is there", part.name, "is missing")
+        elif present[part.name] != part.bytes:
+            said = f"has {present[part.name]} bytes, {part.bytes} in the index"
+            yield Fault("every part has its size", part.name, said)
+
+
+def _check_content(uri: str, index: TableIndex, present: dict[str, int]) -> Iterator[Fault]:
+    """Read every part once, and hold only its keys."""
+    planned = _planned(uri, index)
+    if planned is not None and len(planned) > len(index.parts):
+        more = len(planned) - len(index.parts)
+        said = f"{more} parts of new recordings are not finished; run the same command again"
+        yield Fault("the table is finished", INDEX, said)
+    intact = [
+        part for part in [*index.parts, *index.errors] if present.get(part.name) == part.bytes
+    ]
+    schema: pa.Schema | None = None
+    keys: list[NDArray[np.uint64]] = []
+    owners: list[NDArray[np.int64]] = []
+    files: dict[int, list[pa.ChunkedArray]] = {}
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for part, found in zip(
+            intact, pool.map(lambda each: _read(uri, each), intact), strict=True
+        ):
+            if isinstance(found, str):
+                yield Fault("every part is readable", part.name, found)
+                continue
+            if found.num_rows != part.rows:
+                said = f"has {found.num_rows} rows, {part.rows} in the index"
+                yield Fault("every part has its rows", part.name, said)
+            number = _number(part.name)
+            files.setdefault(number, []).append(found["file"])
+            if part.name.startswith("errors-"):
+                continue
+            stored = read_metadata(found.schema)
+            if {"stage": index.stage, "config": index.config}.items() - stored.items():
+                said = "was made with another configuration"
+                yield Fault("every part is of the table", part.name, said)
+            bare = found.schema.remove_metadata()
+            schema = schema or bare
+            if bare != schema:
+                yield Fault("every part has the same columns", part.name, "has other columns")
+            if "chunk" in found.column_names and index.stage != "predictions":
+                keys.append(_hashes(found))
+                owners.append(np.full(found.num_rows, number))
+    yield from _duplicates(uri, keys, owners)
+    for number, wanted in enumerate(planned or []):
+        if number < len(index.parts) and number in files:
+            said = _difference(set(wanted), files[number], index.stage)
+            if said:
+                yield Fault("every recording is a row or an error", part_name(number), said)
+
+
+def _read(uri: str, part: Part) -> pa.Table | str:
+    """Return the keys of a part of which all columns were read, or why it cannot be read."""
+    try:
+        table = read_part(uri, part.name)
+    except TableError as error:
+        return str(error)
+    return table.select([name for name in ("file", "chunk") if name in table.column_names])
+
+
+def _hashes(table: pa.Table) -> NDArray[np.uint64]:
+    files = pd.util.hash_array(table["file"].to_numpy().astype(object))
+    chunks = np.asarray(table["chunk"].to_numpy(), np.uint64)
+    return np.asarray(files * np.uint64(1_000_003) + chunks, np.uint64)
+
+
+def _duplicates(
+    uri: str, keys: list[NDArray[np.uint64]], owners: list[NDArray[np.int64]]
+) -> Iterator[Fault]:
+    if not keys:
+        return
+    values, parts = np.concatenate(keys), np.concatenate(owners)
+    order = np.argsort(values, kind="stable")  # among equal keys the first part comes first
+    repeated = order[1:][values[order][1:] == values[order][:-1]]
+    for number in np.unique(parts[repeated]):
+        table = read_part(uri, part_name(int(number)), columns=["file", "chunk"])
+        twice = np.isin(_hashes(table), values[repeated])
+        row = table.slice(int(np.flatnonzero(twice)[0]), 1).to_pylist()[0]
+        said = f"{int((parts[repeated] == number).sum())} keys are there twice, e.g. "
+        said += f"({row['file']!r}, {row['chunk']})"
+        yield Fault("every key is there once", part_name(int(number)), said)
+
+
+def _planned(uri: str, index: TableIndex) -> list[list[str]] | None:
+    """Return the files of each part of the plan; None where the table has none."""
+    if not index.recordings:
+        return None
+    plan = pa.concat_tables([table for table, _ in read_plans(uri)])
+    files: list[list[str]] = [[] for _ in range(int(plan["part"].to_numpy().max()) + 1)]
+    pairs = zip(plan["part"].to_pylist(), plan["file"].to_pylist(), strict=True)
+    for part, file in pairs:
+        files[part].append(file)
+    return files
+
+
+def _difference(wanted: set[str], columns: list[pa.ChunkedArray], stage: str) -> str:
+    found = [set(column.to_pylist()) for column in columns]
+    held: set[str] = set().union(*found)
+    if missing := wanted - held:
+        return f"{len(missing)} recordings are neither rows nor errors, e.g. {min(missing)!r}"
+    if more := held - wanted:
+        return f"{len(more)} recordings are not planned there, e.g. {min(more)!r}"
+    if len(found) > 1 and (both := set.intersection(*found)):
+        return f"{len(both)} recordings are rows and errors, e.g. {min(both)!r}"
+    return ""
+
+
+def _number(name: str) -> int:
+    return int(name.partition("-")[2].partition(".")[0])
