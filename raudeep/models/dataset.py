@@ -89,4 +89,4 @@ def _tensor(values: pa.Array) -> Tensor:
 
 def _is_vector(kind: pa.DataType) -> bool:
     lists = pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind)
-    return lists and pa.types.is_float32(kind.value_type)
+    return bool(lists and pa.types.is_float32(kind.value_type))

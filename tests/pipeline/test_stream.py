@@ -26,40 +26,46 @@ def stages():
         return item
 
     class Doubler:
-        def __init__(self, usable):
+        def __init__(self, usable, fails=False):
             if not usable:
                 raise EvaluationError("no classes here.")
+            self._fails = fails
 
         def __call__(self, item):
+            if self._fails:
+                return fails(item)
             return {**item, "twice": 2 * item["part"]}
 
     return {
         "fails": fails,
         "works": Pool(Doubler, {"usable": True}),
+        "fails at an item": Pool(Doubler, {"usable": True, "fails": True}),
         "never starts": Pool(Doubler, {"usable": False}),
     }
 
 
-def run(*stages):
-    return list(stream(ITEMS, stages, estimated_seconds=1000))
+def run(stage):
+    return list(stream(ITEMS, stage, estimated_seconds=1000))
 
 
-def test_items_go_through_all_stages(stages):
-    rows = run(lambda item: {"part": item["part"] + 1}, stages["works"])
-    assert sorted(row["twice"] for row in rows) == [2, 4, 6, 8, 10, 12]
+def test_items_go_through_functions_and_pools(stages):
+    rows = run(lambda item: {"next": item["part"] + 1})
+    assert sorted(row["next"] for row in rows) == [1, 2, 3, 4, 5, 6]
+    rows = run(stages["works"])
+    assert sorted(row["twice"] for row in rows) == [0, 2, 4, 6, 8, 10]
 
 
 @pytest.mark.parametrize(
-    ("names", "error", "text"),
+    ("name", "error", "text"),
     [
-        (["fails"], AudioError, "the second is broken."),
-        (["fails", "works"], AudioError, "the second is broken."),
-        (["never starts"], EvaluationError, "no classes here."),
+        ("fails", AudioError, "the second is broken."),
+        ("fails at an item", AudioError, "the second is broken."),
+        ("never starts", EvaluationError, "no classes here."),
     ],
 )
-def test_an_error_of_ours_arrives_as_it_was_and_frees_the_cores(stages, names, error, text):
+def test_an_error_of_ours_arrives_as_it_was_and_frees_the_cores(stages, name, error, text):
     with pytest.raises(error) as caught:
-        run(*(stages[name] for name in names))
+        run(stages[name])
     assert (type(caught.value), str(caught.value)) == (error, text)
     deadline = time.monotonic() + 60
     while ray.available_resources().get("CPU") != ray.cluster_resources()["CPU"]:
