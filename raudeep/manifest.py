@@ -18,14 +18,17 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from raudeep.config import fingerprint
 from raudeep.errors import ManifestError
 from raudeep.schema import MANIFEST, PARTITIONS
 
 __all__ = [
     "Recording",
     "check_manifest",
+    "complete_manifest",
     "fold_roles",
     "label_map",
+    "manifest_fingerprint",
     "manifest_table",
     "parse_manifest",
     "read_text_columns",
@@ -108,8 +111,19 @@ def parse_manifest(content: bytes, *, name: str, root: str | None) -> pa.Table:
     """
     try:
         table = _read(content, name)
-        if "file" not in table.column_names:
-            raise ManifestError(f"{name}: a manifest needs the column 'file'.")
+    except (pa.ArrowException, OSError) as error:
+        raise _unusable(name, error) from error
+    return complete_manifest(table, name=name, root=root)
+
+
+def complete_manifest(table: pa.Table, *, name: str, root: str | None) -> pa.Table:
+    """Return a table with some of the columns of a manifest as a checked one, sorted by `file`.
+
+    It needs the column `file`; see `parse_manifest`.
+    """
+    if "file" not in table.column_names:
+        raise ManifestError(f"{name}: a manifest needs the column 'file'.")
+    try:
         columns = {
             field.name: table[field.name].cast(field.type)
             if field.name in table.column_names and field.name != "folds"
@@ -117,23 +131,35 @@ def parse_manifest(content: bytes, *, name: str, root: str | None) -> pa.Table:
             for field in MANIFEST
         }
         columns["file"] = columns["file"].fill_null("")
-        files = columns["file"].to_pylist()
-        columns["folds"] = pa.array(_folds(table, files, name), MANIFEST.field("folds").type)
-    except (pa.ArrowException, OSError, OverflowError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ManifestError(f"{name}: not usable as a manifest: {reason}") from error
-    uris = columns["uri"].to_pylist()
-    for row, (file, uri) in enumerate(zip(files, uris, strict=True)):
-        if not uri and root is None and not _OWN_URI.match(file):
-            raise ManifestError(
-                f"{name}: recording {file!r} has no 'uri' and there is no corpus root to look in. "
-                "Name the root, or give absolute paths or a column 'uri'."
-            )
-        uris[row] = uri or uri_of(file, root or "")
-    columns["uri"] = pa.array(uris, pa.string())
+        columns["folds"] = _folds(table, columns["file"], name)
+    except (pa.ArrowException, OverflowError) as error:
+        raise _unusable(name, error) from error
+    columns["uri"] = _locate(columns["file"], columns["uri"], name=name, root=root)
     manifest = pa.Table.from_pydict(columns, MANIFEST).sort_by("file")
     check_manifest(manifest, name=name)
     return manifest
+
+
+def _locate(
+    files: pa.ChunkedArray, uris: Any, *, name: str, root: str | None
+) -> pa.ChunkedArray | pa.Array:
+    """Return where each recording lies: at its URI, or at its file below the root."""
+    own = pc.match_substring_regex(files, f"^(?:{_OWN_URI.pattern})")
+    given = pc.fill_null(pc.not_equal(uris, ""), False)
+    if root is None:
+        if lost := _rows(pc.invert(pc.or_(own, given))):
+            raise ManifestError(
+                f"{name}: recording {files[lost[0]].as_py()!r} has no 'uri' and there is no corpus "
+                "root to look in. Name the root, or give absolute paths or a column 'uri'."
+            )
+        return pc.if_else(given, uris, files)
+    below = pc.binary_join_element_wise(root.rstrip("/"), files, "/")
+    return pc.if_else(given, uris, pc.if_else(own, files, below))
+
+
+def _unusable(name: str, error: Exception) -> ManifestError:
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    return ManifestError(f"{name}: not usable as a manifest: {reason}")
 
 
 def check_manifest(table: pa.Table, *, name: str) -> None:
@@ -145,32 +171,42 @@ def check_manifest(table: pa.Table, *, name: str) -> None:
     """
     if table.num_rows == 0:
         raise ManifestError(f"{name}: the manifest has no recordings.")
-    problems: list[tuple[int, str]] = []
-    files, uris = table["file"].to_pylist(), table["uri"].to_pylist()
-    repeated = {file: n for file, n in Counter(files).items() if n > 1 and file}
-    for row, (file, partition) in enumerate(
-        zip(files, table["partition"].to_pylist(), strict=True)
-    ):
-        if not file:
-            problems.append((row, f"the recording at {uris[row]!r} has an empty 'file'"))
-        if partition is not None and partition not in PARTITIONS:
-            problems.append(
-                (row, f"{file!r} is in partition {partition!r}, not train, devel or test")
-            )
-        if (n := repeated.pop(file, 0)) > 1:
-            problems.append((row, f"{file!r} appears {'twice' if n == 2 else f'{n} times'}"))
+    files = table["file"]
+    problems = [
+        (row, f"the recording at {table['uri'][row].as_py()!r} has an empty 'file'")
+        for row in _rows(pc.equal(files, ""))
+    ]
+    known = pc.is_in(table["partition"], value_set=pa.array([*PARTITIONS, None]))
+    for row in _rows(pc.invert(known)):
+        file, partition = files[row].as_py(), table["partition"][row].as_py()
+        problems.append((row, f"{file!r} is in partition {partition!r}, not train, devel or test"))
+    counts = files.value_counts()
+    for each in counts.filter(pc.greater(counts.field("counts"), 1)).to_pylist():
+        if file := each["values"]:
+            times = "twice" if each["counts"] == 2 else f"{each['counts']} times"
+            problems.append((pc.index(files, file).as_py(), f"{file!r} appears {times}"))
     folds = table["folds"].combine_chunks()
     lengths = pc.list_value_length(folds)
     if lengths.null_count < len(lengths):
         usual = pc.mode(lengths)[0]["mode"].as_py()
         for row in _rows(pc.not_equal(lengths, usual)):
-            problems.append((row, f"{files[row]!r} has {lengths[row]} folds, others have {usual}"))
+            said = f"{files[row].as_py()!r} has {lengths[row]} folds, others have {usual}"
+            problems.append((row, said))
     values = pc.list_flatten(folds)
     wrong = _rows(pc.and_(pc.not_equal(values, 0), pc.not_equal(values, 1)))
     for row in np.unique(pc.list_parent_indices(folds).to_numpy()[wrong]):
-        got = folds[row].as_py()
-        problems.append((int(row), f"{files[row]!r} has folds {got}, which must be 0, 1 or null"))
+        file, got = files[int(row)].as_py(), folds[row].as_py()
+        problems.append((int(row), f"{file!r} has folds {got}, which must be 0, 1 or null"))
     _refuse(problems, table.num_rows, name)
+
+
+def manifest_fingerprint(manifest: pa.Table) -> str:
+    """Return what stands for the recordings of a manifest: keys, sizes, labels and splits.
+
+    Where the corpus lies is not part of it: a copy of a corpus gives the same tables.
+    """
+    columns = ("file", "bytes", "label", "partition", "folds")
+    return fingerprint([manifest[name].to_pylist() for name in columns])
 
 
 def label_map(table: pa.Table) -> list[str]:
@@ -262,23 +298,24 @@ def _read(content: bytes, name: str) -> pa.Table:
     return table
 
 
-def _folds(table: pa.Table, files: list[str], name: str) -> list[Folds | None]:
-    """Return the roles of each recording from a column `fold` or `folds`, or None for each."""
+def _folds(table: pa.Table, files: pa.ChunkedArray, name: str) -> pa.Array | pa.ChunkedArray:
+    """Return the roles of each recording, null for none, from a column `fold` or `folds`."""
+    kind = MANIFEST.field("folds").type
     if "fold" in table.column_names:
-        return _numbered_folds(table["fold"].cast(pa.int64()).to_pylist(), name)
+        return pa.array(_numbered_folds(table["fold"].cast(pa.int64()).to_pylist(), name), kind)
     if "folds" not in table.column_names:
-        return [None] * table.num_rows
+        return pa.nulls(table.num_rows, kind)
     column = table["folds"]
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        return list(column.cast(MANIFEST.field("folds").type).to_pylist())
+        return column.cast(kind)
     cells = [None if cell is None else cell.split() for cell in column.to_pylist()]
     problems = [
-        (row, f"{files[row]!r} has folds {' '.join(cell)!r}, which must be 0, 1 or null")
+        (row, f"{files[row].as_py()!r} has folds {' '.join(cell)!r}, which must be 0, 1 or null")
         for row, cell in enumerate(cells)
         if cell and not _ROLES.keys() >= set(cell)
     ]
     _refuse(problems, table.num_rows, name)
-    return [tuple(_ROLES[role] for role in cell) if cell else None for cell in cells]
+    return pa.array([[_ROLES[role] for role in cell] if cell else None for cell in cells], kind)
 
 
 def _numbered_folds(folds: list[int | None], name: str) -> list[Folds | None]:

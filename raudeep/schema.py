@@ -1,4 +1,4 @@
-"""The five tables as Arrow schemas: what a row is, and the names and types of its columns.
+"""The tables as Arrow schemas: what a row is, and the names and types of its columns.
 
 Plain Arrow types only, so that pandas, DuckDB, Polars and PyArrow read every part without raudeep.
 What a schema cannot say (shapes, axes, the configuration) is JSON in the schema metadata, under
@@ -18,6 +18,7 @@ __all__ = [
     "MANIFEST",
     "METADATA_KEY",
     "PARTITIONS",
+    "RECORDINGS",
     "SCHEMA_VERSION",
     "embeddings_schema",
     "predictions_schema",
@@ -48,6 +49,11 @@ MANIFEST = pa.schema(
         pa.field("channels", pa.int32()),
     ]
 )
+
+RECORDINGS = MANIFEST.append(
+    pa.field("audio", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+)
+"""Packed recordings, with the content of each, in the form of Hugging Face's ``Audio``."""
 
 KEYS = [
     pa.field("file", pa.string(), nullable=False),

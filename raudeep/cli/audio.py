@@ -1,4 +1,4 @@
-"""Commands on audio: `raudeep inspect`, `raudeep preview` and `raudeep extract`."""
+"""Commands on audio: `raudeep inspect`, `preview`, `extract` and `pack`."""
 
 from typing import Annotated
 
@@ -17,7 +17,7 @@ from raudeep.cli.parameters import (
 )
 from raudeep.config import Limits, SpectrogramConfig
 
-__all__ = ["extract", "inspect", "preview"]
+__all__ = ["extract", "inspect", "pack", "preview"]
 
 
 @app.command
@@ -99,3 +99,27 @@ def extract(
         manifest, views, {"spectrogram": place}, limits=limits, overwrite=overwrite
     )
     print_summary_rows(summaries, as_json=as_json)
+
+
+@app.command
+def pack(
+    corpus: Corpus,
+    *,
+    output: Output,
+    corpus_layout: CorpusLayout = None,
+    limits: Annotated[Limits | None, Flat] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Put many small recordings into few large Parquet files, which every command takes as corpus.
+
+    Labels and splits go along. Run again, it goes on where it was, and adds the recordings that are
+    new.
+    """
+    from raudeep.pipeline.corpus import load_manifest
+    from raudeep.pipeline.packing import pack_corpus
+    from raudeep.storage.uri import absolute
+
+    manifest, _ = load_manifest(corpus, layout=corpus_layout, labelled=False)
+    summary = pack_corpus(manifest, absolute(output), limits=limits, overwrite=overwrite)
+    print_summary_rows([summary], as_json=as_json)

@@ -170,9 +170,7 @@ def embed(
         tables = {each.name: table for each in embedders}
         print_summary_rows(embed_tables(embedders, tables, overwrite=overwrite), as_json=as_json)
         return
-    manifest, _ = load_manifest(
-        source if len(source) > 1 else source[0], layout=corpus_layout, labelled=False
-    )
+    manifest, _ = load_manifest(source, layout=corpus_layout, labelled=False)
     if dry_run:
         plan = plan_embedding(
             manifest, embedders, place, readouts=readouts, chunks=chunks, limits=limits

@@ -20,8 +20,8 @@ from raudeep.evaluation.classifier import UNLABELLED, seeds_for
 from raudeep.evaluation.folds import Split
 from raudeep.evaluation.metrics import Score
 from raudeep.evaluation.upsampling import upsample_rows
+from raudeep.manifest import manifest_fingerprint
 from raudeep.models.piczak import fit_cnn, predict_recordings
-from raudeep.pipeline.corpus import manifest_fingerprint
 from raudeep.pipeline.predictions import (
     label_ids,
     label_map,

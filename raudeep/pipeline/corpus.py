@@ -2,20 +2,28 @@
 
 import logging
 import time
+from collections.abc import Sequence
+from itertools import takewhile
 
 import pyarrow as pa
 
-from raudeep.config import fingerprint
-from raudeep.corpora import read_corpus
+from raudeep.corpora import audio_files, read_corpus
 from raudeep.corpora.tree import Tree
 from raudeep.errors import ManifestError, TableError
-from raudeep.manifest import parse_manifest
+from raudeep.manifest import (
+    Recording,
+    check_manifest,
+    manifest_fingerprint,
+    manifest_table,
+    parse_manifest,
+)
+from raudeep.pipeline.packing import is_packed, read_packed
 from raudeep.pipeline.stage import StageSummary
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.table import is_table, open_table, read_table
+from raudeep.storage.table import is_table, open_table, read_index, read_table
 
-__all__ = ["load_manifest", "manifest_fingerprint", "write_manifest"]
+__all__ = ["load_manifest", "write_manifest"]
 
 logger = logging.getLogger(__name__)
 
@@ -23,15 +31,16 @@ _MANIFEST_SUFFIXES = (".csv", ".parquet")
 
 
 def load_manifest(
-    corpus: str, *, layout: str | None = None, labelled: bool = True
+    corpus: str | Sequence[str], *, layout: str | None = None, labelled: bool = True
 ) -> tuple[pa.Table, str]:
     """Return the manifest of a corpus, sorted by file, and the layout that it has.
 
     Parameters
     ----------
-    corpus : str
-        URI of a folder of audio, of a CSV or Parquet manifest, of a single recording, or of a
-        manifest table.
+    corpus : str or sequence of str
+        URI of a folder of audio, of a CSV or Parquet manifest, of a single recording, of a manifest
+        table, or of packed recordings (a table of `raudeep pack`, Parquet files with an ``audio``
+        column, or a folder of them); or those of several recordings.
     layout : str, optional
         Name of the corpus layout; detected without.
     labelled : bool
@@ -42,42 +51,80 @@ def load_manifest(
     ManifestError
         If there is nothing there, no layout or more than one fits, or the manifest breaks a rule.
     """
-    corpus = uris.absolute(corpus)
-    if corpus.lower().endswith(_MANIFEST_SUFFIXES):
-        try:
-            content = uris.read_bytes(corpus)
-        except OSError as error:
-            raise ManifestError(f"no manifest at {corpus}: {error.strerror or error}") from error
-        name = corpus.rsplit("/", 1)[-1]
-        return parse_manifest(content, name=name, root=corpus.rsplit("/", 1)[0]), "manifest"
-    if is_table(corpus):
-        return read_table(corpus), "manifest"
-    try:
-        size = uris.file_size(corpus)
-    except TableError as error:
-        raise ManifestError(f"the corpus {corpus} cannot be read: {error}") from error
+    places = [uris.absolute(each) for each in ([corpus] if isinstance(corpus, str) else corpus)]
+    if len(places) > 1:
+        return _manifest_of_files(places), "bare"
+    place = places[0]
+    if place.lower().endswith(_MANIFEST_SUFFIXES):
+        return _read_manifest(place), "manifest"
+    if is_table(place):
+        return _manifest_of_table(place), "manifest"
+    size = _size(place)
     if size is not None:
-        corpus, _, name = corpus.rpartition("/")
+        place, _, name = place.rpartition("/")
         files, layout, labelled = {name: size}, "bare", False
     else:
-        files = uris.list_files(corpus)
-        if not files and not uris.exists(corpus):
-            raise ManifestError(f"no corpus at {corpus}: there is no such folder or file.")
-    tree = Tree(
-        root=corpus, files=files, read=lambda path: uris.read_bytes(uris.join(corpus, path))
-    )
+        files = uris.list_files(place)
+        if not files and not uris.exists(place):
+            raise ManifestError(f"no corpus at {place}: there is no such folder or file.")
+    tree = Tree(root=place, files=files, read=lambda path: uris.read_bytes(uris.join(place, path)))
+    if layout is None and (packed := _packed_files(tree)):
+        return read_packed(packed, name=place), "packed"
     manifest, found = read_corpus(tree, layout=layout, labelled=labelled)
-    logger.info("%s: %d recordings, layout %s", corpus, manifest.num_rows, found)
+    logger.info("%s: %d recordings, layout %s", place, manifest.num_rows, found)
     return manifest, found
 
 
-def manifest_fingerprint(manifest: pa.Table) -> str:
-    """Return what stands for the recordings of a manifest: keys, sizes, labels and splits.
+def _read_manifest(uri: str) -> pa.Table:
+    try:
+        if uri.lower().endswith(".parquet") and uris.exists(uri) and is_packed(uri):
+            return read_packed([uri], name=uri)
+        content = uris.read_bytes(uri)
+    except OSError as error:
+        raise ManifestError(f"no manifest at {uri}: {error.strerror or error}") from error
+    root, _, name = uri.rpartition("/")
+    return parse_manifest(content, name=name, root=root)
 
-    Where the corpus lies is not part of it: a copy of a corpus gives the same tables.
-    """
-    columns = ("file", "bytes", "label", "partition", "folds")
-    return fingerprint([manifest[name].to_pylist() for name in columns])
+
+def _manifest_of_table(uri: str) -> pa.Table:
+    index = read_index(uri)
+    if index.stage == "recordings":
+        return read_packed([uris.join(uri, part.name) for part in index.parts], name=uri)
+    if index.stage != "manifest":
+        raise ManifestError(f"{uri} is a table of {index.stage}, not a corpus. Name the corpus.")
+    return read_table(uri)
+
+
+def _manifest_of_files(places: Sequence[str]) -> pa.Table:
+    """Return a manifest of recordings, which are named from the folder on that all are in."""
+    folders = zip(*(place.split("/")[:-1] for place in places), strict=False)
+    root = "/".join(names[0] for names in takewhile(lambda names: len(set(names)) == 1, folders))
+    recordings = []
+    for place in places:
+        size = _size(place)
+        if size is None:
+            raise ManifestError(f"no recording at {place}. Several sources are single files.")
+        name = place.removeprefix(f"{root}/")
+        recordings.append(Recording(file=name, uri=place, bytes=size))
+    manifest = manifest_table(recordings)
+    check_manifest(manifest, name=root)
+    return manifest
+
+
+def _packed_files(tree: Tree) -> list[str]:
+    """Return the packed Parquet files of a folder without audio files."""
+    names = [name for name in tree.files if name.endswith(".parquet") and "/." not in f"/{name}"]
+    if not names or audio_files(tree):
+        return []
+    places = [uris.join(tree.root, name) for name in names]
+    return places if is_packed(places[0]) else []
+
+
+def _size(uri: str) -> int | None:
+    try:
+        return uris.file_size(uri)
+    except TableError as error:
+        raise ManifestError(f"the corpus {uri} cannot be read: {error}") from error
 
 
 def write_manifest(manifest: pa.Table, uri: str, *, overwrite: bool = False) -> StageSummary:

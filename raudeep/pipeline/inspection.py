@@ -15,6 +15,7 @@ from raudeep.manifest import summarise
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.schema import PARTITIONS
 from raudeep.storage import uri as uris
+from raudeep.storage.recordings import open_recording
 from raudeep.storage.table import is_table, read_errors, read_index, read_part, read_table
 
 __all__ = ["inspect_corpus", "inspect_folds", "inspect_path", "inspect_recording", "inspect_table"]
@@ -138,6 +139,7 @@ def inspect_table(uri: str) -> dict[str, Any]:
 
 def _header(uri: str) -> Header | str:
     try:
-        return read_header(uris.read_bytes(uri))
+        with open_recording(uri) as file:
+            return read_header(file)
     except (OSError, RaudeepError) as error:
         return str(error)

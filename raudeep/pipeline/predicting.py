@@ -17,9 +17,9 @@ import pyarrow as pa
 from raudeep.config import Limits, Readout
 from raudeep.errors import TableError
 from raudeep.evaluation.metrics import majority_vote
+from raudeep.manifest import manifest_fingerprint
 from raudeep.pipeline.artifacts import artifact_identity
 from raudeep.pipeline.classifiers import TrainedClassifier, embedding_sources
-from raudeep.pipeline.corpus import manifest_fingerprint
 from raudeep.pipeline.embedding import Embedder, embed_corpus
 from raudeep.pipeline.fusing import fuse_tables
 from raudeep.pipeline.predictions import prediction_rows, rows_of_partitions

@@ -11,7 +11,7 @@ from raudeep.audio.spectrogram import compute_spectrogram
 from raudeep.config import SpectrogramConfig
 from raudeep.errors import AudioError, ManifestError
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.storage import uri as uris
+from raudeep.storage.recordings import read_recording
 
 __all__ = ["Preview", "preview_recording"]
 
@@ -65,7 +65,7 @@ def preview_recording(
         )
     metadata = manifest.slice(row, 1).to_pylist()[0]
     try:
-        samples, sample_rate = decode(uris.read_bytes(metadata["uri"]))
+        samples, sample_rate = decode(read_recording(metadata["uri"]))
         view = replace(config, normalise=False)
         chunks = compute_spectrogram(samples, sample_rate=sample_rate, config=view)
     except (AudioError, OSError) as error:

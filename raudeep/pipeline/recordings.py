@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from raudeep.config import Limits
 from raudeep.errors import AudioError, TableError
-from raudeep.pipeline.corpus import manifest_fingerprint
+from raudeep.manifest import manifest_fingerprint
 from raudeep.pipeline.decoding import Recording, load_mono
 from raudeep.pipeline.isolation import Crew
 from raudeep.pipeline.progress import stage_progress

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from raudeep.audio.constant_q import constant_q, normalise_contrast
 from raudeep.config import Limits, SparseCodingConfig
+from raudeep.manifest import manifest_fingerprint
 from raudeep.models.sparse_coding import FISTA_STEPS, SparseCoder, learn_coder, pool
-from raudeep.pipeline.corpus import manifest_fingerprint
 from raudeep.pipeline.progress import stage_progress
 from raudeep.pipeline.recordings import (
     Kernel,

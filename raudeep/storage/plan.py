@@ -28,7 +28,7 @@ _COMPARED = ("bytes", "label", "partition", "folds")
 
 @dataclass(frozen=True)
 class Plan:
-    """The recordings of a table in the order of its parts, with a column ``part``."""
+    """The recordings of a table in the order of its rows, with a column ``part``."""
 
     recordings: pa.Table
     fingerprints: tuple[str, ...]
@@ -69,7 +69,7 @@ def extend_plan(
     writer : TableWriter
         Of the table.
     manifest : pa.Table
-        The recordings, sorted by file.
+        The recordings.
     slices : callable
         ``slices(recordings)``: the bounds of the parts of new recordings.
     fingerprint : callable
@@ -82,20 +82,21 @@ def extend_plan(
     present = row_of.is_valid()
     if len(plans):
         _report(before, manifest, row_of, present, writer.uri)
-    known = pc.is_in(manifest["file"], value_set=before["file"].combine_chunks())
-    new = manifest.filter(pc.invert(known))
+    old = pc.is_in(manifest["file"], value_set=before["file"].combine_chunks())
+    new = manifest.select(MANIFEST.names).filter(pc.invert(old))
     # What a manifest says today counts: the corpus may have moved.
-    today = manifest.take(pc.drop_null(row_of)).append_column(
-        "part", before["part"].filter(present)
-    )
-    gone = before.filter(pc.invert(present))
-    recordings = pa.concat_tables([gone, today.select(_SCHEMA.names).cast(_SCHEMA)])
+    rows = np.arange(before.num_rows) + manifest.num_rows
+    here = present.to_numpy(zero_copy_only=False)
+    rows[here] = pc.drop_null(row_of).to_numpy()
+    known = pa.concat_tables([manifest.select(MANIFEST.names), before.drop_columns(["part"])])
+    recordings = known.take(rows).append_column("part", before["part"]).cast(_SCHEMA)
     if new.num_rows:
+        # As they lie in storage: those of a packed file follow each other.
+        new = new.sort_by("uri")
         first = 0 if not before.num_rows else pc.max(before["part"]).as_py() + 1
         bounds = slices(new)
         parts = np.repeat(np.arange(len(bounds)), [end - start for start, end in bounds]) + first
-        new = new.append_column("part", pa.array(parts, pa.int32()))
-        new = new.select(_SCHEMA.names).cast(_SCHEMA)
+        new = new.append_column("part", pa.array(parts, pa.int32())).cast(_SCHEMA)
         fingerprints.append(fingerprint(new))
         metadata = {"recordings": fingerprints[-1]}
         content = new.replace_schema_metadata(with_metadata(_SCHEMA, metadata).metadata)
@@ -103,9 +104,7 @@ def extend_plan(
         if len(plans):
             logger.info("%s: %d new recordings", writer.uri, new.num_rows)
         recordings = pa.concat_tables([recordings, new])
-    return Plan(
-        recordings.sort_by([("part", "ascending"), ("file", "ascending")]), tuple(fingerprints)
-    )
+    return Plan(recordings.combine_chunks(), tuple(fingerprints))
 
 
 def read_plans(uri: str) -> list[tuple[pa.Table, str]]:

@@ -1,21 +1,115 @@
-"""Reading recordings, wherever they lie: as files, as objects in a store, or in a packed table."""
+"""Reading recordings, wherever they lie: as files, as objects in a store, or in packed tables.
 
+A packed table holds them in a column ``audio`` of structs ``{bytes, path}``, in Parquet; the URI of
+such a recording is that of the file with the number of its row, ``part-00000.parquet#000042``.
+"""
+
+import io
+import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from functools import lru_cache
+from typing import Any, BinaryIO
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from raudeep.errors import AudioError
 from raudeep.storage import uri as uris
 
-__all__ = ["open_recording", "read_recording"]
+__all__ = ["AUDIO", "holds_recordings", "open_recording", "packed_uris", "read_recording"]
+
+AUDIO = "audio"
+"""Column of the recordings."""
+
+_PACKED = re.compile(r"(.+\.parquet)#(\d+)", re.DOTALL)
+_BATCH_ROWS = 8  # of a row group that are in memory at a time
+_BUFFER_BYTES = 2**20
+_LOCK = threading.Lock()
+_OPEN_FILES = 4  # of a process; slices follow the rows, so that one or two are in use
+
+
+def packed_uris(uri: str, num_rows: int) -> list[str]:
+    """Return the URIs of the recordings in a packed Parquet file; they sort as its rows do."""
+    return [f"{uri}#{row:09d}" for row in range(num_rows)]
+
+
+def holds_recordings(schema: pa.Schema) -> bool:
+    """Return whether Parquet files of this schema are packed recordings."""
+    if AUDIO not in schema.names or not pa.types.is_struct(schema.field(AUDIO).type):
+        return False
+    audio = schema.field(AUDIO).type
+    kinds = pa.types.is_binary, pa.types.is_large_binary
+    return audio.get_field_index("bytes") >= 0 and any(
+        is_kind(audio.field("bytes").type) for is_kind in kinds
+    )
 
 
 def read_recording(uri: str) -> bytes:
     """Return the whole content of a recording; OSError as the file system raises it."""
-    return uris.read_bytes(uri)
+    packed = _PACKED.fullmatch(uri)
+    if packed is None:
+        return uris.read_bytes(uri)
+    with _LOCK:
+        content = _open_packed(packed[1]).read(int(packed[2]))
+    if content is None:
+        raise AudioError("has no bytes in its packed table")
+    return content
 
 
 @contextmanager
 def open_recording(uri: str) -> Iterator[BinaryIO]:
-    """Give a recording as a seekable file, of which no more is in memory than is asked for."""
+    """Give a recording as a seekable file, of which no more is in memory than is asked for.
+
+    One from a packed table is in memory as it is stored.
+    """
+    if _PACKED.fullmatch(uri):
+        yield io.BytesIO(read_recording(uri))
+        return
     with uris.open_file(uri) as file:
         yield file
+
+
+class _PackedFile:
+    """Reads rows of a packed file; those that follow each other without reading any twice."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        try:
+            self._file = pq.ParquetFile(
+                uris.open_file(uri), pre_buffer=False, buffer_size=_BUFFER_BYTES
+            )
+        except pa.ArrowException as error:
+            raise OSError(f"{uri} cannot be read: {error}") from error
+        footer = self._file.metadata
+        sizes = [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
+        self._ends = np.cumsum(sizes)
+        self._first = self._next = 0
+        self._rows: list[bytes | None] = []
+        self._batches: Iterator[Any] = iter(())
+
+    def read(self, row: int) -> bytes | None:
+        group = int(np.searchsorted(self._ends, row, side="right"))
+        if group == len(self._ends):
+            raise FileNotFoundError(f"{self._uri} has {self._next} rows, none of number {row}")
+        begin = int(self._ends[group - 1]) if group else 0
+        if not max(self._first, begin) <= row < self._ends[group] or self._next <= begin:
+            self._first = self._next = begin
+            self._batches = self._file.iter_batches(
+                _BATCH_ROWS, row_groups=[group], columns=[f"{AUDIO}.bytes"]
+            )
+        while self._next <= row:
+            try:
+                batch = next(self._batches)
+            except (pa.ArrowException, StopIteration) as error:
+                raise OSError(f"{self._uri} cannot be read: {error}") from error
+            self._first, self._rows = self._next, batch.column(0).field("bytes").to_pylist()
+            self._next += len(self._rows)
+        return self._rows[row - self._first]
+
+
+@lru_cache(_OPEN_FILES)
+def _open_packed(uri: str) -> _PackedFile:
+    return _PackedFile(uri)

@@ -26,14 +26,17 @@ from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 
 __all__ = [
+    "INDEX",
     "Part",
     "TableIndex",
     "TableWriter",
     "content_fingerprint",
+    "errors_name",
     "is_table",
     "iterate_parts",
     "open_table",
     "package_versions",
+    "part_name",
     "read_errors",
     "read_index",
     "read_part",
@@ -91,6 +94,7 @@ class TableWriter:
 
     uri: str
     identity: Identity
+    row_group_bytes: int = _ROW_GROUP_BYTES
 
     def missing(self, num_parts: int) -> list[int]:
         """Return the slices of 0 … `num_parts` - 1 that have no part yet."""
@@ -139,7 +143,7 @@ class TableWriter:
             "inputs": self.identity.inputs,
         }
         schema = with_metadata(table.schema, metadata)
-        rows_per_group = max(1, _ROW_GROUP_BYTES * table.num_rows // max(1, table.nbytes))
+        rows_per_group = max(1, self.row_group_bytes * table.num_rows // max(1, table.nbytes))
         strings = [column.name for column in schema if pa.types.is_string(column.type)]
         buffer = io.BytesIO()
         pq.write_table(
@@ -291,10 +295,12 @@ def package_versions() -> dict[str, str]:
 
 
 def part_name(part: int) -> str:
+    """Return the name of the part of a slice."""
     return f"part-{part:05d}.parquet"
 
 
 def errors_name(part: int) -> str:
+    """Return the name of the errors of a slice."""
     return f"errors-{part:05d}.parquet"
 
 

@@ -1,0 +1,221 @@
+"""Many small recordings in few large Parquet files, which list and open quickly.
+
+``slice of the plan -> processes that read -> a part with the bytes of each recording``
+
+What is packed is read in place of the corpus; so are the ``Audio`` columns of Hugging Face
+datasets, which look the same.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from raudeep.audio.decode import Header, read_header
+from raudeep.config import Limits
+from raudeep.errors import AudioError, ManifestError
+from raudeep.manifest import complete_manifest, manifest_fingerprint
+from raudeep.pipeline.decoding import Recording
+from raudeep.pipeline.recordings import write_recordings
+from raudeep.pipeline.stage import StageSummary
+from raudeep.schema import MANIFEST, RECORDINGS
+from raudeep.storage import uri as uris
+from raudeep.storage.identity import Identity
+from raudeep.storage.plan import extend_plan
+from raudeep.storage.recordings import AUDIO, holds_recordings, packed_uris, read_recording
+from raudeep.storage.table import TableWriter, open_table
+
+__all__ = ["is_packed", "load_content", "pack_corpus", "read_packed"]
+
+_PART_BYTES = 256 * 2**20
+_ROW_GROUP_BYTES = 2**20  # read at once for one of its recordings
+_MOST_ROWS = 2**16
+_UNKNOWN_BYTES = 2**20  # of a recording whose size the manifest does not say
+_MOST_BYTES = 2**30
+_SECONDS_PER_RECORDING = 0.001
+
+
+class _Content(NamedTuple):
+    data: bytes
+    header: Header | None
+    """None where it is not audio, which is for those to find out who decode it."""
+
+
+def pack_corpus(
+    manifest: pa.Table, output: str, *, limits: Limits | None = None, overwrite: bool = False
+) -> StageSummary:
+    """Write the recordings of a corpus into a table, in parts of about 256 MB.
+
+    Every stage takes the table in place of the corpus. It is made and extended part by part, as
+    every table. What is no audio is packed as it is; what cannot be read is a row of the errors.
+
+    Parameters
+    ----------
+    manifest : pa.Table
+        The recordings; those of up to 1 GB each can be packed.
+    output : str
+        URI of the table.
+    limits : Limits, optional
+        How many recordings may fail.
+    overwrite : bool
+        Replace a table of something else.
+
+    Raises
+    ------
+    AudioError
+        If too many recordings could not be read, or none could.
+    TableError
+        If the output holds something else or cannot be written.
+    """
+    identity = Identity("recordings", {})
+    writer = replace(
+        open_table(output, identity, overwrite=overwrite), row_group_bytes=_ROW_GROUP_BYTES
+    )
+    (summary,) = write_recordings(
+        "recordings",
+        {output: writer},
+        {output: extend_plan(writer, manifest, _slices, manifest_fingerprint)},
+        load=load_content,
+        make_collector=lambda: _Packer(writer),
+        seconds_per_recording=_SECONDS_PER_RECORDING,
+        limits=limits or Limits(),
+    )
+    return summary
+
+
+def load_content(recording: Recording) -> Iterator[_Content]:
+    """Yield the bytes of a recording with what they say of it."""
+    data = read_recording(recording["uri"])
+    if len(data) > _MOST_BYTES:
+        raise AudioError(f"has {len(data)} bytes; packs are for recordings of up to 1 GB")
+    try:
+        header = read_header(data)
+    except AudioError:
+        header = None
+    yield _Content(data, header)
+
+
+class _Packer:
+    """Collects the recordings of a part."""
+
+    def __init__(self, writer: TableWriter) -> None:
+        self._writer = writer
+        self._found: dict[int, _Content] = {}
+
+    def begin(self, targets: Sequence[str]) -> None:
+        self._found = {}
+
+    def add(self, number: int, piece: _Content) -> None:
+        self._found[number] = piece
+
+    def drop(self, number: int) -> None:
+        self._found.pop(number, None)
+
+    def write(self, part: int, recordings: pa.Table, errors: pa.Table) -> None:
+        known = recordings.take(pa.array(list(self._found), pa.int64()))
+        found = list(self._found.values())
+        columns: dict[str, Any] = {name: known[name] for name in MANIFEST.names}
+        columns["bytes"] = [len(each.data) for each in found]
+        for name in ("duration", "sample_rate", "channels"):
+            columns[name] = [each.header and getattr(each.header, name) for each in found]
+        kind = RECORDINGS.field(AUDIO).type
+        data = pa.array([each.data for each in found], kind.field("bytes").type)
+        files = known["file"].combine_chunks()
+        columns[AUDIO] = pa.StructArray.from_arrays([data, files], fields=list(kind))
+        self._writer.write(part, pa.table(columns, schema=RECORDINGS), errors)
+        self._found = {}
+
+
+def is_packed(uri: str) -> bool:
+    """Return whether a Parquet file holds recordings."""
+    return holds_recordings(_read_schema(uri))
+
+
+def read_packed(places: Sequence[str], *, name: str) -> pa.Table:
+    """Return the manifest of packed Parquet files; the recordings themselves are not read.
+
+    Recordings are named by the column `file`, else by the path beside their bytes, else, where that
+    is missing or not unique, by the file that holds them and their row. Numbers of a Hugging Face
+    `ClassLabel` become its names.
+
+    Parameters
+    ----------
+    places : sequence of str
+        URIs of the Parquet files, all of the same columns.
+    name : str
+        What messages call them.
+
+    Raises
+    ------
+    ManifestError
+        If a file cannot be read, or the manifest breaks a rule.
+    """
+    tables = []
+    for place in places:
+        schema = _read_schema(place)
+        wanted = [column for column in (*MANIFEST.names, "fold") if column in schema.names]
+        path = [f"{AUDIO}.path"] if schema.field(AUDIO).type.get_field_index("path") >= 0 else []
+        try:
+            with uris.open_file(place) as file:
+                table = pq.ParquetFile(file).read(columns=[*wanted, *path])
+        except (OSError, pa.ArrowException) as error:
+            raise ManifestError(f"{place} cannot be read: {error}") from error
+        rows = pa.array(packed_uris(place, table.num_rows), pa.string())
+        paths = table[AUDIO].combine_chunks().field("path") if path else pa.nulls(len(rows))
+        table = table.select([column for column in wanted if column != "uri"])
+        table = _named_labels(table, schema)
+        table = table.append_column("path", paths.cast(pa.string())).append_column("uri", rows)
+        tables.append(table.replace_schema_metadata(None))
+    try:
+        table = pa.concat_tables(tables)
+    except pa.ArrowInvalid as error:
+        raise ManifestError(f"{name}: its Parquet files differ in their columns.") from error
+    if "file" not in table.column_names:
+        paths = table["path"]
+        unique = paths.null_count == 0 and len(paths.unique()) == len(paths)
+        files = paths if unique else _row_names(table["uri"], places)
+        table = table.append_column("file", files)
+    return complete_manifest(table.drop_columns(["path"]), name=name, root=None)
+
+
+def _row_names(rows: pa.ChunkedArray, places: Sequence[str]) -> pa.Array:
+    root = places[0].rpartition("/")[0] + "/"
+    return pa.array([row.removeprefix(root) for row in rows.to_pylist()], pa.string())
+
+
+def _named_labels(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return the table with the names of its labels, where they are numbers that have names."""
+    try:
+        described = json.loads((schema.metadata or {})[b"huggingface"])
+        names = described["info"]["features"]["label"]["names"]
+    except (KeyError, TypeError, ValueError):
+        return table
+    if "label" not in table.column_names or not pa.types.is_integer(table["label"].type):
+        return table
+    labels = [names[n] if n is not None and n >= 0 else None for n in table["label"].to_pylist()]
+    place = table.column_names.index("label")
+    return table.set_column(place, "label", pa.array(labels, pa.string()))
+
+
+def _read_schema(uri: str) -> pa.Schema:
+    try:
+        with uris.open_file(uri) as file:
+            return pq.read_schema(file)
+    except (OSError, pa.ArrowException) as error:
+        raise ManifestError(f"{uri} cannot be read: {error}") from error
+
+
+def _slices(recordings: pa.Table) -> list[tuple[int, int]]:
+    """Return the bounds of parts of 256 MB, or of a single recording that is larger."""
+    ends = np.cumsum(recordings["bytes"].fill_null(_UNKNOWN_BYTES).to_numpy())
+    bounds, start, before = [], 0, 0
+    while start < len(ends):
+        heavy = int(np.searchsorted(ends, before + _PART_BYTES, side="right"))
+        end = min(max(start + 1, heavy), start + _MOST_ROWS, len(ends))
+        bounds.append((start, end))
+        start, before = end, int(ends[end - 1])
+    return bounds
