@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from raudeep.config import (
         AutoencoderConfig,
+        ChunkConfig,
         CnnConfig,
         EvaluationConfig,
         ExportConfig,
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
         FrequencyAutoencoderConfig,
         FrequencyTimeAutoencoderConfig,
         ImportConfig,
+        Limits,
         MlpConfig,
         ResourceConfig,
         SoundNetConfig,
@@ -43,20 +45,25 @@ if TYPE_CHECKING:
         remove_splits,
         upsample_table,
     )
+    from raudeep.pipeline.packing import pack_corpus
     from raudeep.pipeline.predicting import predict_corpus, predict_table
     from raudeep.pipeline.preview import preview_recording
+    from raudeep.pipeline.reading import read_table
     from raudeep.pipeline.reconstruction import reconstruct_table
     from raudeep.pipeline.scoring import evaluate_embeddings
+    from raudeep.pipeline.searching import embed_query, find_nearest
     from raudeep.pipeline.soundnet import embed_soundnet
     from raudeep.pipeline.spectrograms import extract_spectrograms
     from raudeep.pipeline.training import Run, train_autoencoders
     from raudeep.pipeline.validation import validate_table
     from raudeep.recipe import Recipe, load_recipe
     from raudeep.report.benchmark import write_report
-    from raudeep.storage.table import read_errors, read_index, read_table
+    from raudeep.storage.table import read_errors, read_index
+    from raudeep.storage.verification import verify_table
 
 _PLACES = {
     "AutoencoderConfig": "config",
+    "ChunkConfig": "config",
     "CnnConfig": "config",
     "Embedder": "pipeline.embedding",
     "EvaluationConfig": "config",
@@ -65,6 +72,7 @@ _PLACES = {
     "FrequencyAutoencoderConfig": "config",
     "FrequencyTimeAutoencoderConfig": "config",
     "ImportConfig": "config",
+    "Limits": "config",
     "MlpConfig": "config",
     "RaudeepError": "errors",
     "Recipe": "recipe",
@@ -78,11 +86,13 @@ _PLACES = {
     "add_folds": "pipeline.modifying",
     "add_partitions": "pipeline.modifying",
     "embed_corpus": "pipeline.embedding",
+    "embed_query": "pipeline.searching",
     "embed_soundnet": "pipeline.soundnet",
     "embed_tables": "pipeline.embedding",
     "evaluate_embeddings": "pipeline.scoring",
     "export_table": "pipeline.exporting",
     "extract_spectrograms": "pipeline.spectrograms",
+    "find_nearest": "pipeline.searching",
     "fuse_chunks": "pipeline.modifying",
     "fuse_tables": "pipeline.fusing",
     "import_table": "pipeline.importing",
@@ -91,12 +101,13 @@ _PLACES = {
     "load_classifier": "pipeline.classifiers",
     "load_manifest": "pipeline.corpus",
     "load_recipe": "recipe",
+    "pack_corpus": "pipeline.packing",
     "predict_corpus": "pipeline.predicting",
     "predict_table": "pipeline.predicting",
     "preview_recording": "pipeline.preview",
     "read_errors": "storage.table",
     "read_index": "storage.table",
-    "read_table": "storage.table",
+    "read_table": "pipeline.reading",
     "reconstruct_table": "pipeline.reconstruction",
     "remove_splits": "pipeline.modifying",
     "run_benchmark": "pipeline.benchmark",
@@ -107,11 +118,13 @@ _PLACES = {
     "train_classifier": "pipeline.classifiers",
     "upsample_table": "pipeline.modifying",
     "validate_table": "pipeline.validation",
+    "verify_table": "storage.verification",
     "write_report": "report.benchmark",
 }
 
 __all__ = [
     "AutoencoderConfig",
+    "ChunkConfig",
     "CnnConfig",
     "Embedder",
     "EvaluationConfig",
@@ -120,6 +133,7 @@ __all__ = [
     "FrequencyAutoencoderConfig",
     "FrequencyTimeAutoencoderConfig",
     "ImportConfig",
+    "Limits",
     "MlpConfig",
     "RaudeepError",
     "Recipe",
@@ -133,11 +147,13 @@ __all__ = [
     "add_folds",
     "add_partitions",
     "embed_corpus",
+    "embed_query",
     "embed_soundnet",
     "embed_tables",
     "evaluate_embeddings",
     "export_table",
     "extract_spectrograms",
+    "find_nearest",
     "fuse_chunks",
     "fuse_tables",
     "import_table",
@@ -146,6 +162,7 @@ __all__ = [
     "load_classifier",
     "load_manifest",
     "load_recipe",
+    "pack_corpus",
     "predict_corpus",
     "predict_table",
     "preview_recording",
@@ -162,6 +179,7 @@ __all__ = [
     "train_classifier",
     "upsample_table",
     "validate_table",
+    "verify_table",
     "write_report",
 ]
 

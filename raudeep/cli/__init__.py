@@ -5,7 +5,7 @@ stderr. Exit codes: 0 done, 1 an error that a line explains, 2 wrong usage, 130 
 """
 
 # Each adds its commands.
-from raudeep.cli import audio, baselines, benchmark, evaluation, exchange, models, tables
+from raudeep.cli import audio, baselines, benchmark, evaluation, exchange, looking, models, tables
 from raudeep.cli.app import app, main
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "benchmark",
     "evaluation",
     "exchange",
+    "looking",
     "main",
     "models",
     "tables",

@@ -21,6 +21,7 @@ __all__ = [
     "Json",
     "Output",
     "Overwrite",
+    "TableUri",
     "is_quiet",
     "named",
     "overrides_of",
@@ -38,6 +39,7 @@ Output = Annotated[str, Parameter(help="Where the output goes, a local path or a
 Overwrite = Annotated[
     bool, Parameter(negative="", help="Replace an output made with another configuration.")
 ]
+TableUri = Annotated[str, Parameter(help="A table of raudeep.")]
 DryRun = Annotated[bool, Parameter(negative="", help="Print what would be done, and do nothing.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON.")]
 

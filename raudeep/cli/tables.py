@@ -1,16 +1,14 @@
-"""Commands on tables: fuse, fuse-chunks, modify, upsample, validate, visualize."""
+"""Commands that make tables from tables: fuse, fuse-chunks, modify, upsample."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from raudeep.cli.app import app
-from raudeep.cli.parameters import Json, Output, Overwrite, named, print_summary_rows
-from raudeep.errors import ConfigError, TableError
+from raudeep.cli.parameters import Json, Output, Overwrite, TableUri, named, print_summary_rows
+from raudeep.errors import ConfigError
 
-__all__ = ["fuse", "fuse_chunks", "modify", "upsample", "validate", "visualize"]
-
-TableUri = Annotated[str, Parameter(help="A table of raudeep.")]
+__all__ = ["fuse", "fuse_chunks", "modify", "upsample"]
 
 
 @app.command
@@ -121,47 +119,6 @@ def upsample(
         absolute(table), absolute(output), partitions=partitions, overwrite=overwrite
     )
     print_summary_rows([summary], as_json=as_json)
-
-
-@app.command
-def validate(
-    table: TableUri,
-    *,
-    detailed: Annotated[bool, Parameter(negative="", help="List every violation.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Check the invariants of a table; the exit code is 1 if one is violated."""
-    from raudeep.pipeline.validation import validate_table
-    from raudeep.report.console import print_json, print_rules
-    from raudeep.storage.uri import absolute
-
-    results = [result.to_dict() for result in validate_table(absolute(table))]
-    if as_json:
-        print_json(results)
-    else:
-        print_rules(results, detailed=detailed)
-    if broken := [result["rule"] for result in results if not result["passed"]]:
-        raise TableError(f"{table}: {len(broken)} of {len(results)} rules are violated.")
-
-
-@app.command
-def visualize(
-    table: Annotated[str, Parameter(help="Embedding table.")],
-    *,
-    output: Annotated[str, Parameter(help="SVG file for the picture.")],
-    method: Annotated[
-        Literal["tsne", "pca", "umap"], Parameter(help="How the plane is found.")
-    ] = "tsne",
-    perplexity: Annotated[float, Parameter(help="Of t-SNE: about how many neighbours.")] = 50.0,
-    seed: Annotated[int, Parameter(help="Seed of the starting points.")] = 0,
-) -> None:
-    """Draw embeddings as points in the plane, coloured by label."""
-    from raudeep.report.pictures import write_projection
-    from raudeep.storage.uri import absolute
-
-    place = absolute(output)
-    write_projection(absolute(table), place, method=method, perplexity=perplexity, seed=seed)
-    print(place)
 
 
 def _at_least_two(num_folds: int) -> int:

@@ -216,7 +216,8 @@ class TableEncoder:
 
 
 def _sequence_rows(keys: pa.Table, vectors: Sequence[Floats], size: int) -> pa.Table:
-    """Return sequences of vectors, each (T, S), as rows of a spectrograms table."""
-    lengths = {len(vector) for vector in vectors}
-    frames = lengths.pop() if len(lengths) == 1 else None
-    return spectrogram_rows(keys, vectors, (frames, size))
+    """Return sequences of vectors, each (T, S), as rows of a spectrograms table.
+
+    Their length is not of the type, even if all of a part have the same: other parts may differ.
+    """
+    return spectrogram_rows(keys, vectors, (None, size))

@@ -356,7 +356,7 @@ def check_errors(table: str, num_recordings: int, limits: Limits) -> None:
         return
     first = errors.slice(0, 1).to_pylist()[0]
     said = f"{errors.num_rows} of {num_recordings} recordings could not be used, e.g. "
-    said += f"{first['file']!r}: {first['message']}"
+    said += f"{first['file']!r}: {first['message'].rstrip('.')}"
     if errors.num_rows >= num_recordings:
         raise AudioError(said)
     allowed = limits.allowed_errors(num_recordings)

@@ -15,7 +15,9 @@ from raudeep.report.text import duration
 __all__ = [
     "print_benchmark",
     "print_facts",
+    "print_faults",
     "print_json",
+    "print_matches",
     "print_rules",
     "print_score",
     "print_summaries",
@@ -75,6 +77,26 @@ def print_rules(results: Sequence[Mapping[str, Any]], *, detailed: bool) -> None
         table.add_row("FAIL" if count else "PASS", escape(result["rule"]), str(count))
         for violation in result["violations"] if detailed else result["violations"][:1]:
             table.add_row("", escape(f"  {violation}"), "")
+    _console().print(table)
+
+
+def print_faults(faults: Sequence[Mapping[str, Any]]) -> None:
+    """Print which files of a table break which rule, and how."""
+    table = _table("rule", "", "")
+    for fault in faults:
+        cells = (fault["rule"], fault["name"], fault["message"])
+        table.add_row(*(escape(cell) for cell in cells))
+    _console().print(table)
+
+
+def print_matches(matches: Sequence[Mapping[str, Any]]) -> None:
+    """Print the recordings that were found, nearest first."""
+    table = _table("recording", "label", "start", "end", "score")
+    for match in matches:
+        span = ("" if match[name] is None else f"{match[name]:.2f} s" for name in ("start", "end"))
+        table.add_row(
+            escape(match["file"]), escape(match["label"] or ""), *span, f"{match['score']:.4f}"
+        )
     _console().print(table)
 
 

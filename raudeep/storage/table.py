@@ -152,6 +152,7 @@ class TableWriter:
             compression="zstd",
             row_group_size=rows_per_group,
             use_dictionary=strings,
+            write_page_checksum=True,
         )
         uris.write_bytes(uris.join(self.uri, name), buffer.getvalue())
 
@@ -261,8 +262,10 @@ def iterate_parts(
         yield part, read_part(uri, part.name, columns=columns)
 
 
-def read_part(uri: str, name: str, *, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return one part of a table.
+def read_part(
+    uri: str, name: str, *, columns: Sequence[str] | None = None, verify: bool = False
+) -> pa.Table:
+    """Return one part of a table; with `verify`, the checksums of its pages are compared.
 
     Raises
     ------
@@ -272,7 +275,11 @@ def read_part(uri: str, name: str, *, columns: Sequence[str] | None = None) -> p
     place = uris.join(uri, name)
     try:
         with uris.open_file(place) as file:
-            return pq.read_table(file, columns=list(columns) if columns else None)
+            return pq.read_table(
+                file,
+                columns=list(columns) if columns else None,
+                page_checksum_verification=verify,
+            )
     except (OSError, pa.ArrowException) as error:
         raise TableError(f"{place} cannot be read: {error}") from error
 

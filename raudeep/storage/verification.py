@@ -26,7 +26,8 @@ from raudeep.storage.table import (
 
 __all__ = ["Fault", "verify_table"]
 
-_THREADS = 8
+_THREADS = 4  # each holds a part
+_KEY = ("file", "chunk")
 
 
 class Fault(NamedTuple):
@@ -102,24 +103,25 @@ def _check_content(uri: str, index: TableIndex, present: dict[str, int]) -> Iter
             if isinstance(found, str):
                 yield Fault("every part is readable", part.name, found)
                 continue
-            if found.num_rows != part.rows:
-                said = f"has {found.num_rows} rows, {part.rows} in the index"
+            rows, columns = found
+            if rows.num_rows != part.rows:
+                said = f"has {rows.num_rows} rows, {part.rows} in the index"
                 yield Fault("every part has its rows", part.name, said)
             number = _number(part.name)
-            files.setdefault(number, []).append(found["file"])
+            files.setdefault(number, []).append(rows["file"])
             if part.name.startswith("errors-"):
                 continue
-            stored = read_metadata(found.schema)
-            if {"stage": index.stage, "config": index.config}.items() - stored.items():
+            stored = read_metadata(columns)
+            if (stored.get("stage"), stored.get("config")) != (index.stage, index.config):
                 said = "was made with another configuration"
                 yield Fault("every part is of the table", part.name, said)
-            bare = found.schema.remove_metadata()
+            bare = columns.remove_metadata()
             schema = schema or bare
             if bare != schema:
                 yield Fault("every part has the same columns", part.name, "has other columns")
-            if "chunk" in found.column_names and index.stage != "predictions":
-                keys.append(_hashes(found))
-                owners.append(np.full(found.num_rows, number))
+            if index.stage != "predictions":  # which has one for each repeat
+                keys.append(_hashes(rows))
+                owners.append(np.full(rows.num_rows, number))
     yield from _duplicates(uri, keys, owners)
     for number, wanted in enumerate(planned or []):
         if number < len(index.parts) and number in files:
@@ -128,17 +130,19 @@ def _check_content(uri: str, index: TableIndex, present: dict[str, int]) -> Iter
                 yield Fault("every recording is a row or an error", part_name(number), said)
 
 
-def _read(uri: str, part: Part) -> pa.Table | str:
-    """Return the keys of a part of which all columns were read, or why it cannot be read."""
+def _read(uri: str, part: Part) -> tuple[pa.Table, pa.Schema] | str:
+    """Return keys and schema of a part, of which all is read; or why it cannot be."""
     try:
-        table = read_part(uri, part.name)
+        table = read_part(uri, part.name, verify=True)
     except TableError as error:
         return str(error)
-    return table.select([name for name in ("file", "chunk") if name in table.column_names])
+    return table.select([name for name in _KEY if name in table.column_names]), table.schema
 
 
 def _hashes(table: pa.Table) -> NDArray[np.uint64]:
     files = pd.util.hash_array(table["file"].to_numpy().astype(object))
+    if "chunk" not in table.column_names:
+        return np.asarray(files, np.uint64)
     chunks = np.asarray(table["chunk"].to_numpy(), np.uint64)
     return np.asarray(files * np.uint64(1_000_003) + chunks, np.uint64)
 
@@ -152,11 +156,12 @@ def _duplicates(
     order = np.argsort(values, kind="stable")  # among equal keys the first part comes first
     repeated = order[1:][values[order][1:] == values[order][:-1]]
     for number in np.unique(parts[repeated]):
-        table = read_part(uri, part_name(int(number)), columns=["file", "chunk"])
+        table = read_part(uri, part_name(int(number)))
+        table = table.select([name for name in _KEY if name in table.column_names])
         twice = np.isin(_hashes(table), values[repeated])
         row = table.slice(int(np.flatnonzero(twice)[0]), 1).to_pylist()[0]
         said = f"{int((parts[repeated] == number).sum())} keys are there twice, e.g. "
-        said += f"({row['file']!r}, {row['chunk']})"
+        said += repr(tuple(row.values()))
         yield Fault("every key is there once", part_name(int(number)), said)
 
 

@@ -15,6 +15,7 @@ from raudeep.audio.statistics import band_statistics
 from raudeep.config import (
     CnnConfig,
     EvaluationConfig,
+    Limits,
     MlpConfig,
     SoundNetConfig,
     SparseCodingConfig,
@@ -119,8 +120,7 @@ def test_recordings_of_small_classes_are_trained_on_more_often_on_request(
         counts.append(np.bincount(label_ids).tolist())
         return fit_cnn(spectrograms, label_ids, **settings)
 
-    def in_this_process(items, stages, *, estimated_seconds):
-        (trainer,) = stages
+    def in_this_process(items, trainer, *, estimated_seconds):
         return map(trainer.factory(**trainer.arguments), items)
 
     monkeypatch.setattr(convolutional, "fit_cnn", spy)
@@ -254,7 +254,13 @@ def test_one_bad_recording_is_a_row_of_errors_and_the_others_are_scored(damaged,
     )
     assert np.sum(result.score.confusion) == manifest.num_rows - 1
     with pytest.raises(AudioError, match=r"1 of 25 recordings .* --max-errors is 0"):
-        score_cnn(manifest, str(tmp_path / "cnn"), config=CNN, evaluation=ONCE, max_errors=0)
+        score_cnn(
+            manifest,
+            str(tmp_path / "cnn"),
+            config=CNN,
+            evaluation=ONCE,
+            limits=Limits(max_errors="0"),
+        )
 
 
 def test_commands_print_scores_for_machines_and_refuse_what_makes_no_sense(corpus, tmp_path):

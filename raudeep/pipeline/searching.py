@@ -1,0 +1,216 @@
+"""The recordings of an embeddings table that sound most like a query.
+
+``query -> embedded as the table was -> compared with all rows, part by part -> nearest recordings``
+``                                   -> index of the rows (usearch) -> compared with what it finds``
+"""
+
+import json
+import tempfile
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from importlib import import_module
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from raudeep.config import ChunkConfig, Readout
+from raudeep.errors import ConfigError, EvaluationError
+from raudeep.evaluation.neighbours import Metric, similarities
+from raudeep.pipeline.corpus import load_manifest
+from raudeep.pipeline.embedding import Embedder, embed_corpus
+from raudeep.pipeline.stage import embedding_array
+from raudeep.storage import uri as uris
+from raudeep.storage.table import (
+    TableIndex,
+    is_table,
+    iterate_parts,
+    read_index,
+    read_part,
+    read_table,
+)
+
+__all__ = ["embed_query", "find_nearest", "vectors_of"]
+
+_COLUMNS = ("file", "chunk", "start", "end", "label")
+_SURPLUS = 10  # rows that an index finds for each recording wanted: a recording has several
+
+Vectors = NDArray[np.float32]
+
+
+def embed_query(query: str, table: str, models: Sequence[str]) -> Vectors:
+    """Return the embeddings (Q, E) of a recording, made as those of a table were.
+
+    Parameters
+    ----------
+    query : str
+        URI of the recording.
+    table : str
+        URI of an embeddings table.
+    models : sequence of str
+        URIs of the models that made it; several where they were fused in the same pass, in their
+        order.
+
+    Raises
+    ------
+    EvaluationError
+        If the table was not made with these models.
+    AudioError
+        If the recording cannot be used.
+    """
+    stored = read_index(table, stage="embeddings").config
+    manifest, _ = load_manifest(query, labelled=False)
+    pieces = stored.get("pieces") or [stored]
+    names = stored.get("fused") or ["query"]
+    readout: Readout = pieces[0].get("readout", "state")
+    chunks = ChunkConfig(
+        chunk_seconds=stored.get("chunk_seconds"),
+        chunk_hop_seconds=stored.get("chunk_hop_seconds"),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        outputs: dict[Readout, str] = {readout: folder}
+        if len(models) == len(names):
+            each = {} if len(models) > 1 else outputs
+            embedders = [
+                Embedder(name=name, model=model, outputs=each)
+                for name, model in zip(names, models, strict=True)
+            ]
+            embed_corpus(manifest, embedders, fused={} if each else outputs, chunks=chunks)
+        if not is_table(folder) or read_index(folder).config != stored:
+            raise EvaluationError(
+                f"{table} was not made with {', '.join(models)}. Pass the models that made it, or "
+                "--recording to search with a recording of the table."
+            )
+        return embedding_array(read_table(folder))
+
+
+def vectors_of(recording: str, table: str) -> Vectors:
+    """Return the embeddings (Q, E) that a table holds of a recording, given by its file.
+
+    Raises
+    ------
+    EvaluationError
+        If it holds none.
+    """
+    read_index(table, stage="embeddings")
+    found = [
+        rows.filter(pa.compute.equal(rows["file"], recording))
+        for _, rows in iterate_parts(table, columns=["file", "embedding"])
+    ]
+    vectors = embedding_array(pa.concat_tables(found))
+    if not len(vectors):
+        raise EvaluationError(f"{table} holds no recording {recording!r}.")
+    return vectors
+
+
+def find_nearest(
+    table: str,
+    queries: Vectors,
+    *,
+    num_results: int = 10,
+    metric: Metric = "cosine",
+    without: str | None = None,
+    index: str | None = None,
+) -> pd.DataFrame:
+    """Return the recordings of a table that are nearest to any of the queries, nearest first.
+
+    Parameters
+    ----------
+    table : str
+        URI of an embeddings table.
+    queries : ndarray, shape (Q, E)
+        Embeddings of one sound.
+    num_results : int
+        Recordings to return; of each the chunk that is nearest.
+    metric : {"cosine", "euclidean"}
+        See `similarities`.
+    without : str, optional
+        File of a recording that is not looked for.
+    index : str, optional
+        Local file with an index of the rows, made where it is missing or out of date. It finds
+        nearly all of the nearest without reading the table.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``file``, ``chunk``, ``start``, ``end``, ``label`` and ``score``, which is the
+        cosine or the distance.
+
+    Raises
+    ------
+    EvaluationError
+        If the queries are not of the size of the rows, or not finite.
+    """
+    stored = read_index(table, stage="embeddings")
+    first = read_part(table, stored.parts[0].name, columns=["embedding"])
+    size = first.schema.field("embedding").type.list_size
+    if queries.ndim != 2 or queries.shape[1] != size:
+        raise EvaluationError(
+            f"{table} has embeddings of {size} values. Got queries of shape {queries.shape}."
+        )
+    if not np.isfinite(queries).all():
+        raise EvaluationError("queries hold NaN or infinite values.")
+    columns = [*_COLUMNS, "embedding"]
+    parts: Iterable[pa.Table]
+    if index is None:
+        parts = map(itemgetter(1), iterate_parts(table, columns=columns))
+    else:
+        parts = [_look_up(table, stored, queries, num_results, metric, index)]
+    best = pd.DataFrame()
+    for rows in parts:
+        near = rows.select(_COLUMNS).to_pandas()
+        near["score"] = similarities(queries, embedding_array(rows), metric=metric)
+        near = near[near["file"] != without].nlargest(len(near), "score")
+        best = pd.concat([best, near.drop_duplicates("file").head(num_results)])
+        best = best.sort_values("score", ascending=False, kind="stable")
+        best = best.drop_duplicates("file").head(num_results)
+    if metric == "euclidean":
+        best["score"] = -best["score"]
+    return best.reset_index(drop=True)
+
+
+def _look_up(
+    table: str, stored: TableIndex, queries: Vectors, num_results: int, metric: Metric, file: str
+) -> pa.Table:
+    """Return the rows that an index takes for the nearest."""
+    neighbours = _open_index(table, stored, queries.shape[1], metric, file)
+    count = min(stored.rows, _SURPLUS * (num_results + 1))
+    keys = np.unique(neighbours.search(queries, count).keys)
+    ends = np.cumsum([part.rows for part in stored.parts])
+    owners = np.searchsorted(ends, keys, side="right")
+    found = []
+    for number in np.unique(owners):
+        rows = read_part(table, stored.parts[number].name, columns=[*_COLUMNS, "embedding"])
+        first = ends[number] - stored.parts[number].rows
+        found.append(rows.take(pa.array(keys[owners == number] - first, pa.int64())))
+    return pa.concat_tables(found)
+
+
+def _open_index(table: str, stored: TableIndex, size: int, metric: Metric, file: str) -> Any:
+    """Return the index in a file, made anew where it is not that of the table."""
+    try:
+        usearch = import_module("usearch.index")
+    except ImportError as error:
+        raise ConfigError("--index needs usearch. Run `pip install raudeep[search]`.") from error
+    if not uris.is_local(file):
+        raise ConfigError(f"--index is a file of this machine. Got {file!r}.")
+    note = f"{file}.json"
+    known = {"fingerprint": stored.fingerprint, "rows": stored.rows, "metric": metric}
+    neighbours = usearch.Index(
+        ndim=size, metric="cos" if metric == "cosine" else "l2sq", dtype="f16"
+    )
+    if uris.exists(file) and uris.exists(note) and json.loads(uris.read_bytes(note)) == known:
+        with suppress(RuntimeError):  # what is not an index after all is made again
+            neighbours.view(file)
+            return neighbours
+    first = 0
+    for _, rows in iterate_parts(table, columns=["embedding"]):
+        vectors = embedding_array(rows)
+        neighbours.add(np.arange(first, first + len(vectors)), vectors)
+        first += len(vectors)
+    neighbours.save(file)
+    uris.write_bytes(note, json.dumps(known).encode())
+    return neighbours
