@@ -51,6 +51,8 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+_CLIP_BYTES = 200_000  # of a recording of a few seconds
+
 
 class Collector(Protocol):
     """Makes the rows of a slice from the pieces of its recordings, and writes them."""
@@ -112,7 +114,7 @@ def write_recordings(
     make_collector : callable
         Makes the collector, once in each process that has one.
     seconds_per_recording : float
-        Rough time for one on a core.
+        Rough time for one of a few seconds on a core.
     limits : Limits
         How many recordings may fail.
     uses_gpu : bool
@@ -150,7 +152,8 @@ def write_recordings(
         allowed = limits.allowed_errors(plan.recordings.num_rows)
         failed = 0
         with stage_progress(title, unit="recordings", total=total) as progress:
-            estimate = total * seconds_per_recording
+            estimate = sum(_clips(plan.slice(item["part"])) for item in items)
+            estimate *= seconds_per_recording
             for done in stream(items, worker, estimated_seconds=estimate):
                 progress.advance(done["recordings"])
                 failed += done["errors"]
@@ -376,6 +379,12 @@ def spectrogram_arrays(table: pa.Table, *, where: str) -> list[NDArray[np.float3
     values, lengths = spectrogram_values(table, where=where)
     ends = np.cumsum(lengths)
     return [values[end - length : end] for end, length in zip(ends, lengths, strict=True)]
+
+
+def _clips(recordings: pa.Table) -> float:
+    """Return how many recordings of a few seconds these are worth, as far as their sizes tell."""
+    sizes = recordings["bytes"].fill_null(0).to_numpy()
+    return float(np.maximum(1.0, sizes / _CLIP_BYTES).sum())
 
 
 def _check_reachable(recording: Recording, error: Exception) -> None:
