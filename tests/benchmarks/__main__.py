@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.benchmarks.corpus import Ratio
+from tests.benchmarks.kills import bench_kills
 from tests.benchmarks.million import bench_million
 from tests.benchmarks.ratios import bench_loop, bench_spectrograms
 from tests.benchmarks.soak import bench_soak
@@ -37,6 +38,7 @@ CHECKS = {
     "million": bench_million,
     "ten-hours": bench_ten_hours,
     "soak": bench_soak,
+    "kills": bench_kills,
 }
 
 

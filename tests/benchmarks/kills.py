@@ -1,0 +1,212 @@
+"""Runs that are killed at a random moment, each followed by the same command.
+
+The corpus lies on an S3 store on loopback behind a proxy that keeps what was asked for, so that it
+is known which recordings were read again.
+"""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote
+
+import numpy as np
+import psutil
+import pyarrow as pa
+
+from raudeep.pipeline.stage import embedding_array
+from raudeep.storage import uri as uris
+from raudeep.storage.plan import read_plans
+from raudeep.storage.table import read_errors, read_table
+from raudeep.storage.uri import filesystem
+from tests.benchmarks.corpus import BUILD, Archive, write_archive, write_model
+from tests.benchmarks.process import role_of
+from tests.s3 import FaultProxy, environment, moto_server
+
+RECORDINGS = 1500
+BUCKET = "archive"
+RUNS = int(os.environ.get("RAUDEEP_KILLS", "20"))
+NODES = """
+import sys, time
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+second = cluster.add_node(num_cpus=1)
+cluster.wait_for_nodes()
+raylet = second.all_processes["raylet"][0].process.pid
+print(cluster.address, raylet, flush=True)
+sys.stdin.read()
+"""
+
+
+class Nodes:
+    """A Ray of two nodes on this machine."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", NODES],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            words = line.split()
+            if len(words) == 2 and words[1].isdecimal():
+                self.address, self.raylet = words[0], int(words[1])
+                return
+        raise AssertionError("no cluster")
+
+    def close(self) -> None:
+        own = psutil.Process(self._process.pid)
+        for process in [*own.children(recursive=True), own]:
+            with suppress(psutil.Error):
+                process.kill()
+        self._process.wait()
+
+
+def bench_kills() -> dict[str, str]:
+    folder = (BUILD / "kills").absolute()
+    shutil.rmtree(folder, ignore_errors=True)
+    model = write_model(folder / "model", units=64, fixed_seconds=None)
+    archive = write_archive(folder / "archive", RECORDINGS)
+    rng = random.Random(0)
+    with moto_server() as port:
+        proxy = FaultProxy(port)
+        os.environ.update(environment(proxy.port))
+        command = ["embed", _upload(archive, folder / "archive"), "--model", model, "--output"]
+        started = time.perf_counter()
+        _finish(_start(command, folder / "undisturbed"))
+        duration = time.perf_counter() - started
+        expected = _content(folder / "undisturbed")
+        killed: Counter[str] = Counter()
+        repeated, difference, too_late = 0, 0.0, 0
+        while killed.total() < RUNS:
+            target = ("driver", "worker", "raylet")[killed.total() % 3]
+            moment = rng.uniform(0.2, 0.9) * duration
+            output = folder / f"run-{killed.total()}"
+            found = _run(target, moment, command, output, proxy)
+            if found is None:
+                too_late += 1
+            else:
+                killed[target] += 1
+                repeated += found.repeated
+                difference = max(difference, _difference(_content(output), expected))
+                print(f"{target} after {moment:.1f} s: {found}", flush=True)
+            shutil.rmtree(output)
+        proxy.close()
+    return {
+        "seconds of an undisturbed run": f"{duration:.1f}",
+        "runs by what was killed": ", ".join(f"{name} {n}" for name, n in killed.items()),
+        "kills that came too late, and were done again": str(too_late),
+        "keys, metadata and errors of the tables": "those of the undisturbed run",
+        "largest difference of a value": f"{difference:.1e}",
+        "recordings of finished parts that were read again": str(repeated),
+    }
+
+
+class Found(NamedTuple):
+    """Parts that were finished at the kill, and how many of their recordings were read later."""
+
+    finished: int
+    of: int
+    repeated: int
+
+
+def _run(
+    target: str, moment: float, command: list[str], output: Path, proxy: FaultProxy
+) -> Found | None:
+    """Kill a run and run it again; None if it had ended before."""
+    nodes = Nodes() if target == "raylet" else None
+    address = {"RAY_ADDRESS": nodes.address} if nodes else {}
+    try:
+        process = _start(command, output, **address)
+        time.sleep(moment)
+        finished = _finished(output)
+        proxy.requests.clear()  # what is read from now on is of other parts, or read again
+        in_time = process.poll() is None and _kill(target, process, nodes)
+        process.communicate()  # without a worker or a node it goes on, or fails
+        _finish(_start(command, output, **address))
+    finally:
+        if nodes:
+            nodes.close()
+    if not in_time:
+        return None
+    read = Counter(unquote(key) for key in proxy.gets())
+    total = len(list(output.glob("part-*.parquet")))
+    again = sum(read[f"/{BUCKET}/{file}"] for files in finished for file in files)
+    return Found(len(finished), total, again)
+
+
+def _start(command: list[str], output: Path, **environment: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "raudeep", *command, str(output)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | environment,
+    )
+
+
+def _finish(process: "subprocess.Popen[str]") -> None:
+    said, _ = process.communicate()
+    assert process.returncode == 0, said
+
+
+def _kill(target: str, process: "subprocess.Popen[str]", nodes: Nodes | None) -> bool:
+    """Kill what is to be killed; False where there is none yet."""
+    if target == "raylet":
+        assert nodes is not None
+        os.kill(nodes.raylet, signal.SIGKILL)
+        return True
+    if target == "driver":
+        process.kill()
+        return True
+    with suppress(psutil.Error):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with suppress(psutil.Error):
+                if role_of(child) == "worker":
+                    child.kill()
+                    return True
+    return False
+
+
+def _finished(output: Path) -> list[list[str]]:
+    """Return the recordings of each part that is there."""
+    present = {int(path.name[5:10]) for path in output.glob("part-*.parquet")}
+    if not present:
+        return []
+    plan = read_plans(str(output))[0][0]
+    files: dict[int, list[str]] = {part: [] for part in present}
+    for part, file in zip(plan["part"].to_pylist(), plan["file"].to_pylist(), strict=True):
+        if part in files:
+            files[part].append(file)
+    return list(files.values())
+
+
+def _content(output: Path) -> tuple[pa.Table, pa.Table]:
+    return read_table(str(output)), read_errors(str(output))
+
+
+def _difference(found: tuple[pa.Table, pa.Table], expected: tuple[pa.Table, pa.Table]) -> float:
+    """Return the largest difference of a value of two tables that are otherwise equal."""
+    (rows, errors), (wanted, failed) = found, expected
+    assert errors.equals(failed)
+    assert rows.drop_columns(["embedding"]).equals(wanted.drop_columns(["embedding"]))
+    values, truth = embedding_array(rows), embedding_array(wanted)
+    return float(np.abs(values - truth).max())
+
+
+def _upload(archive: Archive, folder: Path) -> str:
+    filesystem(f"s3://{BUCKET}")[0].mkdir(BUCKET)
+    names = sorted(archive.good | archive.bad)
+    for name in ["manifest.csv", *(name for name in names if (folder / name).is_file())]:
+        uris.write_bytes(f"s3://{BUCKET}/{name}", (folder / name).read_bytes())
+    return f"s3://{BUCKET}/manifest.csv"
