@@ -12,7 +12,7 @@ from raudeep.config import Readout
 from raudeep.models.autoencoder import Autoencoder, reconstruction_error
 from raudeep.models.batching import Spectrograms, batches_by_length
 
-__all__ = ["default_device", "embed_spectrograms", "reconstruct_spectrograms"]
+__all__ = ["default_batch_size", "default_device", "embed_spectrograms", "reconstruct_spectrograms"]
 
 Floats = NDArray[np.float32]
 
@@ -22,13 +22,21 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def default_batch_size(device: torch.device) -> int:
+    """Return how many spectrograms are embedded at once.
+
+    What a CPU gains from more of them it loses to memory that is out of its caches.
+    """
+    return 256 if device.type == "cuda" else 64
+
+
 @torch.inference_mode()
 def embed_spectrograms(
     model: Autoencoder,
     spectrograms: Spectrograms,
     *,
     readouts: tuple[Readout, ...],
-    batch_size: int = 256,
+    batch_size: int | None = None,
 ) -> dict[Readout, Floats]:
     """Return an array (N, E) of embeddings for each readout.
 
@@ -43,10 +51,11 @@ def embed_spectrograms(
         Values in [-1, 1].
     readouts : tuple of {"state", "pooled"}
         See `Autoencoder.embed`.
-    batch_size : int
-        Spectrograms per pass.
+    batch_size : int, optional
+        Spectrograms per pass; without, that of `default_batch_size`.
     """
     device = next(model.parameters()).device
+    batch_size = batch_size or default_batch_size(device)
     pieces: dict[Readout, list[Floats]] = {r: [_NOTHING] * len(spectrograms) for r in readouts}
     for rows in batches_by_length(spectrograms.lengths, batch_size):
         batch, lengths = spectrograms.batch(rows, device)

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Embedder", "EmbeddingCollector", "TableEncoder", "Target"]
 
-_BATCH_SIZE = 256
-
 Floats = NDArray[np.float32]
 
 
@@ -58,9 +56,10 @@ class _Models:
     """The models of a process, on its device."""
 
     def __init__(self, embedders: Sequence[Embedder]) -> None:
-        from raudeep.models.inference import default_device
+        from raudeep.models.inference import default_batch_size, default_device
 
         device = default_device()
+        self.batch_size = default_batch_size(device)
         self._models: dict[str, Autoencoder] = {
             each.name: load_autoencoder(each.model, epoch=each.epoch).model.to(device)
             for each in embedders
@@ -77,9 +76,7 @@ class _Models:
         from raudeep.models.inference import embed_spectrograms
 
         model, spectrograms = self._models[name], Spectrograms.from_numpy(frames, lengths)
-        found = embed_spectrograms(
-            model, spectrograms, readouts=tuple(readouts), batch_size=_BATCH_SIZE
-        )
+        found = embed_spectrograms(model, spectrograms, readouts=tuple(readouts))
         ends = np.cumsum(lengths)[:-1]
         return {
             readout: np.split(values, ends)
@@ -142,7 +139,7 @@ class EmbeddingCollector:
                     )
                 done.spans.append((spectrogram.start, spectrogram.end))
                 waiting.append((number, spectrogram.values))
-            if len(waiting) >= _BATCH_SIZE:
+            if len(waiting) >= self._models.batch_size:
                 self._embed(name)
 
     def drop(self, number: int) -> None:
