@@ -123,8 +123,9 @@ def _check_content(uri: str, index: TableIndex, present: dict[str, int]) -> Iter
                 keys.append(_hashes(rows))
                 owners.append(np.full(rows.num_rows, number))
     yield from _duplicates(uri, keys, owners)
+    whole = {_number(part.name) for part in intact if part in index.parts} & files.keys()
     for number, wanted in enumerate(planned or []):
-        if number < len(index.parts) and number in files:
+        if number in whole:
             said = _difference(set(wanted), files[number], index.stage)
             if said:
                 yield Fault("every recording is a row or an error", part_name(number), said)

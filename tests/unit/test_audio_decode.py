@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from raudeep.audio.decode import Header, decode, read_header, resample
+from raudeep.audio.decode import Header, decode, decode_blocks, read_header, resample
 from raudeep.errors import AudioError
 
 RATE = 16000
@@ -127,3 +127,72 @@ def test_resampling_keeps_the_duration_and_the_tone(target):
 def test_resampling_to_the_same_rate_changes_nothing():
     samples = STEREO.T.astype(np.float32)
     assert resample(samples, sample_rate=RATE, target_rate=RATE) is samples
+
+
+def blocks_of(content, length, hop, **settings):
+    return list(
+        decode_blocks(io.BytesIO(content), length_seconds=length, hop_seconds=hop, **settings)
+    )
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG"])
+@pytest.mark.parametrize(
+    ("length", "hop", "starts"),
+    [
+        (0.2, 0.1, [0.0, 0.1, 0.2, 0.3]),  # overlapping; the last ends with the recording
+        (0.2, 0.2, [0.0, 0.2, 0.4]),  # one after the other; the last is shorter
+        (0.1, 0.2, [0.0, 0.2, 0.4]),  # with gaps
+        (0.5, 0.5, [0.0]),
+        (9.0, 1.0, [0.0]),
+    ],
+)
+def test_blocks_are_the_pieces_of_the_whole_recording(kind, length, hop, starts):
+    content = encode(STEREO, kind=kind)
+    samples, _ = decode(content)
+    blocks = blocks_of(content, length, hop)
+    assert [block.start for block in blocks] == pytest.approx(starts)
+    for block in blocks:
+        first, last = round(block.start * RATE), round(block.end * RATE)
+        assert last == min(first + round(length * RATE), samples.shape[1])
+        assert np.array_equal(block.samples, samples[:, first:last])
+        assert block.sample_rate == RATE
+
+
+def test_blocks_of_half_samples_start_on_whole_ones():
+    blocks = blocks_of(encode(tone(1.0, rate=11025), rate=11025), 0.1, 0.03333)
+    hop = round(0.03333 * 11025)
+    assert [round(block.start * 11025) for block in blocks] == [
+        hop * number for number in range(len(blocks))
+    ]
+    assert round(blocks[-1].end * 11025) == 11025
+
+
+@pytest.mark.parametrize(
+    ("content", "settings", "message"),
+    [
+        (b"", {}, "is empty"),
+        (b"text", {}, "cannot be decoded"),
+        (encode(tone(2.0)), {"max_duration": 1.5}, "lasts 2 s, longer than max_duration=1.5 s"),
+        (encode(tone(), rate=3), {}, "3 Hz, too low for blocks of 0.1 s every 0.1 s"),
+        (encode(np.full(RATE, np.nan), subtype="FLOAT"), {}, "NaN or infinite"),
+    ],
+)
+def test_blocks_of_bad_recordings_are_audio_errors(content, settings, message):
+    with pytest.raises(AudioError, match=message):
+        blocks_of(content, 0.1, 0.1, **settings)
+
+
+def test_a_recording_that_is_too_long_is_not_decoded():
+    with pytest.raises(AudioError, match=r"lasts 0.5 s, longer than max_duration=0.4 s"):
+        decode(encode(tone()), max_duration=0.4)
+
+
+def test_what_the_storage_says_is_not_taken_for_bad_audio():
+    class Broken(io.BytesIO):
+        def read(self, size=-1):
+            if self.tell() > 4000:
+                raise ConnectionResetError("gone")
+            return super().read(size)
+
+    with pytest.raises(ConnectionResetError, match="gone"):
+        list(decode_blocks(Broken(encode(STEREO)), length_seconds=0.1, hop_seconds=0.1))

@@ -1,0 +1,129 @@
+"""Processes that decode: order, pieces, errors, and what happens when one of them dies."""
+
+import os
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from raudeep.errors import AudioError
+from raudeep.pipeline.isolation import Crew
+
+
+def work(item, *, folder=""):
+    """Do what the item says; runs in a process of its own."""
+    kind, value = item
+    match kind:
+        case "count":
+            yield from range(value)
+        case "sleep":
+            time.sleep(value)
+            yield value
+        case "fail":
+            yield "before"
+            raise AudioError(value)
+        case "odd error":
+            raise OddError(value, 2)
+        case "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "exit":
+            os._exit(3)
+        case "die once":
+            yield "first"
+            marker = Path(folder, str(value))
+            if not marker.exists():
+                marker.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield "second"
+        case "print":
+            print(value, flush=True)
+            yield "quiet"
+
+
+class OddError(Exception):
+    """An error that pickle cannot make again."""
+
+    def __init__(self, one, two):
+        super().__init__(one)
+
+
+@pytest.fixture
+def crew(tmp_path):
+    crew = Crew(partial(work, folder=str(tmp_path)), processes=2)
+    yield crew
+    crew.close()
+
+
+def run(crew, items):
+    """Return the pieces of each item, with the error that ended it."""
+    found = []
+    for pieces in crew.map(items):
+        got = []
+        try:
+            for piece in pieces:
+                got.append(piece)
+        except Exception as error:
+            got.append(f"{type(error).__name__}: {error}")
+        found.append(got)
+    return found
+
+
+def test_pieces_come_in_the_order_of_the_items(crew):
+    items = [("sleep", 0.2), ("count", 3), ("count", 0), ("sleep", 0.0)]
+    assert run(crew, items) == [[0.2], [0, 1, 2], [], [0.0]]
+
+
+def test_processes_are_used_again_and_items_may_be_none(crew):
+    assert run(crew, []) == []
+    for _ in range(3):
+        assert run(crew, [("count", 2)] * 20) == [[0, 1]] * 20
+
+
+def test_an_item_of_many_pieces_waits_for_whoever_takes_them(crew):
+    (pieces,) = run(crew, [("count", 5000)])
+    assert pieces == list(range(5000))
+
+
+def test_errors_arrive_after_the_pieces_before_them_and_cost_nothing_else(crew):
+    items = [("fail", "is empty"), ("odd error", "x"), ("count", 1)]
+    assert run(crew, items) == [
+        ["before", "AudioError: is empty"],
+        ["RuntimeError: OddError: x"],
+        [0],
+    ]
+
+
+@pytest.mark.parametrize(("kind", "cause"), [("die", "signal SIGKILL"), ("exit", "exit code 3")])
+def test_poison_is_an_error_after_three_attempts_and_the_others_are_done(crew, kind, cause):
+    found = run(crew, [("count", 1), (kind, None), *[("count", 2)] * 9])
+    poison = f"AudioError: killed the process that decodes it, 3 times ({cause})"
+    assert found == [[0], [poison], *[[0, 1]] * 9]
+
+
+def test_a_process_that_dies_once_does_not_repeat_what_it_said(crew):
+    found = run(crew, [("die once", number) for number in range(4)])
+    assert found == [["first", "second"]] * 4
+
+
+def test_what_is_printed_does_not_get_between_the_answers(crew):
+    assert run(crew, [("print", "noise")] * 3) == [["quiet"]] * 3
+
+
+def test_a_map_that_is_left_early_frees_the_processes(crew):
+    for pieces in crew.map([("count", 1000)] * 30):
+        assert next(pieces) == 0
+        break
+    assert run(crew, [("count", 1)] * 3) == [[0]] * 3
+
+
+def test_closing_ends_the_processes(tmp_path):
+    crew = Crew(work, processes=2)
+    run(crew, [("count", 1)] * 8)
+    children = [each._process.pid for each in crew._processes if each._process]
+    assert children
+    crew.close()
+    for child in children:
+        with pytest.raises(ProcessLookupError):
+            os.kill(child, 0)

@@ -1,0 +1,91 @@
+"""The plan of a table: parts of recordings, more of them for new ones, and nothing else changes."""
+
+import logging
+
+import pytest
+
+from raudeep.manifest import Recording, manifest_fingerprint, manifest_table
+from raudeep.storage.identity import Identity
+from raudeep.storage.plan import extend_plan, read_plans
+from raudeep.storage.table import open_table
+
+
+def manifest(*names, **settings):
+    return manifest_table(
+        [Recording(file=name, uri=f"/c/{name}", bytes=1, **settings) for name in names]
+    )
+
+
+def pairs(recordings):
+    count = recordings.num_rows
+    return [(start, min(start + 2, count)) for start in range(0, count, 2)]
+
+
+@pytest.fixture
+def extend(tmp_path):
+    def extend(recordings):
+        writer = open_table(str(tmp_path / "table"), Identity("embeddings", {}))
+        return extend_plan(writer, recordings, pairs, manifest_fingerprint)
+
+    return extend
+
+
+def parts(plan):
+    return [plan.slice(part)["file"].to_pylist() for part in range(plan.num_parts)]
+
+
+def test_a_plan_is_written_once_and_read_again(extend, tmp_path):
+    recordings = manifest("a", "b", "c")
+    plan = extend(recordings)
+    assert parts(plan) == [["a", "b"], ["c"]]
+    assert plan.sizes == [2, 1]
+    written = (tmp_path / "table" / "plan-00000.parquet").stat().st_mtime_ns
+    again = extend(recordings)
+    assert parts(again) == parts(plan)
+    assert again.fingerprints == plan.fingerprints
+    assert (tmp_path / "table" / "plan-00000.parquet").stat().st_mtime_ns == written
+
+
+def test_new_recordings_are_further_parts(extend, tmp_path, caplog):
+    first = extend(manifest("b", "d", "f"))
+    with caplog.at_level(logging.INFO, logger="raudeep"):
+        second = extend(manifest("a", "b", "c", "d", "e", "f"))
+    assert parts(second) == [["b", "d"], ["f"], ["a", "c"], ["e"]]
+    assert second.fingerprints[:1] == first.fingerprints
+    assert "3 new recordings" in caplog.text
+    assert [table.num_rows for table, _ in read_plans(str(tmp_path / "table"))] == [3, 3]
+    assert parts(extend(manifest("a", "b", "c", "d", "e", "f"))) == parts(second)
+
+
+def test_what_is_gone_is_reported_and_stays_in_its_part(extend, caplog):
+    extend(manifest("a", "b", "c"))
+    plan = extend(manifest("a", "c"))
+    assert parts(plan) == [["a", "b"], ["c"]]
+    assert "1 recordings are no longer in the corpus, e.g. 'b'" in caplog.text
+
+
+@pytest.mark.parametrize("settings", [{"label": "dog"}, {"partition": "train"}, {"folds": (0, 1)}])
+def test_what_changed_is_reported_and_not_planned_again(extend, caplog, settings):
+    before = extend(manifest("a", "b"))
+    plan = extend(manifest("a", "b", **settings))
+    assert plan.fingerprints == before.fingerprints
+    assert "2 recordings changed since they were computed, e.g. 'a'" in caplog.text
+
+
+def test_a_size_that_is_not_known_is_no_change(extend, caplog):
+    extend(manifest("a"))
+    extend(manifest_table([Recording(file="a", uri="/c/a")]))
+    assert caplog.text == ""
+
+
+def test_a_corpus_that_moved_is_read_where_it_is_now(extend):
+    extend(manifest("a", "b"))
+    moved = manifest_table([Recording(file=n, uri=f"/new/{n}", bytes=1) for n in ("a", "b")])
+    assert extend(moved).recordings["uri"].to_pylist() == ["/new/a", "/new/b"]
+
+
+def test_parts_follow_the_order_in_storage_not_of_the_names(extend):
+    rows = [("a", "p.parquet#2"), ("b", "p.parquet#0"), ("c", "p.parquet#1")]
+    packed = manifest_table([Recording(file=file, uri=uri) for file, uri in rows])
+    assert parts(extend(packed)) == [["b", "c"], ["a"]]
+    assert parts(extend(packed)) == [["b", "c"], ["a"]]

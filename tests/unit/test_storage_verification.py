@@ -1,0 +1,152 @@
+"""What verify finds in a table, and what repair leaves of it."""
+
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from raudeep.errors import TableError
+from raudeep.manifest import Recording, manifest_fingerprint, manifest_table
+from raudeep.schema import ERRORS, embeddings_schema
+from raudeep.storage import uri as uris
+from raudeep.storage.identity import Identity
+from raudeep.storage.plan import extend_plan
+from raudeep.storage.table import is_table, open_table
+from raudeep.storage.verification import verify_table
+
+IDENTITY = Identity("embeddings", {"readout": "state"})
+
+
+def rows(files, size=3):
+    count = len(files)
+    columns = {
+        "file": files,
+        "chunk": [0] * count,
+        "start": [0.0] * count,
+        "end": [1.0] * count,
+        "label": [None] * count,
+        "partition": [None] * count,
+        "folds": [None] * count,
+        "embedding": [[0.5] * size] * count,
+    }
+    return pa.table(columns, schema=embeddings_schema(size))
+
+
+def failure(file):
+    return pa.Table.from_pylist([{"file": file, "message": "is empty"}], schema=ERRORS)
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A table of three parts of two recordings each; one of them is an error."""
+    place = str(tmp_path / "table")
+    make(place)
+    return place
+
+
+def make(place, contents=(["a", "b"], ["c"], ["e", "f"])):
+    writer = open_table(place, IDENTITY)
+    names = [Recording(file=name, uri=f"/c/{name}") for name in "abcdef"]
+    plan = extend_plan(
+        writer, manifest_table(names), lambda _: [(0, 2), (2, 4), (4, 6)], manifest_fingerprint
+    )
+    for part, files in enumerate(contents):
+        writer.write(part, rows(files), failure("d") if part == 1 else None)
+    writer.commit(3, recordings=plan.fingerprints)
+
+
+def rules(place, **settings):
+    return [(fault.rule, fault.name) for fault in verify_table(place, **settings)]
+
+
+def test_a_table_as_it_was_written_has_no_fault(table):
+    assert verify_table(table) == []
+
+
+def test_a_table_in_memory_is_verified_too():
+    place = "memory://verify/table"
+    make(place)
+    assert verify_table(place) == []
+    uris.delete(f"{place}/part-00001.parquet")
+    assert rules(place) == [("every part is there", "part-00001.parquet")]
+    uris.delete("memory://verify")
+
+
+def test_a_part_that_is_gone_or_of_another_size_is_found(table):
+    os.unlink(f"{table}/part-00000.parquet")
+    with open(f"{table}/part-00002.parquet", "ab") as file:
+        file.write(b"more")
+    assert rules(table) == [
+        ("every part is there", "part-00000.parquet"),
+        ("every part has its size", "part-00002.parquet"),
+    ]
+
+
+def test_a_byte_that_changed_is_found_by_the_checksum(table):
+    place = f"{table}/part-00000.parquet"
+    content = bytearray(Path(place).read_bytes())
+    chunk = pq.read_metadata(place).row_group(0).column(7)
+    content[chunk.data_page_offset + chunk.total_compressed_size // 2] ^= 1
+    Path(place).write_bytes(content)
+    assert rules(table) == [("every part is readable", "part-00000.parquet")]
+
+
+@pytest.mark.parametrize(
+    ("files", "rule", "message"),
+    [
+        (["e"], "every recording is a row or an error", "1 recordings are neither .* 'f'"),
+        (["e", "f", "g"], "every recording is a row or an error", "1 recordings are not planned"),
+        (["a", "f"], "every key is there once", r"1 keys are there twice, e.g. \('a', 0\)"),
+    ],
+)
+def test_rows_that_do_not_fit_the_plan_are_found(tmp_path, files, rule, message):
+    place = str(tmp_path / "other")
+    make(place, (["a", "b"], ["c"], files))
+    faults = verify_table(place)
+    assert faults[0].name == "part-00002.parquet"
+    assert rule in {fault.rule for fault in faults}
+    with pytest.raises(TableError, match=message):
+        raise TableError("; ".join(fault.message for fault in faults))
+
+
+def test_a_part_of_another_table_or_with_other_columns_is_found(table, tmp_path):
+    other = open_table(str(tmp_path / "other"), Identity("embeddings", {"readout": "pooled"}))
+    other.write(0, rows(["a", "b"], size=4))
+    os.replace(tmp_path / "other/part-00000.parquet", f"{table}/part-00000.parquet")
+    found = {rule for rule, _ in rules(table)}
+    assert {"every part is of the table", "every part has its size"} & found
+    writer = open_table(table, IDENTITY)
+    writer.commit(3, recordings=["0"])  # the index says now what is there
+    assert ("every part is of the table", "part-00000.parquet") in rules(table)
+    assert ("every part has the same columns", "part-00001.parquet") in rules(table)
+
+
+def test_recordings_that_were_planned_and_never_made_are_said(table):
+    writer = open_table(table, IDENTITY)
+    names = [Recording(file=name, uri=f"/c/{name}") for name in "abcdefgh"]
+    extend_plan(writer, manifest_table(names), lambda _: [(0, 2)], manifest_fingerprint)
+    assert rules(table) == [("the table is finished", "index.json")]
+
+
+def test_repair_drops_what_is_broken_and_the_index_and_nothing_else(table):
+    os.unlink(f"{table}/part-00001.parquet")
+    before = sorted(os.listdir(table))
+    assert rules(table, repair=True) == [("every part is there", "part-00001.parquet")]
+    assert sorted(os.listdir(table)) == [
+        name for name in before if name not in ("errors-00001.parquet", "index.json")
+    ]
+    assert open_table(table, IDENTITY).missing(3) == [1]
+
+
+def test_a_broken_index_is_a_fault_that_repair_removes(table):
+    Path(table, "index.json").write_text("{")
+    assert rules(table, repair=True) == [("the table is finished", "index.json")]
+    assert not os.path.exists(f"{table}/index.json")
+    assert not is_table(table)
+
+
+def test_nothing_is_no_table(tmp_path):
+    with pytest.raises(TableError, match="holds no table"):
+        verify_table(str(tmp_path))
