@@ -3,15 +3,12 @@
 import os
 import random
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 import soundfile
 
-from raudeep.config import AutoencoderConfig, SpectrogramConfig, TrainingConfig
 from raudeep.corpora.demo import write_demo_corpus
 
 BUILD = Path("build/benchmarks")
@@ -36,38 +33,6 @@ def audio_folder(scratch: Path) -> Path:
         return data
     write_demo_corpus(scratch / "corpus", clips_per_class=80)
     return scratch / "corpus"
-
-
-def write_model(place: Path, *, units: int = 256, fixed_seconds: float | None = 5.0) -> str:
-    """Write an untrained autoencoder of two layers, which embeds as fast as a trained one."""
-    import torch
-
-    from raudeep.models.artifact import TrainedAutoencoder
-    from raudeep.models.autoencoder import build_autoencoder
-    from raudeep.pipeline.artifacts import write_artifact
-
-    torch.manual_seed(0)
-    view = SpectrogramConfig(
-        window_seconds=0.08,
-        overlap_seconds=0.04,
-        n_mels=128,
-        fixed_seconds=fixed_seconds,
-        clip_below_db=-60,
-    )
-    config = AutoencoderConfig(num_layers=2, num_units=units, bidirectional_decoder=True)
-    trained = TrainedAutoencoder(
-        name=place.name,
-        model=build_autoencoder(128, config).eval(),
-        input=asdict(view),
-        training=TrainingConfig(),
-        identity={"stage": "training", "config": {"name": place.name}, "inputs": {}},
-        metrics={"epoch": 1, "loss": 1.0},
-    )
-    rows = pa.table({"file": ["none"]})
-    write_artifact(
-        str(place), trained, history=[{"epoch": 1, "loss": 1.0}], examples=rows, optimizer_state={}
-    )
-    return str(place)
 
 
 class Archive(NamedTuple):

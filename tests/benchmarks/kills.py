@@ -26,11 +26,12 @@ from raudeep.storage import uri as uris
 from raudeep.storage.plan import read_plans
 from raudeep.storage.table import read_errors, read_table
 from raudeep.storage.uri import filesystem
-from tests.benchmarks.corpus import BUILD, Archive, write_archive, write_model
+from tests.benchmarks.corpus import BUILD, Archive, write_archive
 from tests.benchmarks.process import role_of
+from tests.models import write_model
 from tests.s3 import FaultProxy, environment, moto_server
 
-RECORDINGS = 1500
+RECORDINGS = 700
 BUCKET = "archive"
 RUNS = int(os.environ.get("RAUDEEP_KILLS", "20"))
 NODES = """

@@ -5,8 +5,9 @@ import shutil
 from collections import Counter
 
 from raudeep.storage.table import read_errors, read_table
-from tests.benchmarks.corpus import BUILD, LONG_SECONDS, Archive, write_archive, write_model
+from tests.benchmarks.corpus import BUILD, LONG_SECONDS, Archive, write_archive
 from tests.benchmarks.process import Watched
+from tests.models import write_model
 
 FEW, MANY = (
     int(os.environ.get("RAUDEEP_SOAK_FEW", "5000")),

@@ -9,8 +9,9 @@ import numpy as np
 import soundfile
 
 from raudeep.storage.table import read_table
-from tests.benchmarks.corpus import BUILD, audio_folder, write_model
+from tests.benchmarks.corpus import BUILD, audio_folder
 from tests.benchmarks.process import Watched
+from tests.models import write_model
 
 HOURS = float(os.environ.get("RAUDEEP_HOURS", "10"))
 CHUNK, HOP = 10.0, 5.0

@@ -21,7 +21,8 @@ from raudeep.pipeline.artifacts import load_autoencoder
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.embedding import Embedder, embed_corpus
 from raudeep.pipeline.runtime import ensure_ray
-from tests.benchmarks.corpus import BUILD, Ratio, audio_folder, write_model
+from tests.benchmarks.corpus import BUILD, Ratio, audio_folder
+from tests.models import write_model
 
 FEW, MANY = 400, 2000
 PAIRS = 3

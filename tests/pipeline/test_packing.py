@@ -1,0 +1,169 @@
+"""Packed recordings are read in place of the folder, whoever packed them."""
+
+import json
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from raudeep.config import Limits, SpectrogramConfig
+from raudeep.errors import AudioError, ManifestError
+from raudeep.pipeline import packing
+from raudeep.pipeline.corpus import load_manifest
+from raudeep.pipeline.inspection import inspect_corpus
+from raudeep.pipeline.packing import pack_corpus
+from raudeep.pipeline.preview import preview_recording
+from raudeep.pipeline.spectrograms import extract_spectrograms
+from raudeep.storage.recordings import open_recording, read_recording
+from raudeep.storage.table import read_errors, read_index, read_table
+
+VIEW = SpectrogramConfig(fixed_seconds=0.5, n_mels=16)
+
+
+@pytest.fixture
+def pack(corpus, tmp_path):
+    """The small corpus as a packed table of several parts and row groups."""
+    place = str(tmp_path / "pack")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packing, "_PART_BYTES", 200_000)
+        patch.setattr(packing, "_ROW_GROUP_BYTES", 50_000)
+        pack_corpus(load_manifest(str(corpus))[0], place)
+    return place
+
+
+def spectrograms(corpus, output):
+    manifest, _ = load_manifest(str(corpus), labelled=False)
+    extract_spectrograms(manifest, {"view": VIEW}, {"view": str(output)})
+    return read_table(str(output)).sort_by("file")
+
+
+def test_a_pack_has_the_manifest_of_its_corpus_and_what_the_headers_say(corpus, pack):
+    before, after = load_manifest(str(corpus))[0], load_manifest(pack)[0]
+    columns = ["file", "label", "partition", "folds", "bytes"]
+    assert after.select(columns).equals(before.select(columns))
+    assert set(after["sample_rate"].to_pylist()) == {16000}
+    assert min(after["duration"].to_pylist()) > 0
+    index = read_index(pack)
+    assert index.stage == "recordings"
+    assert len(index.parts) > 1
+
+
+def test_every_recording_comes_out_as_it_went_in_whatever_the_order(corpus, pack, rng):
+    manifest = load_manifest(pack)[0]
+    rows = manifest.select(["file", "uri"]).to_pylist()
+    for number in rng.permutation(len(rows)).tolist() + list(range(len(rows))):
+        row = rows[number]
+        expected = (corpus / row["file"]).read_bytes()
+        assert read_recording(row["uri"]) == expected
+    with open_recording(rows[0]["uri"]) as file:
+        assert file.read() == (corpus / rows[0]["file"]).read_bytes()
+
+
+def test_stages_make_of_a_pack_what_they_make_of_the_folder(corpus, pack, tmp_path):
+    assert spectrograms(pack, tmp_path / "a").equals(spectrograms(corpus, tmp_path / "b"))
+
+
+def test_a_pack_is_inspected_and_previewed(corpus, pack):
+    assert inspect_corpus(pack)["duration"]["recordings"] == 25
+    file = load_manifest(pack)[0]["file"][3].as_py()
+    packed = preview_recording(pack, VIEW, recording=file)
+    direct = preview_recording(str(corpus), VIEW, recording=file)
+    assert packed.facts == direct.facts
+
+
+def test_packing_again_adds_what_is_new_and_keeps_the_rest(corpus, tmp_path):
+    folder, place = tmp_path / "corpus", str(tmp_path / "pack")
+    shutil.copytree(corpus, folder)
+    pack_corpus(load_manifest(str(folder))[0], place)
+    shutil.copy(folder / "fold_1/hum/hum-000.wav", folder / "fold_1/hum/new.wav")
+    summary = pack_corpus(load_manifest(str(folder))[0], place)
+    assert (summary.parts, summary.reused, summary.rows) == (2, 1, 26)
+    assert load_manifest(place)[0].num_rows == 26
+
+
+def test_what_cannot_be_read_is_an_error_and_what_is_no_audio_is_packed(corpus, tmp_path):
+    folder, place = tmp_path / "corpus", str(tmp_path / "pack")
+    shutil.copytree(corpus, folder)
+    (folder / "fold_1/hum/text.wav").write_text("no audio")
+    manifest, _ = load_manifest(str(folder))
+    (folder / "fold_1/hum/hum-000.wav").unlink()
+    summary = pack_corpus(manifest, place)
+    assert (summary.rows, summary.errors) == (25, 1)
+    assert read_errors(place)["error"].to_pylist() == ["FileNotFoundError"]
+    spectrograms(place, tmp_path / "table")
+    assert read_errors(str(tmp_path / "table"))["file"].to_pylist() == ["fold_1/hum/text.wav"]
+    with pytest.raises(AudioError, match="--max-errors is 0"):
+        pack_corpus(manifest, place, limits=Limits(max_errors="0"))
+
+
+@pytest.fixture
+def hugging_face(pack, tmp_path):
+    """The recordings as a data set of Hugging Face: shuffled, labels as numbers, in a folder."""
+
+    def write(**columns):
+        table = read_table(pack)
+        table = table.take(np.random.default_rng(0).permutation(table.num_rows))
+        names = sorted(set(table["label"].to_pylist()))
+        numbers = [names.index(label) for label in table["label"].to_pylist()]
+        found = {"audio": table["audio"], "label": pa.array(numbers), **columns}
+        features = {"label": {"names": names, "_type": "ClassLabel"}, "audio": {"_type": "Audio"}}
+        about = json.dumps({"info": {"features": features}})
+        table = pa.table(found).replace_schema_metadata({"huggingface": about})
+        folder = tmp_path / "hf" / "data"
+        folder.mkdir(parents=True)
+        for number, start in enumerate((0, 13)):
+            place = folder / f"train-{number:05d}-of-00002.parquet"
+            pq.write_table(table.slice(start, 13), place, row_group_size=5)
+        return folder
+
+    return write
+
+
+def test_audio_of_hugging_face_is_read_in_place(corpus, hugging_face, tmp_path):
+    folder = hugging_face()
+    manifest, layout = load_manifest(str(folder.parent))
+    assert layout == "packed"
+    direct = load_manifest(str(corpus))[0]
+    assert manifest.select(["file", "label"]).equals(direct.select(["file", "label"]))
+    expected = spectrograms(corpus, tmp_path / "b").drop_columns(["folds"])
+    assert spectrograms(folder, tmp_path / "a").drop_columns(["folds"]).equals(expected)
+    one, _ = load_manifest(str(folder / "train-00001-of-00002.parquet"))
+    assert one.num_rows == 12
+
+
+def test_recordings_without_a_name_of_their_own_are_named_by_their_place(hugging_face, pack):
+    audio = read_table(pack)["audio"].combine_chunks()
+    nameless = pa.StructArray.from_arrays(
+        [audio.field("bytes"), pa.nulls(len(audio), pa.string())], ["bytes", "path"]
+    )
+    manifest, _ = load_manifest(str(hugging_face(audio=nameless)))
+    assert manifest["file"][0].as_py() == "train-00000-of-00002.parquet#000000000"
+    assert manifest.num_rows == 25
+
+
+def test_a_recording_without_bytes_is_an_error(hugging_face, pack, tmp_path):
+    audio = read_table(pack)["audio"].combine_chunks()
+    contents = audio.field("bytes").to_pylist()
+    contents[4] = None
+    paths = [f"{number}.wav" for number in range(len(contents))]
+    missing = pa.StructArray.from_arrays(
+        [pa.array(contents, pa.binary()), pa.array(paths)], ["bytes", "path"]
+    )
+    folder = hugging_face(audio=missing)
+    assert spectrograms(folder, tmp_path / "table").num_rows == 24
+    (error,) = read_errors(str(tmp_path / "table")).to_pylist()
+    assert (error["file"], error["message"]) == ("4.wav", "has no bytes in its packed table")
+
+
+def test_other_tables_are_no_corpus(corpus, tmp_path):
+    spectrograms(corpus, tmp_path / "table")
+    with pytest.raises(ManifestError, match="is a table of spectrograms, not a corpus"):
+        load_manifest(str(tmp_path / "table"))
+
+
+def test_a_damaged_pack_is_one_line(tmp_path):
+    (tmp_path / "x.parquet").write_bytes(b"PAR1 nothing PAR1")
+    with pytest.raises(ManifestError, match=r"x.parquet cannot be read: "):
+        load_manifest(str(tmp_path / "x.parquet"))

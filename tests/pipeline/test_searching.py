@@ -1,0 +1,136 @@
+"""Searching: the nearest recordings, exactly and by an index."""
+
+import json
+
+import numpy as np
+import pytest
+
+from raudeep.config import ChunkConfig
+from raudeep.errors import ConfigError, EvaluationError
+from raudeep.pipeline.corpus import load_manifest
+from raudeep.pipeline.embedding import Embedder, embed_corpus
+from raudeep.pipeline.searching import embed_query, find_nearest, vectors_of
+from raudeep.pipeline.stage import embedding_array
+from raudeep.storage.table import read_table
+from tests.models import write_model
+from tests.pipeline.support import run
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    settings = {"units": 16, "fixed_seconds": 0.5, "n_mels": 16}
+    return [write_model(folder / name, seed=n, **settings) for n, name in enumerate("ab")]
+
+
+@pytest.fixture(scope="module")
+def table(corpus, models, tmp_path_factory):
+    place = str(tmp_path_factory.mktemp("table") / "embeddings")
+    manifest, _ = load_manifest(str(corpus))
+    embed_corpus(manifest, [Embedder(name="a", model=models[0], outputs={"state": place})])
+    return place
+
+
+@pytest.fixture(scope="module")
+def file(table):
+    return read_table(table)["file"][7].as_py()
+
+
+def test_a_recording_of_the_table_is_nearest_to_itself(corpus, models, table, file):
+    query = embed_query(str(corpus / file), table, models[:1])
+    found = find_nearest(table, query, num_results=5)
+    assert found["file"][0] == file
+    assert found["score"][0] == pytest.approx(1.0, abs=1e-5)
+    assert (np.diff(found["score"]) <= 0).all()
+    assert len(set(found["file"])) == 5
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_the_order_is_that_of_all_distances(table, file, metric):
+    rows = read_table(table)
+    vectors, files = embedding_array(rows).astype(float), rows["file"].to_pylist()
+    query = vectors[files.index(file)]
+    if metric == "cosine":
+        norms = np.linalg.norm(vectors, axis=1) * np.linalg.norm(query)
+        scores = vectors @ query / norms
+    else:
+        scores = -np.linalg.norm(vectors - query, axis=1)
+    order = [files[row] for row in np.argsort(-scores, kind="stable") if files[row] != file]
+    found = find_nearest(
+        table, vectors_of(file, table), num_results=24, metric=metric, without=file
+    )
+    assert found["file"].tolist() == order
+    expected = np.sort(np.delete(scores, files.index(file)))[::-1]
+    sign = 1 if metric == "cosine" else -1
+    np.testing.assert_allclose(found["score"], sign * expected, atol=1e-5)
+
+
+def test_an_index_finds_the_same_and_is_made_once(table, file, tmp_path):
+    place = tmp_path / "rows.usearch"
+    query = vectors_of(file, table)
+    exact = find_nearest(table, query, without=file)
+    found = find_nearest(table, query, without=file, index=str(place))
+    assert found["file"].tolist() == exact["file"].tolist()
+    np.testing.assert_allclose(found["score"], exact["score"], atol=1e-6)
+    written = place.stat().st_mtime_ns
+    find_nearest(table, query, without=file, index=str(place))
+    assert place.stat().st_mtime_ns == written
+    find_nearest(table, query, metric="euclidean", index=str(place))
+    assert place.stat().st_mtime_ns > written
+    place.write_bytes(b"damaged")
+    again = find_nearest(table, query, metric="euclidean", without=file, index=str(place))
+    assert again["file"][0] == exact["file"][0]
+
+
+def test_of_a_recording_in_chunks_the_nearest_counts(corpus, models, tmp_path):
+    manifest, _ = load_manifest(str(corpus))
+    place, chunks = str(tmp_path / "chunks"), ChunkConfig(chunk_seconds=0.2, chunk_hop_seconds=0.1)
+    embedder = Embedder(name="a", model=models[0], outputs={"state": place})
+    embed_corpus(manifest, [embedder], chunks=chunks)
+    file = manifest["file"][3].as_py()
+    query = embed_query(str(corpus / file), place, models[:1])
+    assert len(query) > 1
+    found = find_nearest(place, query, num_results=10)
+    assert found["file"][0] == file
+    assert not found["file"].duplicated().any()
+
+
+def test_a_fused_table_is_searched_with_all_its_models(corpus, models, file, tmp_path):
+    manifest, _ = load_manifest(str(corpus))
+    place = str(tmp_path / "fused")
+    embedders = [Embedder(name=name, model=m) for name, m in zip("ab", models, strict=True)]
+    embed_corpus(manifest, embedders, fused={"state": place})
+    query = embed_query(str(corpus / file), place, models)
+    assert find_nearest(place, query)["file"][0] == file
+    for others in (models[:1], models[::-1]):
+        with pytest.raises(EvaluationError, match="was not made with"):
+            embed_query(str(corpus / file), place, others)
+
+
+def test_mistakes_are_said_in_one_line(corpus, models, table, file):
+    with pytest.raises(EvaluationError, match="was not made with"):
+        embed_query(str(corpus / file), table, models[1:])
+    with pytest.raises(EvaluationError, match="holds no recording 'nobody'"):
+        vectors_of("nobody", table)
+    with pytest.raises(EvaluationError, match=r"embeddings of \d+ values"):
+        find_nearest(table, np.ones((1, 3), np.float32))
+    with pytest.raises(EvaluationError, match="NaN or infinite"):
+        find_nearest(table, vectors_of(file, table) * np.nan)
+    with pytest.raises(ConfigError, match="a file of this machine"):
+        find_nearest(table, vectors_of(file, table), index="s3://bucket/index")
+
+
+def test_the_command_prints_what_was_found(table, file):
+    command = ("search", table, "--recording", file, "--num-results", 3)
+    code, stdout, stderr = run(*command, "--json")
+    assert code == 0, stderr
+    found = json.loads(stdout)
+    assert [list(match) for match in found] == [
+        ["file", "chunk", "start", "end", "label", "score"]
+    ] * 3
+    code, stdout, _ = run(*command)
+    assert code == 0
+    assert all(match["file"] in stdout for match in found)
+    code, _, stderr = run("search", table)
+    assert (code, stderr.count("\n")) == (1, 1)
+    assert "search takes a recording with --model, or --recording alone" in stderr
