@@ -18,7 +18,7 @@ FEW, MANY = (
 def bench_soak() -> dict[str, str]:
     folder = BUILD / "soak"
     shutil.rmtree(folder, ignore_errors=True)
-    model = write_model(folder / "model", units=64, fixed_seconds=None)
+    model = write_model(folder / "model", fixed_seconds=None)
     few = _run(write_archive(folder / "few", FEW), model, "few")
     many = _run(write_archive(folder / "many", MANY), model, "many")
     shutil.rmtree(folder / "few")
