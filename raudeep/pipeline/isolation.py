@@ -23,6 +23,7 @@ __all__ = ["Crew", "serve"]
 
 _ATTEMPTS = 3  # at an item whose process dies
 _AHEAD = 4  # items per process that are begun before the first of them is asked for
+_PIPE_BYTES = 2**20  # where it can be chosen: a piece that does not fit stops whoever sends it
 _PIECES = 16  # of an item that wait for being taken; a long recording has thousands
 _HEADER = struct.Struct(">Q")
 _PROGRAM = "from raudeep.pipeline.isolation import serve; serve()"
@@ -254,6 +255,7 @@ def _start() -> "subprocess.Popen[bytes]":
         [sys.executable, "-c", _PROGRAM],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        pipesize=_PIPE_BYTES,
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
     )
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from threadpoolctl import threadpool_limits
 
 from raudeep.audio.decode import decode
 from raudeep.audio.spectrogram import compute_views
@@ -87,6 +88,8 @@ class Kernels:
         from raudeep.models.batching import Spectrograms
         from raudeep.models.inference import default_device, embed_spectrograms
 
+        # Threads of two processes on two cores stand in each other's way.
+        threadpool_limits(1)
         torch.set_num_threads(1)
         trained = load_autoencoder(model)
         self._view = trained.spectrogram

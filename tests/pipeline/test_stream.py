@@ -1,5 +1,7 @@
 """What a stage on Ray raises reaches the caller as it was, and leaves the cores free."""
 
+import os
+import signal
 import time
 
 import pytest
@@ -71,3 +73,17 @@ def test_an_error_of_ours_arrives_as_it_was_and_frees_the_cores(stages, name, er
     while ray.available_resources().get("CPU") != ray.cluster_resources()["CPU"]:
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+def test_what_a_killed_worker_had_in_hand_is_done_again(tmp_path):
+    class Mortal:
+        def __call__(self, item):
+            marker = tmp_path / f"tried {item['part']}"
+            if item["part"] in (0, 3) and not marker.exists():
+                marker.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return item
+
+    rows = run(Pool(Mortal, {}))
+    assert sorted(row["part"] for row in rows) == list(range(6))
+    assert len(list(tmp_path.iterdir())) == 2

@@ -1,0 +1,281 @@
+"""Embedding straight from audio: chunks, fusion, what is new, what is bad, what it costs."""
+
+import os
+import shutil
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import soundfile
+
+from raudeep.config import ChunkConfig, Limits
+from raudeep.errors import AudioError, ResourceError, TableError
+from raudeep.manifest import Recording, manifest_table
+from raudeep.pipeline import embedding, planning, runtime
+from raudeep.pipeline.corpus import load_manifest
+from raudeep.pipeline.decoding import load_views
+from raudeep.pipeline.embedding import Embedder, embed_corpus
+from raudeep.pipeline.fusing import fuse_tables
+from raudeep.pipeline.planning import plan_embedding, plan_spectrograms
+from raudeep.pipeline.runtime import Node, Resources
+from raudeep.pipeline.stage import embedding_array
+from raudeep.storage.plan import read_plans
+from raudeep.storage.table import read_errors, read_index, read_table
+from tests.models import write_model
+from tests.pipeline.support import run, start
+
+RATE = 16000
+OVERLAPPING = ChunkConfig(chunk_seconds=0.5, chunk_hop_seconds=0.2)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Two small autoencoders, the second of which is wider."""
+    folder = tmp_path_factory.mktemp("models")
+    settings = {"fixed_seconds": 0.5, "n_mels": 16}
+    return {
+        "a": write_model(folder / "a", units=8, **settings),
+        "b": write_model(folder / "b", units=12, seed=1, **settings),
+    }
+
+
+@pytest.fixture
+def copy(corpus, tmp_path):
+    """The small corpus, to be changed."""
+    shutil.copytree(corpus, tmp_path / "corpus")
+    return tmp_path / "corpus"
+
+
+def embed(corpus, model, output, **settings):
+    manifest = corpus if isinstance(corpus, pa.Table) else load_manifest(str(corpus))[0]
+    embedder = Embedder(name="a", model=model, outputs={"state": str(output)})
+    (summary,) = embed_corpus(manifest, [embedder], **settings)
+    return summary
+
+
+def noise(folder, seconds, rng):
+    """Write recordings of these lengths."""
+    folder.mkdir()
+    for number, length in enumerate(seconds):
+        samples = 0.3 * rng.standard_normal(int(length * RATE))
+        soundfile.write(folder / f"{number}.flac", samples, RATE)
+    return folder
+
+
+def test_chunks_are_embedded_as_if_each_was_a_recording(models, tmp_path, rng):
+    folder = noise(tmp_path / "long", [1.25, 0.5, 0.3, 2.0], rng)
+    embed(folder, models["a"], tmp_path / "table", chunks=OVERLAPPING)
+    rows = read_table(str(tmp_path / "table"))
+    keys = rows.select(["file", "chunk", "start", "end"]).to_pydict()
+    starts = [0.0, 0.2, 0.4, 0.6, 0.8]
+    assert keys["file"] == ["0.flac"] * 5 + ["1.flac", "2.flac"] + ["3.flac"] * 9
+    assert keys["chunk"] == [*range(5), 0, 0, *range(9)]
+    assert keys["start"][:7] == pytest.approx([*starts, 0, 0])
+    assert keys["end"][:7] == pytest.approx([*(s + 0.5 for s in starts[:4]), 1.25, 0.5, 0.3])
+
+    cuts = tmp_path / "cuts"
+    cuts.mkdir()
+    for number, row in enumerate(zip(*keys.values(), strict=True)):
+        file, _, begin, end = row
+        samples, _ = soundfile.read(folder / file, dtype="int16")
+        piece = samples[round(begin * RATE) : round(end * RATE)]
+        soundfile.write(cuts / f"{number:02d}.wav", piece, RATE)
+    embed(cuts, models["a"], tmp_path / "alone")
+    alone = embedding_array(read_table(str(tmp_path / "alone")))
+    np.testing.assert_allclose(embedding_array(rows), alone, atol=1e-5)
+
+
+def test_models_are_fused_in_the_pass_that_embeds(corpus, models, tmp_path):
+    manifest, _ = load_manifest(str(corpus))
+    places = {name: str(tmp_path / name) for name in models}
+    for name, model in models.items():
+        embed(manifest, model, places[name])
+    fuse_tables(places, str(tmp_path / "later"))
+    embedders = [Embedder(name=name, model=model) for name, model in models.items()]
+    (summary,) = embed_corpus(manifest, embedders, fused={"state": str(tmp_path / "fused")})
+    fused, later = (read_table(str(tmp_path / name)) for name in ("fused", "later"))
+    assert summary.rows == 25
+    assert fused.drop_columns(["embedding"]).equals(later.drop_columns(["embedding"]))
+    np.testing.assert_allclose(embedding_array(fused), embedding_array(later), atol=1e-6)
+
+
+def test_new_recordings_are_new_parts_and_old_ones_are_not_read_again(copy, models, tmp_path):
+    output = tmp_path / "table"
+    first = embed(copy, models["a"], output)
+    parts = {path.name: path.stat().st_mtime_ns for path in output.glob("part-*")}
+    before = read_table(str(output))
+    old = [path for path in copy.rglob("*.*") if path.is_file()]
+    added = sorted(path.with_stem(f"new-{path.stem}") for path in old[:3])
+    for path in added:
+        shutil.copy(old[0], path)
+    manifest, _ = load_manifest(str(copy))
+    for path in old:
+        path.unlink()  # whoever reads them again finds nothing
+    second = embed(manifest, models["a"], output)
+    assert (second.rows, second.errors, second.reused) == (28, 0, first.parts)
+    after = read_table(str(output))
+    assert after.slice(0, 25).equals(before)
+    new = [path.relative_to(copy).as_posix() for path in added]
+    assert after["file"].to_pylist()[25:] == new
+    assert all((output / name).stat().st_mtime_ns == when for name, when in parts.items())
+    third = embed(manifest, models["a"], output)
+    assert (third.parts, third.reused) == (second.parts, second.parts)
+    assert len(read_plans(str(output))) == 2
+
+
+@pytest.fixture
+def damaged(copy):
+    """The small corpus with four bad recordings."""
+    odd = copy / "fold_1" / "hum"
+    (odd / "empty.wav").write_bytes(b"")
+    (odd / "text.wav").write_text("no audio")
+    soundfile.write(odd / "long.wav", np.ones(20 * RATE), RATE)
+    whole = (odd / "hum-000.wav").read_bytes()
+    (odd / "truncated.wav").write_bytes(whole[:20])
+    return copy
+
+
+def test_bad_recordings_are_errors_and_all_others_rows(damaged, models, tmp_path):
+    output = tmp_path / "table"
+    manifest, _ = load_manifest(str(damaged))
+    (damaged / "fold_1/hum/hum-001.wav").unlink()
+    summary = embed(manifest, models["a"], output, limits=Limits(max_duration=10))
+    errors = {row["file"]: row["message"] for row in read_errors(str(output)).to_pylist()}
+    names = ("empty.wav", "hum-001.wav", "long.wav", "text.wav", "truncated.wav")
+    assert sorted(errors) == [f"fold_1/hum/{name}" for name in names]
+    assert "lasts 20 s, longer than max_duration=10 s" in errors["fold_1/hum/long.wav"]
+    assert (summary.rows, summary.errors) == (24, 5)
+    assert set(read_table(str(output))["file"].to_pylist()).isdisjoint(errors)
+
+
+@pytest.mark.parametrize(
+    ("max_errors", "passes"), [("3", True), ("2", False), ("11%", True), ("10%", False)]
+)
+def test_a_run_fails_once_more_recordings_are_bad_than_may_be(
+    damaged, models, tmp_path, max_errors, passes
+):
+    output, limits = tmp_path / "table", Limits(max_errors=max_errors)
+    if passes:
+        assert embed(damaged, models["a"], output, limits=limits).errors == 3
+        return
+    with pytest.raises(AudioError, match=rf"--max-errors is {max_errors}"):
+        embed(damaged, models["a"], output, limits=limits)
+
+
+def views_or_die(recording, *, poison, **settings):
+    """Load a recording; a poisonous one kills its process. Runs in the process that decodes."""
+    if recording["file"] == poison:
+        os.kill(os.getpid(), signal.SIGKILL)
+    yield from load_views(recording, **settings)
+
+
+def test_a_recording_that_kills_its_process_is_an_error(corpus, models, tmp_path, monkeypatch):
+    manifest, _ = load_manifest(str(corpus))
+    poison = manifest["file"][7].as_py()
+    monkeypatch.setattr(embedding, "load_views", partial(views_or_die, poison=poison))
+    summary = embed(manifest, models["a"], tmp_path / "table")
+    (error,) = read_errors(str(tmp_path / "table")).to_pylist()
+    assert (error["file"], summary.rows) == (poison, 24)
+    assert error["message"] == "killed the process that decodes it, 3 times (signal SIGKILL)"
+
+
+def test_workers_of_ray_make_the_same_table(damaged, models, tmp_path, monkeypatch):
+    limits = Limits(max_duration=10)
+    embed(damaged, models["a"], tmp_path / "here", limits=limits)
+    monkeypatch.setattr(runtime, "_START_SECONDS", 0.0)
+    monkeypatch.setattr(runtime, "_WORKER_SECONDS", 0.0)
+    embed(damaged, models["a"], tmp_path / "there", limits=limits)
+    here, there = (read_table(str(tmp_path / name)) for name in ("here", "there"))
+    assert here.drop_columns(["embedding"]).equals(there.drop_columns(["embedding"]))
+    np.testing.assert_allclose(embedding_array(here), embedding_array(there), atol=1e-6)
+    errors = [read_errors(str(tmp_path / name)) for name in ("here", "there")]
+    assert errors[0].equals(errors[1])
+    fingerprints = {read_index(str(tmp_path / n)).fingerprint for n in ("here", "there")}
+    assert len(fingerprints) == 1
+
+
+def test_a_plan_says_what_a_run_would_do_and_does_nothing(corpus, models, tmp_path):
+    manifest, _ = load_manifest(str(corpus))
+    output = tmp_path / "table"
+    embedder = Embedder(name="a", model=models["a"], outputs={"state": str(output)})
+    plan = plan_embedding(manifest, [embedder], str(output), readouts=["state"], chunks=OVERLAPPING)
+    assert not output.exists()
+    summary = embed(manifest, models["a"], output, chunks=OVERLAPPING)
+    assert (plan["recordings"], plan["rows"], plan["parts"]) == (25, summary.rows, summary.parts)
+    values = embedding_array(read_table(str(output)))
+    assert plan["output_bytes"] == values.nbytes
+    assert plan["hours"] * 3600 == pytest.approx(25 * 1.0, rel=0.5)
+    assert 0 < plan["estimated_seconds"] < 60
+    assert plan["sampled"]["unreadable"] == 0
+
+
+def test_what_does_not_fit_is_refused_with_a_way_out(corpus, models, tmp_path, monkeypatch):
+    manifest, _ = load_manifest(str(corpus))
+    view = {"view": planning.load_autoencoder(models["a"]).spectrogram}
+    small = Resources((Node(cpus=2, gpus=0, memory=2**29),))
+    monkeypatch.setattr(planning, "find_resources", lambda: small)
+    with pytest.raises(ResourceError, match=r"Pass --chunk-seconds .* or --max-duration"):
+        plan_spectrograms(manifest, view, str(tmp_path / "table"))
+    monkeypatch.undo()
+    full = type("Usage", (), {"free": 10})()
+    monkeypatch.setattr(planning.shutil, "disk_usage", lambda place: full)
+    with pytest.raises(ResourceError, match="Choose another output"):
+        plan_spectrograms(manifest, view, str(tmp_path / "table"))
+
+
+def test_files_are_embedded_by_name(corpus, models, tmp_path):
+    files = sorted(corpus.rglob("*.wav"))[:3]
+    code, _, stderr = run("embed", *files, "--model", models["a"], "--output", tmp_path / "table")
+    assert code == 0, stderr
+    folder = Path(os.path.commonpath(files))
+    folder = folder if folder.is_dir() else folder.parent
+    names = [file.relative_to(folder).as_posix() for file in files]
+    assert sorted(read_table(str(tmp_path / "table"))["file"].to_pylist()) == sorted(names)
+    code, _, stderr = run(
+        "embed", *files, corpus, "--model", models["a"], "--output", tmp_path / "b"
+    )
+    assert (code, stderr.count("\n")) == (1, 1)
+    assert "Several sources are single files" in stderr
+
+
+@pytest.mark.timeout(300)
+def test_an_interrupted_run_says_how_to_go_on_and_goes_on(corpus, models, tmp_path):
+    clips = [path for path in sorted(corpus.rglob("*.*")) if path.is_file()]
+    rows = "".join(f"{number:05d},{clips[number % 25]}\n" for number in range(6000))
+    manifest, output = tmp_path / "many.csv", tmp_path / "table"
+    manifest.write_text(f"file,uri\n{rows}")
+    command = ("embed", manifest, "--model", models["a"], "--output", output)
+    process = start(*command)
+    while not list(output.glob("part-*.parquet")):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert stderr.splitlines()[-1] == (
+        "raudeep: interrupted. What is finished stays; the same command goes on from there."
+    )
+    assert "Traceback" not in stderr
+    finished = {path: path.stat().st_mtime_ns for path in output.glob("part-*.parquet")}
+    with pytest.raises(TableError, match=r"is unfinished\. Run the same command again"):
+        read_index(str(output))
+    code, _, stderr = run(*command)
+    assert code == 0, stderr
+    assert all(path.stat().st_mtime_ns == when for path, when in finished.items())
+    assert read_table(str(output))["file"].to_pylist() == [
+        f"{number:05d}" for number in range(6000)
+    ]
+
+
+def test_a_store_that_is_away_ends_the_run_and_no_row_is_called_bad(models, tmp_path, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    manifest = manifest_table([Recording(file="a.wav", uri="s3://nowhere/a.wav")])
+    with pytest.raises(TableError, match=r"s3://nowhere/a.wav cannot be read, and may be good"):
+        embed(manifest, models["a"], tmp_path / "table")
+    assert not list((tmp_path / "table").glob("errors-*"))

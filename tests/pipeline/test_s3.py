@@ -1,0 +1,207 @@
+"""Every stage on an S3 store that answers over HTTP, refuses, stalls, or is not there."""
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from raudeep.errors import RaudeepError, TableError
+from raudeep.pipeline.corpus import load_manifest
+from raudeep.pipeline.embedding import Embedder, embed_corpus
+from raudeep.pipeline.packing import pack_corpus
+from raudeep.pipeline.reading import read_table
+from raudeep.pipeline.stage import embedding_array
+from raudeep.storage import uri as uris
+from raudeep.storage.verification import verify_table
+from tests.models import write_model
+from tests.pipeline.support import run
+from tests.s3 import FaultProxy, environment, moto_server, set_environment
+
+
+@pytest.fixture(scope="module")
+def port(corpus):
+    """A store with the small corpus in the bucket ``audio``, and the empty bucket ``out``."""
+    with moto_server() as port, pytest.MonkeyPatch.context() as patch:
+        set_environment(patch, port)
+        for bucket in ("audio", "out"):
+            uris.filesystem(f"s3://{bucket}")[0].mkdir(bucket)
+        for path in sorted(corpus.rglob("*.*")):
+            if path.is_file():
+                place = f"s3://audio/{path.relative_to(corpus).as_posix()}"
+                uris.write_bytes(place, path.read_bytes())
+        yield port
+
+
+@pytest.fixture
+def store(port, monkeypatch):
+    set_environment(monkeypatch, port)
+
+
+@pytest.fixture
+def proxy(port, monkeypatch):
+    """A proxy before the store, which every request of this test goes through."""
+    proxies = []
+
+    def make(**faults):
+        proxies.append(FaultProxy(port, **faults))
+        set_environment(monkeypatch, proxies[-1].port)
+        return proxies[-1]
+
+    yield make
+    for each in proxies:
+        each.close()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    place = tmp_path_factory.mktemp("models") / "model"
+    return write_model(place, units=8, fixed_seconds=0.5, n_mels=16)
+
+
+@pytest.fixture(scope="module")
+def expected(corpus, model, tmp_path_factory):
+    """What is embedded of the corpus on the local disc."""
+    place = str(tmp_path_factory.mktemp("expected") / "table")
+    embed(str(corpus), model, place)
+    return read_table(place)
+
+
+def embed(corpus, model, output):
+    manifest, _ = load_manifest(corpus)
+    (summary,) = embed_corpus(
+        manifest, [Embedder(name="model", model=model, outputs={"state": output})]
+    )
+    return summary
+
+
+def check(table, expected):
+    assert table.drop_columns(["embedding"]).equals(expected.drop_columns(["embedding"]))
+    np.testing.assert_allclose(embedding_array(table), embedding_array(expected), atol=1e-6)
+
+
+def test_corpus_model_and_table_may_lie_in_a_store(store, model, expected):
+    for path in sorted(Path(model).rglob("*")):
+        if path.is_file():
+            name = path.relative_to(model).as_posix()
+            uris.write_bytes(f"s3://out/model/{name}", path.read_bytes())
+    embed("s3://audio", "s3://out/model", "s3://out/table")
+    check(read_table("s3://out/table"), expected)
+    assert verify_table("s3://out/table") == []
+    assert len(read_table("s3://out/table", form="polars")) == 25
+    assert len(read_table("s3://out/table", form="duckdb").fetchall()) == 25
+    assert read_table("s3://out/table", form="ray").count() == 25
+
+
+def test_a_store_that_refuses_one_request_in_five_loses_nothing(proxy, model, expected):
+    faulty = proxy(refuse_every=5)
+    embed("s3://audio", model, "s3://out/refused")
+    assert faulty.refused > 10
+    check(read_table("s3://out/refused"), expected)
+
+
+def test_a_store_that_stalls_is_asked_again(proxy, model, expected, monkeypatch):
+    monkeypatch.setitem(uris._S3_SETTINGS, "read_timeout", 1)
+    faulty = proxy(stall_every=20, stall_seconds=3)
+    embed("s3://audio", model, "s3://out/stalled")
+    assert faulty.stalled > 2
+    check(read_table("s3://out/stalled"), expected)
+
+
+def test_every_recording_is_fetched_once_and_none_when_all_is_done(proxy, model):
+    faulty = proxy()
+    embed("s3://audio", model, "s3://out/once")
+    fetched = Counter(key for key in faulty.gets() if key.startswith("/audio/fold"))
+    assert (len(fetched), set(fetched.values())) == (25, {1})
+    faulty.requests.clear()
+    summary = embed("s3://audio", model, "s3://out/once")
+    assert summary.reused == summary.parts
+    assert not [key for key in faulty.gets() if key.startswith("/audio/fold")]
+
+
+def test_a_pack_takes_fewer_requests_than_its_recordings(proxy, model, expected):
+    faulty = proxy()
+    pack_corpus(load_manifest("s3://audio")[0], "s3://out/pack")
+    faulty.requests.clear()
+    embed("s3://out/pack", model, "s3://out/packed")
+    check(read_table("s3://out/packed"), expected)
+    fetched = [key for key in faulty.gets() if "/pack/part-" in key]
+    assert 0 < len(fetched) < 25
+
+
+@pytest.mark.parametrize(
+    ("settings", "place", "said"),
+    [
+        ({}, "s3://no-such-bucket/table", "no-such-bucket"),
+        ({}, "s3://out/nothing", "s3://out/nothing holds no table"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "s3://out/table", "Could not connect"),
+        (
+            {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None},
+            "s3://out/table",
+            "there are no credentials. Check AWS_ACCESS_KEY_ID",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_place(store, monkeypatch, settings, place, said):
+    for name, value in settings.items():
+        monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    with pytest.raises((RaudeepError, OSError)) as caught:
+        uris.write_bytes(f"{place}/x", b"") if "bucket" in place else read_table(place)
+    text = str(caught.value)
+    assert place.removesuffix("/table") in text
+    assert said in text
+
+
+def test_a_denied_key_is_said_with_what_to_check(store, monkeypatch):
+    system = uris.filesystem("s3://out")[0]
+
+    def denied(*arguments, **settings):
+        raise PermissionError("Access Denied")
+
+    monkeypatch.setattr(type(system), "pipe_file", denied)
+    with pytest.raises(TableError, match=r"s3://out/x: access was denied .*AWS_ACCESS_KEY_ID"):
+        uris.write_bytes("s3://out/x", b"")
+
+
+def test_the_endpoint_is_an_option_too(port, corpus, model, monkeypatch, tmp_path):
+    set_environment(monkeypatch, port)
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    endpoint = environment(port)["AWS_ENDPOINT_URL"]
+    code, stdout, stderr = run("inspect", "s3://audio", "--json", "--endpoint-url", endpoint)
+    assert code == 0, stderr
+    assert json.loads(stdout)["recordings"] == 25
+
+
+def test_a_public_bucket_is_read_without_credentials(port, monkeypatch):
+    set_environment(monkeypatch, port)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    code, stdout, stderr = run("inspect", "s3://audio", "--json", "--anonymous")
+    assert code == 0, stderr
+    assert json.loads(stdout)["recordings"] == 25
+
+
+@pytest.mark.timeout(1200)
+def test_the_main_job_runs_with_everything_in_a_store(store, corpus, recipe, tmp_path):
+    """Corpus, tables, checkpoints, models and reports; then again, which computes nothing."""
+    command = ("benchmark", recipe, "--corpus", "s3://audio", "--output", "s3://out/benchmark")
+    code, stdout, stderr = run(*command, "--json")
+    assert code == 0, stderr
+    results = json.loads(stdout)
+    assert {row["embedding"] for row in results["scores"]} == {"30db", "60db", "fused"}
+    files = uris.list_files("s3://out/benchmark")
+    for name in ("results.json", "report.html", "manifest/index.json", "models/30db/config.json"):
+        assert name in files, sorted(files)
+    code, again, stderr = run(*command, "--json")
+    assert code == 0, stderr
+    assert json.loads(again)["scores"] == results["scores"]
+    assert all(row["reused"] == row["parts"] for row in json.loads(again)["stages"])
+    local = tmp_path / "local"
+    code, stdout, stderr = run("benchmark", recipe, "--corpus", corpus, "--output", local, "--json")
+    assert code == 0, stderr
+    for here, there in zip(json.loads(stdout)["scores"], results["scores"], strict=True):
+        assert here["accuracy"] == pytest.approx(there["accuracy"], abs=0.05)
+    shutil.rmtree(local)
