@@ -253,7 +253,7 @@ def _plan(
         "output_bytes": size,
         "cores": workers,
         "gpus": int(cluster.gpus),
-        "estimated_seconds": round(seconds, 1),
+        "estimated_seconds": round(seconds, 3),
         "memory_per_worker_bytes": memory,
     }
 

@@ -120,12 +120,12 @@ def _ray_dataset(uri: str, index: TableIndex, columns: Sequence[str] | None) -> 
         parts = [part for _, part in iterate_parts(uri, columns=chosen)]
         return ray.data.from_arrow([part.select(chosen or part.column_names) for part in parts])
     place = uris.arrow_filesystem(uri)
-    return ray.data.read_parquet(
+    dataset = ray.data.read_parquet(
         [f"{place.path}/{part.name}" for part in index.parts],
         filesystem=place.system,
-        columns=chosen,
         partitioning=None,  # a folder named a=b is no column
     )
+    return dataset if chosen is None else dataset.select_columns(chosen)
 
 
 def _torch_dataset(uri: str, columns: Sequence[str] | None) -> Any:

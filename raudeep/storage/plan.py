@@ -92,7 +92,7 @@ def extend_plan(
     recordings = known.take(rows).append_column("part", before["part"]).cast(_SCHEMA)
     if new.num_rows:
         # As they lie in storage: those of a packed file follow each other.
-        new = new.sort_by("uri")
+        new = new.sort_by([("uri", "ascending"), ("file", "ascending")])
         first = 0 if not before.num_rows else pc.max(before["part"]).as_py() + 1
         bounds = slices(new)
         parts = np.repeat(np.arange(len(bounds)), [end - start for start, end in bounds]) + first

@@ -209,10 +209,10 @@ def open_table(uri: str, identity: Identity, *, overwrite: bool = False) -> Tabl
 
 
 def is_table(uri: str) -> bool:
-    """Return whether a finished table lies at `uri`."""
+    """Return whether a finished table lies at `uri`; OSError if nobody can tell."""
     try:
         content = json.loads(uris.read_bytes(uris.join(uri, INDEX)))
-    except (OSError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError, ValueError):
         return False
     return isinstance(content, dict) and {"schema_version", "stage", "parts"} <= content.keys()
 

@@ -51,7 +51,9 @@ def copy(corpus, tmp_path):
 
 
 def embed(corpus, model, output, **settings):
-    manifest = corpus if isinstance(corpus, pa.Table) else load_manifest(str(corpus))[0]
+    manifest = (
+        corpus if isinstance(corpus, pa.Table) else load_manifest(str(corpus), labelled=False)[0]
+    )
     embedder = Embedder(name="a", model=model, outputs={"state": str(output)})
     (summary,) = embed_corpus(manifest, [embedder], **settings)
     return summary
@@ -142,11 +144,12 @@ def damaged(copy):
 def test_bad_recordings_are_errors_and_all_others_rows(damaged, models, tmp_path):
     output = tmp_path / "table"
     manifest, _ = load_manifest(str(damaged))
-    (damaged / "fold_1/hum/hum-001.wav").unlink()
+    vanished = next(file for file in manifest["file"].to_pylist() if file.startswith("fold_2/hum"))
+    (damaged / vanished).unlink()
     summary = embed(manifest, models["a"], output, limits=Limits(max_duration=10))
     errors = {row["file"]: row["message"] for row in read_errors(str(output)).to_pylist()}
-    names = ("empty.wav", "hum-001.wav", "long.wav", "text.wav", "truncated.wav")
-    assert sorted(errors) == [f"fold_1/hum/{name}" for name in names]
+    names = ("empty.wav", "long.wav", "text.wav", "truncated.wav")
+    assert sorted(errors) == [*(f"fold_1/hum/{name}" for name in names), vanished]
     assert "lasts 20 s, longer than max_duration=10 s" in errors["fold_1/hum/long.wav"]
     assert (summary.rows, summary.errors) == (24, 5)
     assert set(read_table(str(output))["file"].to_pylist()).isdisjoint(errors)
@@ -205,9 +208,10 @@ def test_a_plan_says_what_a_run_would_do_and_does_nothing(corpus, models, tmp_pa
     plan = plan_embedding(manifest, [embedder], str(output), readouts=["state"], chunks=OVERLAPPING)
     assert not output.exists()
     summary = embed(manifest, models["a"], output, chunks=OVERLAPPING)
-    assert (plan["recordings"], plan["rows"], plan["parts"]) == (25, summary.rows, summary.parts)
+    assert (plan["recordings"], plan["parts"]) == (25, summary.parts)
+    assert plan["rows"] == pytest.approx(summary.rows, rel=0.1)  # from sizes, of several formats
     values = embedding_array(read_table(str(output)))
-    assert plan["output_bytes"] == values.nbytes
+    assert plan["output_bytes"] == plan["rows"] * values[0].nbytes
     assert plan["hours"] * 3600 == pytest.approx(25 * 1.0, rel=0.5)
     assert 0 < plan["estimated_seconds"] < 60
     assert plan["sampled"]["unreadable"] == 0
@@ -216,7 +220,7 @@ def test_a_plan_says_what_a_run_would_do_and_does_nothing(corpus, models, tmp_pa
 def test_what_does_not_fit_is_refused_with_a_way_out(corpus, models, tmp_path, monkeypatch):
     manifest, _ = load_manifest(str(corpus))
     view = {"view": planning.load_autoencoder(models["a"]).spectrogram}
-    small = Resources((Node(cpus=2, gpus=0, memory=2**29),))
+    small = Resources((Node(cpus=2, gpus=0, memory=2**28),))
     monkeypatch.setattr(planning, "find_resources", lambda: small)
     with pytest.raises(ResourceError, match=r"Pass --chunk-seconds .* or --max-duration"):
         plan_spectrograms(manifest, view, str(tmp_path / "table"))
@@ -266,7 +270,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_goes_on(corpus, models, tmp_pa
     code, _, stderr = run(*command)
     assert code == 0, stderr
     assert all(path.stat().st_mtime_ns == when for path, when in finished.items())
-    assert read_table(str(output))["file"].to_pylist() == [
+    assert sorted(read_table(str(output))["file"].to_pylist()) == [
         f"{number:05d}" for number in range(6000)
     ]
 

@@ -32,16 +32,16 @@ found = {
     "arrow": table.num_rows,
     "pandas": len(frame),
     "polars": polars.read_parquet(parts).height,
-    "duckdb": duckdb.sql(f"select count(*) from '{parts}'").fetchone()[0],
+    "duckdb": duckdb.sql(f"select count(*) from '{parts}'").fetchall()[0][0],
     "sums": [
         float(sum(map(sum, table["embedding"].to_pylist()))),
         float(sum(vector.sum() for vector in frame["embedding"])),
         float(polars.read_parquet(parts)["embedding"].arr.to_list().explode().sum()),
-        duckdb.sql(f"select sum(list_sum(embedding::double[])) from '{parts}'").fetchone()[0],
+        duckdb.sql(f"select sum(list_sum(embedding::double[])) from '{parts}'").fetchall()[0][0],
     ],
     "types": [
         str(polars.read_parquet(parts).schema["embedding"]),
-        duckdb.sql(f"select typeof(embedding) from '{parts}'").fetchone()[0],
+        duckdb.sql(f"select typeof(embedding) from '{parts}'").fetchall()[0][0],
     ],
     "foreign": not {"raudeep", "ray", "torch"} & set(sys.modules),
 }
