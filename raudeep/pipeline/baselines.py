@@ -24,11 +24,11 @@ from raudeep.config import (
 from raudeep.errors import TableError
 from raudeep.evaluation.metrics import Score
 from raudeep.pipeline.convolutional import evaluate_cnn
-from raudeep.pipeline.recordings import check_folder, spectrogram_arrays
+from raudeep.pipeline.recordings import check_folder
 from raudeep.pipeline.runtime import stream
 from raudeep.pipeline.scoring import evaluate_embeddings
 from raudeep.pipeline.sparse_codes import embed_sparse_codes
-from raudeep.pipeline.stage import StageSummary, embedding_rows
+from raudeep.pipeline.stage import StageSummary, embedding_rows, spectrogram_arrays
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import open_table, read_index, read_part, read_table

@@ -22,6 +22,7 @@ from raudeep.evaluation.metrics import Score
 from raudeep.evaluation.upsampling import upsample_rows
 from raudeep.manifest import manifest_fingerprint
 from raudeep.models.piczak import fit_cnn, predict_recordings
+from raudeep.pipeline.kernels import Kernel, Piece, map_recordings
 from raudeep.pipeline.predictions import (
     label_ids,
     label_map,
@@ -30,15 +31,9 @@ from raudeep.pipeline.predictions import (
     splits_of,
 )
 from raudeep.pipeline.progress import stage_progress
-from raudeep.pipeline.recordings import (
-    Kernel,
-    Piece,
-    check_folder,
-    map_recordings,
-    spectrogram_arrays,
-)
+from raudeep.pipeline.recordings import check_folder
 from raudeep.pipeline.runtime import Pool, stream
-from raudeep.pipeline.stage import StageSummary, spectrogram_rows
+from raudeep.pipeline.stage import StageSummary, spectrogram_arrays, spectrogram_rows
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import TableWriter, open_table, read_table

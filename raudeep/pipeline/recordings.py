@@ -6,46 +6,30 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from raudeep.config import Limits
 from raudeep.errors import AudioError, TableError
 from raudeep.manifest import manifest_fingerprint
-from raudeep.pipeline.decoding import Recording, load_mono
+from raudeep.pipeline.decoding import Recording
 from raudeep.pipeline.isolation import Crew
 from raudeep.pipeline.progress import stage_progress
 from raudeep.pipeline.runtime import Pool, assigned_cores, stream
-from raudeep.pipeline.stage import (
-    StageSummary,
-    from_ipc,
-    recording_slices,
-    spectrogram_values,
-    to_ipc,
-)
+from raudeep.pipeline.stage import StageSummary, from_ipc, recording_slices, to_ipc
 from raudeep.schema import ERRORS, FILE_METADATA, KEYS
 from raudeep.storage import uri as uris
-from raudeep.storage.identity import Identity
 from raudeep.storage.plan import Plan, extend_plan
-from raudeep.storage.table import TableWriter, is_table, open_table, read_errors
+from raudeep.storage.table import TableWriter, is_table, read_errors
 
 __all__ = [
     "Collector",
-    "Kernel",
-    "Piece",
-    "Rows",
     "check_errors",
     "check_folder",
     "key_rows",
-    "map_recordings",
     "plan_recordings",
-    "spectrogram_arrays",
     "write_recordings",
 ]
 
@@ -221,115 +205,6 @@ class _SliceWorker:
                 raise TableError(f"the stage failed: {type(error).__name__}: {error}") from error
 
 
-class Piece(NamedTuple):
-    """What a kernel makes of a recording, from `start` to `end` in seconds."""
-
-    start: float
-    end: float
-    values: NDArray[np.float32]
-
-
-Kernel = Callable[[NDArray[np.float32]], Sequence[Piece]]
-"""``kernel(samples)``: the pieces of a recording, of which a row each is written."""
-Rows = Callable[[pa.Table, Sequence[NDArray[np.float32]]], pa.Table]
-"""``rows(keys, values)``: the rows of a table."""
-
-
-def map_recordings(
-    manifest: pa.Table,
-    output: str,
-    make_kernel: Callable[[], Kernel],
-    *,
-    identity: Identity,
-    rows: Rows,
-    sample_rate: int,
-    bytes_per_row: int,
-    seconds_per_recording: float,
-    limits: Limits,
-    uses_gpu: bool = False,
-    overwrite: bool = False,
-) -> StageSummary:
-    """Write a table with the pieces that a kernel makes of each recording of a corpus.
-
-    Parameters
-    ----------
-    manifest : pa.Table
-        The recordings, sorted by file.
-    output : str
-        URI of the table.
-    make_kernel : callable
-        Makes the kernel, once in each process that runs it.
-    identity : Identity
-        What the table is made from.
-    rows : callable
-        See `Rows`.
-    sample_rate : int
-        Recordings reach the kernel as the mean of their channels, at this rate in Hz.
-    bytes_per_row : int
-        Rough size of what becomes of a recording.
-    seconds_per_recording : float
-        Rough time for one on a core.
-    limits : Limits
-        Which recordings are taken, and how many may fail.
-    uses_gpu : bool
-        Run the kernel in actors that share the cluster's GPUs.
-    overwrite : bool
-        Replace a table that was made with another configuration.
-
-    Raises
-    ------
-    AudioError
-        If too many recordings could not be used, or none could.
-    TableError
-        If the output holds something else or cannot be written.
-    """
-    writers = {output: open_table(output, identity, overwrite=overwrite)}
-    (summary,) = write_recordings(
-        identity.stage,
-        writers,
-        plan_recordings(writers, manifest, bytes_per_row=bytes_per_row),
-        load=partial(load_mono, sample_rate=sample_rate, max_duration=limits.max_duration),
-        make_collector=partial(_KernelCollector, make_kernel, writers[output], rows),
-        seconds_per_recording=seconds_per_recording,
-        limits=limits,
-        uses_gpu=uses_gpu,
-    )
-    return summary
-
-
-@dataclass
-class _KernelCollector:
-    make_kernel: Callable[[], Kernel]
-    writer: TableWriter
-    rows: Rows
-    _pieces: dict[int, Sequence[Piece]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._kernel = self.make_kernel()
-
-    def begin(self, targets: Sequence[str]) -> None:
-        self._pieces = {}
-
-    def add(self, number: int, piece: NDArray[np.float32]) -> None:
-        # One thread everywhere, or the rounding would depend on where a slice is computed.
-        with threadpool_limits(1):
-            pieces = self._kernel(piece)
-        if not all(np.isfinite(each.values).all() for each in pieces):
-            raise AudioError("holds amplitudes too large for float32")
-        self._pieces[number] = pieces
-
-    def drop(self, number: int) -> None:
-        self._pieces.pop(number, None)
-
-    def write(self, part: int, recordings: pa.Table, errors: pa.Table) -> None:
-        spans = {
-            number: [(each.start, each.end) for each in pieces]
-            for number, pieces in self._pieces.items()
-        }
-        values = [each.values for pieces in self._pieces.values() for each in pieces]
-        self.writer.write(part, self.rows(key_rows(recordings, spans), values), errors)
-
-
 def key_rows(recordings: pa.Table, spans: Mapping[int, Sequence[tuple[float, float]]]) -> pa.Table:
     """Return keys and metadata of chunks: start and end of each by number of the recording."""
     numbers = [number for number, chunks in spans.items() for _ in chunks]
@@ -372,13 +247,6 @@ def check_folder(uri: str) -> None:
     """Raise `TableError` where a table lies at `uri`, which is to be a folder of tables."""
     if is_table(uri):
         raise TableError(f"{uri} is a table; the output is a folder of several. Choose another.")
-
-
-def spectrogram_arrays(table: pa.Table, *, where: str) -> list[NDArray[np.float32]]:
-    """Return the spectrograms of a table, each (T, F), which may differ in length."""
-    values, lengths = spectrogram_values(table, where=where)
-    ends = np.cumsum(lengths)
-    return [values[end - length : end] for end, length in zip(ends, lengths, strict=True)]
 
 
 def _clips(recordings: pa.Table) -> float:

@@ -18,18 +18,14 @@ from raudeep.audio.constant_q import constant_q, normalise_contrast
 from raudeep.config import Limits, SparseCodingConfig
 from raudeep.manifest import manifest_fingerprint
 from raudeep.models.sparse_coding import FISTA_STEPS, SparseCoder, learn_coder, pool
+from raudeep.pipeline.kernels import Kernel, Piece, map_recordings
 from raudeep.pipeline.progress import stage_progress
-from raudeep.pipeline.recordings import (
-    Kernel,
-    Piece,
-    check_folder,
-    map_recordings,
-    spectrogram_arrays,
-)
+from raudeep.pipeline.recordings import check_folder
 from raudeep.pipeline.runtime import Pool, stream
 from raudeep.pipeline.stage import (
     StageSummary,
     embedding_rows,
+    spectrogram_arrays,
     spectrogram_rows,
     spectrogram_values,
 )

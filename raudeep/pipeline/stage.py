@@ -17,6 +17,7 @@ __all__ = [
     "from_ipc",
     "recording_slices",
     "slices",
+    "spectrogram_arrays",
     "spectrogram_rows",
     "spectrogram_values",
     "to_ipc",
@@ -105,6 +106,13 @@ def spectrogram_values(
         )
     values = _values(table["spectrogram"]).reshape(-1, bands.pop() if bands else 1)
     return values, table["frames"].to_numpy().astype(np.int64)
+
+
+def spectrogram_arrays(table: pa.Table, *, where: str) -> list[NDArray[np.float32]]:
+    """Return the spectrograms of a table, each (T, F), which may differ in length."""
+    values, lengths = spectrogram_values(table, where=where)
+    ends = np.cumsum(lengths)
+    return [values[end - length : end] for end, length in zip(ends, lengths, strict=True)]
 
 
 def spectrogram_rows(

@@ -27,12 +27,12 @@ from tests.benchmarks.million import bench_million
 from tests.benchmarks.ratios import bench_loop, bench_spectrograms
 from tests.benchmarks.soak import bench_soak
 from tests.benchmarks.ten_hours import bench_ten_hours
-from tests.benchmarks.throughput import bench_daft, bench_pool
+from tests.benchmarks.throughput import bench_throughput
 
 RATIOS = {
-    "loop": [bench_loop],
-    "spectrograms": [bench_spectrograms],
-    "throughput": [bench_pool, bench_daft],
+    "loop": bench_loop,
+    "spectrograms": bench_spectrograms,
+    "throughput": bench_throughput,
 }
 CHECKS = {
     "million": bench_million,
@@ -47,8 +47,8 @@ def main(names: list[str]) -> None:
     for column in ("what", "reference", "ours, s", "reference, s", "ratio", "min", "max"):
         table.add_column(column, justify="left" if column in ("what", "reference") else "right")
     for name in names or RATIOS:
-        for bench in RATIOS.get(name, []):
-            add_row(table, bench())
+        for ratio in RATIOS[name]() if name in RATIOS else []:
+            add_row(table, ratio)
         if name in CHECKS:
             facts = CHECKS[name]()
             width = max(map(len, facts))

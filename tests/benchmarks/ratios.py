@@ -37,7 +37,7 @@ def pairs(ours: Callable[[], object], reference: Callable[[], object]) -> list[l
     return [list(column) for column in zip(*rounds, strict=True)]
 
 
-def bench_loop() -> Ratio:
+def bench_loop() -> list[Ratio]:
     """An epoch of `Fit` against a bare PyTorch loop of the same steps."""
     config = TrainingConfig(batch_size=64)
     data = torch.rand(CLIPS, FRAMES, BANDS) * 2 - 1
@@ -62,10 +62,10 @@ def bench_loop() -> Ratio:
     def epoch() -> None:
         fit.run_epoch(1, spectrograms)
 
-    return Ratio("training epoch, 2x256 GRU", "bare loop", *pairs(epoch, bare))
+    return [Ratio("training epoch, 2x256 GRU", "bare loop", *pairs(epoch, bare))]
 
 
-def bench_spectrograms() -> Ratio:
+def bench_spectrograms() -> list[Ratio]:
     """The spectrogram stage for four views, Ray started before, against a loop over the kernels."""
     with tempfile.TemporaryDirectory() as folder:
         data = audio_folder(Path(folder))
@@ -83,4 +83,4 @@ def bench_spectrograms() -> Ratio:
                 compute_views(samples, sample_rate=rate, configs=list(views.values()))
 
         what = f"spectrograms, {manifest.num_rows} clips"
-        return Ratio(what, "one-process loop", *pairs(stage, loop))
+        return [Ratio(what, "one-process loop", *pairs(stage, loop))]

@@ -1,8 +1,11 @@
 """Embedding straight from audio: chunks, fusion, what is new, what is bad, what it costs."""
 
+import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -28,6 +31,7 @@ from raudeep.storage.table import read_errors, read_index, read_table
 from tests.models import write_model
 from tests.pipeline.support import run, start
 
+JOB = Path(__file__).parents[2] / "jobs" / "embed_corpus.py"
 RATE = 16000
 OVERLAPPING = ChunkConfig(chunk_seconds=0.5, chunk_hop_seconds=0.2)
 
@@ -244,6 +248,48 @@ def test_files_are_embedded_by_name(corpus, models, tmp_path):
     )
     assert (code, stderr.count("\n")) == (1, 1)
     assert "Several sources are single files" in stderr
+
+
+def test_the_commands_plan_embed_verify_and_repair(corpus, models, tmp_path):
+    output = tmp_path / "table"
+    command = ("embed", corpus, "--model", models["a"], "--output", output)
+    code, stdout, stderr = run(*command, "--dry-run", "--json")
+    assert code == 0, stderr
+    assert json.loads(stdout)["recordings"] == 25
+    assert not output.exists()
+    job = [sys.executable, str(JOB), *map(str, command[1:])]
+    done = subprocess.run(job, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    code, stdout, _ = run("verify", output)
+    assert (code, stdout) == (0, f"{output} is as its index says.\n")
+    before = read_table(str(output))
+    (output / "part-00002.parquet").unlink()
+    code, stdout, stderr = run("verify", output, "--json")
+    assert code == 1
+    assert json.loads(stdout)[0]["name"] == "part-00002.parquet"
+    assert stderr == f"raudeep: {output}: 1 faults. --repair drops what is broken.\n"
+    code, stdout, _ = run("verify", output, "--repair")
+    assert (code, "is missing" in stdout) == (1, True)
+    assert run(*command)[0] == 0
+    assert read_table(str(output)).equals(before)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--max-errors", "few"], "must be a whole number, or a share"),
+        (["--max-duration", "0"], "must be greater than 0 or None"),
+        (["--chunk-seconds", "-1"], "must be greater than 0 or None"),
+        (["--chunk-hop-seconds", "1"], "needs chunk_seconds"),
+        (["--fuse"], "--fuse takes two or more --model"),
+    ],
+)
+def test_wrong_flags_are_one_line(corpus, models, tmp_path, flags, said):
+    command = ("embed", corpus, "--model", models["a"], "--output", tmp_path / "table")
+    code, _, stderr = run(*command, *flags)
+    assert (code, stderr.count("\n")) == (1, 1)
+    assert said in stderr
+    assert not (tmp_path / "table").exists()
 
 
 @pytest.mark.timeout(300)

@@ -4,10 +4,7 @@ import json
 import pickle
 from dataclasses import asdict, replace
 
-import duckdb
 import numpy as np
-import pandas as pd
-import polars
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -426,49 +423,3 @@ def test_missing_or_damaged_part_is_a_table_error(finished):
     uris.write_bytes(uris.join(finished, "part-00001.parquet"), b"half a fi")
     with pytest.raises(TableError, match=r"part-00001.parquet cannot be read"):
         read_table(finished)
-
-
-# --- without raudeep
-
-
-@pytest.fixture
-def parts(tmp_path):
-    """Pattern of the parts of a finished table on disk."""
-    writer = open_table(str(tmp_path), IDENTITY)
-    writer.write(0, rows(0, 3))
-    writer.write(1, rows(3, 5), failures("005.wav"))
-    writer.commit(2)
-    return tmp_path / "part-*.parquet"
-
-
-VECTORS = [[number + 0.0, number + 0.25, number + 0.5] for number in range(5)]
-
-
-def test_pyarrow_reads_the_parts_with_a_fixed_size_list(parts):
-    tables = [pq.read_table(path) for path in sorted(parts.parent.glob(parts.name))]
-    table = pa.concat_tables(tables)
-    assert table.schema.equals(embeddings_schema(3))
-    assert table.schema.field("embedding").type == pa.list_(pa.float32(), 3)
-    assert table["embedding"].to_pylist() == VECTORS
-
-
-def test_pandas_reads_the_parts(parts):
-    frame = pd.concat(pd.read_parquet(path) for path in sorted(parts.parent.glob(parts.name)))
-    assert frame["file"].tolist() == [f"{number:03d}.wav" for number in range(5)]
-    np.testing.assert_array_equal(np.stack(frame["embedding"]), VECTORS)
-    assert frame["label"].isna().tolist() == [True, False, True, False, True]
-
-
-def test_duckdb_reads_the_parts(parts):
-    query = f"select file, label, embedding, folds from '{parts}' order by file"
-    found = duckdb.sql(query).fetchall()
-    assert [row[0] for row in found] == [f"{number:03d}.wav" for number in range(5)]
-    assert [row[1] for row in found] == [None, "dog", None, "dog", None]
-    assert [list(row[2]) for row in found] == VECTORS
-    assert list(found[0][3]) == [0, 1, None]
-
-
-def test_polars_reads_the_parts(parts):
-    frame = polars.read_parquet(parts)
-    assert frame["file"].to_list() == [f"{number:03d}.wav" for number in range(5)]
-    assert [list(vector) for vector in frame["embedding"]] == VECTORS
