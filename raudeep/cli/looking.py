@@ -20,8 +20,7 @@ def search(
         tuple[str, ...],
         Parameter(
             negative="",
-            consume_multiple=True,
-            help="Autoencoder that made the table; all of them, in their order, if fused.",
+            help="Autoencoder that made the table; once for each, in their order, if fused.",
         ),
     ] = (),
     recording: Annotated[

@@ -60,7 +60,7 @@ def project(
             raise EvaluationError(
                 "UMAP needs the package umap-learn. Run `pip install 'raudeep[umap]'`."
             ) from error
-        model: Any = umap.UMAP(random_state=seed)
+        model: Any = umap.UMAP(random_state=seed, n_jobs=1)
     else:
         neighbours = min(perplexity, (len(embeddings) - 1) / 3)
         model = TSNE(perplexity=neighbours, random_state=seed, init="pca")
