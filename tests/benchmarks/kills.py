@@ -87,20 +87,21 @@ def bench_kills() -> dict[str, str]:
         _finish(_start(command, folder / "undisturbed"))
         duration = time.perf_counter() - started
         expected = _content(folder / "undisturbed")
+        parts = _count(folder / "undisturbed")
         killed: Counter[str] = Counter()
         repeated, difference, too_late = 0, 0.0, 0
         while killed.total() < RUNS:
             target = ("driver", "worker", "raylet")[killed.total() % 3]
-            moment = rng.uniform(0.2, 0.9) * duration
             output = folder / f"run-{killed.total()}"
-            found = _run(target, moment, command, output, proxy)
+            after, wait = rng.randrange(parts), rng.uniform(0, 2)
+            found = _run(target, after, wait, command, output, proxy)
             if found is None:
                 too_late += 1
             else:
                 killed[target] += 1
                 repeated += found.repeated
                 difference = max(difference, _difference(_content(output), expected))
-                print(f"{target} after {moment:.1f} s: {found}", flush=True)
+                print(f"{target}: {found}", flush=True)
             shutil.rmtree(output)
         proxy.close()
     return {
@@ -122,14 +123,19 @@ class Found(NamedTuple):
 
 
 def _run(
-    target: str, moment: float, command: list[str], output: Path, proxy: FaultProxy
+    target: str, after: int, wait: float, command: list[str], output: Path, proxy: FaultProxy
 ) -> Found | None:
-    """Kill a run and run it again; None if it had ended before."""
+    """Kill a run a while after some of its parts are there, and run it again.
+
+    None if it had ended before.
+    """
     nodes = Nodes() if target == "raylet" else None
     address = {"RAY_ADDRESS": nodes.address} if nodes else {}
     try:
         process = _start(command, output, **address)
-        time.sleep(moment)
+        while _count(output) < after and process.poll() is None:
+            time.sleep(0.05)
+        time.sleep(wait)
         finished = _finished(output)
         proxy.requests.clear()  # what is read from now on is of other parts, or read again
         in_time = process.poll() is None and _kill(target, process, nodes)
@@ -141,9 +147,12 @@ def _run(
     if not in_time:
         return None
     read = Counter(unquote(key) for key in proxy.gets())
-    total = len(list(output.glob("part-*.parquet")))
     again = sum(read[f"/{BUCKET}/{file}"] for files in finished for file in files)
-    return Found(len(finished), total, again)
+    return Found(len(finished), _count(output), again)
+
+
+def _count(output: Path) -> int:
+    return len(list(output.glob("part-*.parquet")))
 
 
 def _start(command: list[str], output: Path, **environment: str) -> "subprocess.Popen[str]":
