@@ -35,6 +35,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+_READERS_PER_CORE = 3  # of a store: while one waits for it, another decodes
 _CLIP_BYTES = 200_000  # of a recording of a few seconds
 
 
@@ -174,7 +175,8 @@ class _SliceWorker:
         load: Callable[[Recording], Iterator[Any]],
         make_collector: Callable[[], Collector],
     ) -> None:
-        self._crew = Crew(load, processes=assigned_cores())
+        self._load = load
+        self._crew: Crew | None = None
         self._collector = make_collector()
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
@@ -182,6 +184,9 @@ class _SliceWorker:
         rows = recordings.select(["file", "uri"]).to_pylist()
         self._collector.begin(list(item["targets"]))
         errors = []
+        if self._crew is None:
+            readers = 1 if uris.is_local(rows[0]["uri"]) else _READERS_PER_CORE
+            self._crew = Crew(self._load, processes=readers * assigned_cores())
         for number, (recording, pieces) in enumerate(zip(rows, self._crew.map(rows), strict=True)):
             try:
                 self._take(number, pieces)

@@ -28,11 +28,10 @@ from raudeep.models.soundnet import SoundNet
 from raudeep.pipeline import convolutional
 from raudeep.pipeline.baselines import score_band_statistics, score_cnn, score_sparse_coding
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.recordings import spectrogram_arrays
 from raudeep.pipeline.scoring import evaluate_embeddings
 from raudeep.pipeline.soundnet import embed_soundnet
 from raudeep.pipeline.spectrograms import extract_spectrograms
-from raudeep.pipeline.stage import embedding_array
+from raudeep.pipeline.stage import embedding_array, spectrogram_arrays
 from raudeep.storage.table import read_errors, read_index, read_table
 from tests.pipeline.support import run
 
