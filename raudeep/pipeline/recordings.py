@@ -186,7 +186,8 @@ class _SliceWorker:
         errors = []
         if self._crew is None:
             readers = 1 if uris.is_local(rows[0]["uri"]) else _READERS_PER_CORE
-            self._crew = Crew(self._load, processes=readers * assigned_cores())
+            # One more than cores, which takes over while another worker is between two slices.
+            self._crew = Crew(self._load, processes=readers * assigned_cores() + 1)
         for number, (recording, pieces) in enumerate(zip(rows, self._crew.map(rows), strict=True)):
             try:
                 self._take(number, pieces)

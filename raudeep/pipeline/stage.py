@@ -25,6 +25,7 @@ __all__ = [
 
 _PART_BYTES = 128 * 2**20
 _MOST_RECORDINGS = 2048  # a minute of work for a core, which is what a kill may cost
+_LEAST_RECORDINGS = 32  # a second of work, unless the corpus is small
 _MOST_AUDIO_BYTES = 256 * 2**20
 _MIN_SLICES = 16  # so that a small corpus, too, is shared among cores and resumed in small steps
 
@@ -60,15 +61,16 @@ def recording_slices(recordings: pa.Table, *, bytes_per_row: int) -> list[tuple[
     """Return the bounds of the slices of recordings: as `slices`, but of bounded work.
 
     None has more than 2048 recordings, nor, where the manifest says their size, 256 MB of audio,
-    unless one recording has.
+    unless one recording has. The last ones are ever smaller, so that workers end at the same time.
     """
     num_rows = recordings.num_rows
-    size = min(_PART_BYTES // max(1, bytes_per_row), num_rows // _MIN_SLICES, _MOST_RECORDINGS)
-    size = max(1, size)
+    most = min(_PART_BYTES // max(1, bytes_per_row), _MOST_RECORDINGS)
+    least = min(_LEAST_RECORDINGS, num_rows // _MIN_SLICES)
     ends = np.cumsum(recordings["bytes"].fill_null(0).to_numpy())
     bounds, start, before = [], 0, 0
     while start < num_rows:
         heavy = int(np.searchsorted(ends, before + _MOST_AUDIO_BYTES, side="right"))
+        size = max(1, min(most, max(least, (num_rows - start) // _MIN_SLICES)))
         end = min(start + size, max(start + 1, heavy), num_rows)
         bounds.append((start, end))
         start, before = end, int(ends[end - 1])
