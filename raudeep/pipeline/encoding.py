@@ -94,7 +94,8 @@ class _Models:
             np.array(column, np.float32).reshape(-1, size)
             for column, size in zip(vectors, sizes, strict=True)
         ]
-        return embedding_rows(keys, np.concatenate(columns, axis=1))
+        joined = columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1)
+        return embedding_rows(keys, joined)
 
 
 @dataclass

@@ -103,7 +103,8 @@ class _PackedFile:
         while self._next <= row:
             try:
                 batch = next(self._batches)
-            except (pa.ArrowException, StopIteration) as error:
+            except (pa.ArrowException, OSError, StopIteration) as error:
+                self._next = 0  # begin the row group anew when it is asked for again
                 raise OSError(f"{self._uri} cannot be read: {error}") from error
             self._first, self._rows = self._next, batch.column(0).field("bytes").to_pylist()
             self._next += len(self._rows)
