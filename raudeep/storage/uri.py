@@ -41,6 +41,13 @@ _S3_SETTINGS: dict[str, Any] = {
     "read_timeout": 30,
     "retries": {"mode": "standard", "max_attempts": 5},
 }
+_S3 = ("s3", "s3a")
+_CARRIED = {
+    "key": "AWS_ACCESS_KEY_ID",
+    "secret": "AWS_SECRET_ACCESS_KEY",
+    "token": "AWS_SESSION_TOKEN",
+    "endpoint_url": "AWS_ENDPOINT_URL",
+}
 _BLOCK_BYTES = 4 * 2**20  # of a remote file that is read piece by piece
 _CREDENTIALS = "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or --anonymous"
 
@@ -103,15 +110,18 @@ def filesystem(uri: str) -> tuple[Any, str]:
 
 def _options(uri: str) -> dict[str, Any]:
     """Return how a store is spoken to, beyond what the user set by fsspec's configuration."""
-    protocol = uri.partition("://")[0]
-    if protocol not in ("s3", "s3a"):
+    if _protocol(uri) not in _S3:
         return {}
-    configured = fsspec.config.conf.get(protocol, {}).get("config_kwargs", {})
+    configured = fsspec.config.conf.get(_protocol(uri), {}).get("config_kwargs", {})
     settings = {**_S3_SETTINGS, **configured}
     if {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"} & os.environ.keys():
         settings.setdefault("s3", {"addressing_style": "path"})  # as MinIO and its like need it
     # Other processes write the same folders: what was listed a moment ago is out of date.
     return {"config_kwargs": settings, "use_listings_cache": False}
+
+
+def _protocol(uri: str) -> str:
+    return uri.partition("://")[0]
 
 
 class ArrowPlace(NamedTuple):
@@ -122,10 +132,18 @@ class ArrowPlace(NamedTuple):
 
 
 def arrow_filesystem(uri: str) -> ArrowPlace:
-    """Return the PyArrow form of a place."""
-    system, path = filesystem(uri)
+    """Return the PyArrow form of a place.
+
+    It holds the credentials of this process's environment, so that a worker of a Ray that was
+    started without them can use it.
+    """
     if is_local(uri):
-        return ArrowPlace(None, path)
+        return ArrowPlace(None, absolute(uri))
+    system, path = filesystem(uri)
+    if _protocol(uri) in _S3:
+        carried = {key: os.environ[name] for key, name in _CARRIED.items() if name in os.environ}
+        configured = fsspec.config.conf.get(_protocol(uri), {})
+        system = type(system)(**{**configured, **carried, **_options(uri)})
     return ArrowPlace(pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(system)), path)
 
 

@@ -12,6 +12,7 @@ from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.embedding import Embedder, embed_corpus
 from raudeep.pipeline.packing import pack_corpus
 from raudeep.pipeline.reading import read_table
+from raudeep.pipeline.runtime import ensure_ray
 from raudeep.pipeline.stage import embedding_array
 from raudeep.storage import uri as uris
 from raudeep.storage.verification import verify_table
@@ -91,7 +92,15 @@ def test_corpus_model_and_table_may_lie_in_a_store(store, model, expected):
     assert verify_table("s3://out/table") == []
     assert len(read_table("s3://out/table", form="polars")) == 25
     assert len(read_table("s3://out/table", form="duckdb").fetchall()) == 25
-    assert read_table("s3://out/table", form="ray").count() == 25
+
+
+def test_a_ray_that_was_started_without_credentials_reads_a_store(port, corpus, monkeypatch):
+    for name in environment(port):
+        monkeypatch.delenv(name)
+    ensure_ray()
+    set_environment(monkeypatch, port)
+    pack_corpus(load_manifest("s3://audio")[0], "s3://out/for-ray")
+    assert read_table("s3://out/for-ray", form="ray").count() == 25
 
 
 def test_a_store_that_refuses_one_request_in_five_loses_nothing(proxy, model, expected):
