@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from raudeep.audio.truncation import check_size, check_whole
 from raudeep.errors import AudioError
 
 __all__ = ["Block", "Header", "decode", "decode_blocks", "read_header", "resample"]
@@ -70,10 +71,13 @@ def decode(
     Raises
     ------
     AudioError
-        If the content is empty, not audio, too long, or holds no finite sample.
+        If the content is empty, not audio, cut off, too long, or holds no finite sample.
     """
-    with _sound(_file(content), max_duration) as sound:
+    file = _file(content)
+    with _sound(file, max_duration) as sound:
+        check_size(sound, file)
         samples = sound.read(dtype="float32", always_2d=True)
+        check_whole(sound, len(samples))
         return _checked(samples), sound.samplerate
 
 
@@ -104,6 +108,7 @@ def decode_blocks(
         As `decode`, or if a block is shorter than a sample.
     """
     with _sound(file, max_duration) as sound:
+        check_size(sound, file)
         rate = sound.samplerate
         length, hop = round(length_seconds * rate), round(hop_seconds * rate)
         if min(length, hop) < 1:
@@ -115,6 +120,8 @@ def decode_blocks(
         start = 0
         while True:
             read = sound.read(length - len(kept), dtype="float32", always_2d=True)
+            if len(kept) + len(read) < length:
+                check_whole(sound, start + len(kept) + len(read))
             if len(read) == 0 and start > 0:
                 return
             frames = np.concatenate([kept, read]) if len(kept) else read
@@ -127,6 +134,7 @@ def decode_blocks(
             while skipped > 0:
                 passed = len(sound.read(min(skipped, length), dtype="float32", always_2d=True))
                 if passed == 0:
+                    check_whole(sound, start - skipped)
                     return
                 skipped -= passed
 
@@ -184,6 +192,8 @@ def _sound(file: BinaryIO, max_duration: float | None = None) -> Iterator[Any]:
             yield sound
             if careful.error is not None:  # what was read until then looks like the end
                 raise careful.error
+    except AudioError as error:
+        raise (careful.error or error) from None
     except (soundfile.LibsndfileError, RuntimeError, ValueError, MemoryError) as error:
         if careful.error is not None:
             raise careful.error from error

@@ -37,7 +37,11 @@ CorpusLayout = Annotated[
 ]
 Output = Annotated[str, Parameter(help="Where the output goes, a local path or a URI.")]
 Overwrite = Annotated[
-    bool, Parameter(negative="", help="Replace an output made with another configuration.")
+    bool,
+    Parameter(
+        negative="",
+        help="Replace an output made with another configuration, or of recordings that changed.",
+    ),
 ]
 TableUri = Annotated[str, Parameter(help="A table of raudeep.")]
 DryRun = Annotated[bool, Parameter(negative="", help="Print what would be done, and do nothing.")]

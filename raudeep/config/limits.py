@@ -1,6 +1,7 @@
 """Which recordings a stage takes, and how many of them may fail."""
 
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 
 from raudeep.config.fields import check, settle
 from raudeep.errors import ConfigError
@@ -16,6 +17,8 @@ class Limits:
     """Longest recording to take, in seconds; a longer one is a row of the errors."""
     max_errors: str | None = None
     """Fail once more recordings than this could not be used: a number, or a share such as 1%."""
+    retry_errors: bool = False
+    """Try the recordings again that could not be used before, with the others of their parts."""
 
     def __post_init__(self) -> None:
         settle(self)
@@ -30,12 +33,12 @@ class Limits:
         number = self.max_errors.strip().removesuffix("%")
         is_share = number != self.max_errors.strip()
         try:
-            value = float(number) if is_share else int(number)
-        except ValueError:
-            value = -1
-        if value < 0 or (is_share and not value <= 100):
+            value = Decimal(number) if is_share else Decimal(int(number))
+        except (ValueError, InvalidOperation):
+            value = Decimal(-1)
+        if not value >= 0 or (is_share and value > 100):
             raise ConfigError(
                 "The 'max_errors' parameter of Limits must be a whole number, or a share from 0% "
                 f"to 100%. Got {self.max_errors!r}."
             )
-        return int(value / 100 * num_recordings) if is_share else int(value)
+        return int(value * num_recordings / 100) if is_share else int(value)

@@ -116,6 +116,8 @@ def _packed_files(tree: Tree) -> list[str]:
     names = [name for name in tree.files if name.endswith(".parquet") and "/." not in f"/{name}"]
     if not names or audio_files(tree):
         return []
+    if {"part-00000.parquet", "plan-00000.parquet"} & set(names):
+        read_index(tree.root)  # which says that the table is unfinished
     places = [uris.join(tree.root, name) for name in names]
     return places if is_packed(places[0]) else []
 

@@ -20,9 +20,7 @@ from raudeep.pipeline.encoding import Embedder, EmbeddingCollector, TableEncoder
 from raudeep.pipeline.progress import stage_progress
 from raudeep.pipeline.recordings import plan_recordings, write_recordings
 from raudeep.pipeline.runtime import Pool, stream
-from raudeep.pipeline.stage import (
-    StageSummary,
-)
+from raudeep.pipeline.stage import StageSummary
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import TableIndex, open_table, read_index
 
@@ -90,7 +88,7 @@ def embed_corpus(
     return write_recordings(
         "embeddings",
         writers,
-        plan_recordings(writers, manifest, bytes_per_row=_BYTES_PER_ROW),
+        plan_recordings(writers, manifest, bytes_per_row=_BYTES_PER_ROW, overwrite=overwrite),
         load=partial(load_views, views=views, chunks=chunks, max_duration=limits.max_duration),
         make_collector=partial(EmbeddingCollector, list(embedders), targets),
         seconds_per_recording=_SECONDS_PER_RECORDING,

@@ -13,7 +13,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, BinaryIO
 
@@ -39,19 +39,24 @@ class Crew:
         module, or a `functools.partial` of one.
     processes : int
         How many.
+    run : int
+        How many items that follow each other go to the same process.
     """
 
-    def __init__(self, function: Callable[[Any], Iterator[Any]], *, processes: int) -> None:
+    def __init__(
+        self, function: Callable[[Any], Iterator[Any]], *, processes: int, run: int = 1
+    ) -> None:
         self._function = pickle.dumps(function)
+        self._run = run
         self._processes = [_Process(self._function) for _ in range(processes)]
 
-    def map(self, items: Sequence[Any]) -> Iterator[Iterator[Any]]:
+    def map(self, items: Sequence[Any]) -> Generator[Iterator[Any], None, None]:
         """Yield for each item, in order, the iterator of its pieces.
 
         The iterator raises what `function` raised or, if the process died each time, `AudioError`.
         Each has to be used up, or left by an error, before the next is asked for.
         """
-        work = _Work(items, ahead=_AHEAD * len(self._processes))
+        work = _Work(items, ahead=_AHEAD * len(self._processes), run=self._run)
         threads = [
             threading.Thread(target=work.run, args=(process,), daemon=True)
             for process in self._processes
@@ -77,24 +82,29 @@ class Crew:
 
 
 class _Work:
-    """The items of one call of `Crew.map`: which is begun next, and the pieces of each."""
+    """The items of one call of `Crew.map`: which are begun next, and the pieces of each."""
 
-    def __init__(self, items: Sequence[Any], *, ahead: int) -> None:
+    def __init__(self, items: Sequence[Any], *, ahead: int, run: int) -> None:
         self._items = items
+        self._length = run
         self._lock = threading.Lock()
         self._next = 0
-        self._room = threading.Semaphore(ahead)
+        self._room = threading.Semaphore(max(1, ahead // run))  # in runs
         self._stopped = threading.Event()
         self._pieces: dict[int, queue.Queue[tuple[str, Any]]] = {}
         self._begun = threading.Condition(self._lock)
 
     def run(self, process: "_Process") -> None:
         """Let a process work until nothing is left; runs in a thread of its own."""
-        while (index := self._take()) is not None:
-            try:
-                self._attempt(process, index)
-            except Exception as error:  # of the pipe or of pickle: never wait for a dead thread
-                self._put(index, ("error", error))
+        while run := self._take():
+            for index in run:
+                if self._stopped.is_set():
+                    return
+                try:
+                    self._attempt(process, index)
+                except Exception as error:  # of the pipe or of pickle: never wait for a dead thread
+                    process.end()  # or what it still says would be taken for the next item's
+                    self._put(index, ("error", error))
 
     def pieces(self, index: int) -> Iterator[Any]:
         with self._begun:
@@ -112,24 +122,26 @@ class _Work:
     def finish(self, index: int) -> None:
         with self._lock:
             del self._pieces[index]
-        self._room.release()
+        if (index + 1) % self._length == 0:
+            self._room.release()
 
     def stop(self) -> None:
         """Let the threads end, whatever they wait for."""
         self._stopped.set()
         self._room.release(len(self._items) + 1)
 
-    def _take(self) -> int | None:
+    def _take(self) -> range:
+        """Return the next run; an empty one where there is none."""
         self._room.acquire()
         with self._begun:
-            if self._stopped.is_set() or self._next == len(self._items):
+            end = min(self._next + self._length, len(self._items))
+            run = range(0) if self._stopped.is_set() else range(self._next, end)
+            if not run:
                 self._room.release()  # the other threads wait as well
-                return None
-            index = self._next
-            self._next += 1
-            self._pieces[index] = queue.Queue(_PIECES)
+            self._next += len(run)
+            self._pieces |= {index: queue.Queue(_PIECES) for index in run}
             self._begun.notify_all()
-            return index
+            return run
 
     def _attempt(self, process: "_Process", index: int) -> None:
         delivered = 0

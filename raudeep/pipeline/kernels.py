@@ -90,7 +90,7 @@ def map_recordings(
     (summary,) = write_recordings(
         identity.stage,
         writers,
-        plan_recordings(writers, manifest, bytes_per_row=bytes_per_row),
+        plan_recordings(writers, manifest, bytes_per_row=bytes_per_row, overwrite=overwrite),
         load=partial(load_mono, sample_rate=sample_rate, max_duration=limits.max_duration),
         make_collector=partial(_KernelCollector, make_kernel, writers[output], rows),
         seconds_per_recording=seconds_per_recording,

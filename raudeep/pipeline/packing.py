@@ -8,6 +8,7 @@ datasets, which look the same.
 
 import json
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 
 from raudeep.audio.decode import Header, read_header
 from raudeep.config import Limits
-from raudeep.errors import AudioError, ManifestError
+from raudeep.errors import AudioError, ManifestError, TableError
 from raudeep.manifest import complete_manifest, manifest_fingerprint
 from raudeep.pipeline.decoding import Recording
 from raudeep.pipeline.recordings import write_recordings
@@ -34,8 +35,8 @@ __all__ = ["is_packed", "load_content", "pack_corpus", "read_packed"]
 _PART_BYTES = 256 * 2**20
 _ROW_GROUP_BYTES = 2**20  # read at once for one of its recordings
 _MOST_ROWS = 2**16
-_UNKNOWN_BYTES = 2**20  # of a recording whose size the manifest does not say
 _MOST_BYTES = 2**30
+_THREADS = 32  # that ask for sizes
 _SECONDS_PER_RECORDING = 0.001
 
 
@@ -78,7 +79,11 @@ def pack_corpus(
     (summary,) = write_recordings(
         "recordings",
         {output: writer},
-        {output: extend_plan(writer, manifest, _slices, manifest_fingerprint)},
+        {
+            output: extend_plan(
+                writer, _with_sizes(manifest), _slices, manifest_fingerprint, overwrite=overwrite
+            )
+        },
         load=load_content,
         make_collector=lambda: _Packer(writer),
         seconds_per_recording=_SECONDS_PER_RECORDING,
@@ -157,6 +162,8 @@ def read_packed(places: Sequence[str], *, name: str) -> pa.Table:
     tables = []
     for place in places:
         schema = _read_schema(place)
+        if not holds_recordings(schema):
+            raise ManifestError(f"{place} holds no recordings, as other files beside it do.")
         wanted = [column for column in (*MANIFEST.names, "fold") if column in schema.names]
         path = [f"{AUDIO}.path"] if schema.field(AUDIO).type.get_field_index("path") >= 0 else []
         try:
@@ -209,9 +216,28 @@ def _read_schema(uri: str) -> pa.Schema:
         raise ManifestError(f"{uri} cannot be read: {error}") from error
 
 
-def _slices(recordings: pa.Table) -> list[tuple[int, int]]:
+def _with_sizes(manifest: pa.Table) -> pa.Table:
+    """Return a manifest that says the size of each recording; 0 where it cannot be had."""
+    sizes = manifest["bytes"].to_pylist()
+    unknown = [row for row, size in enumerate(sizes) if size is None]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        places = manifest["uri"].take(pa.array(unknown, pa.int64())).to_pylist()
+        for row, size in zip(unknown, pool.map(_size, places), strict=True):
+            sizes[row] = size
+    place = manifest.column_names.index("bytes")
+    return manifest.set_column(place, manifest.field("bytes"), pa.array(sizes, pa.int64()))
+
+
+def _size(uri: str) -> int:
+    try:
+        return uris.file_size(uri) or 0
+    except TableError:  # whoever reads it will say why
+        return 0
+
+
+def _slices(recordings: pa.Table, *, is_first: bool) -> list[tuple[int, int]]:
     """Return the bounds of parts of 256 MB, or of a single recording that is larger."""
-    ends = np.cumsum(recordings["bytes"].fill_null(_UNKNOWN_BYTES).to_numpy())
+    ends = np.cumsum(recordings["bytes"].to_numpy())
     bounds, start, before = [], 0, 0
     while start < len(ends):
         heavy = int(np.searchsorted(ends, before + _PART_BYTES, side="right"))

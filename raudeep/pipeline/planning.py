@@ -4,8 +4,10 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +32,10 @@ __all__ = ["plan_embedding", "plan_spectrograms"]
 
 _SAMPLED = 24  # recordings whose headers are read
 _TIMED = 16  # of them that are computed
-_TIMED_SECONDS = 60.0  # of audio at most in each of these
+_TIMED_SECONDS = 60.0  # of audio at most in each of these, where there are such
+_TIMED_CHUNKS = 8  # at most of each
 _FLOATS_PER_SAMPLE = 10  # frames overlap, and exist windowed, transformed and squared
+_DECODERS = 2  # of a worker with one core
 _DECODER_BYTES = 150 * 2**20
 _ENCODER_BYTES = 600 * 2**20
 
@@ -43,8 +47,11 @@ class _Sample:
     headers: Mapping[int, Header]
     """By row of the manifest."""
     failed: int
-    seconds_per_second: float
-    """Time that a core takes for a second of audio."""
+
+    @property
+    def longest(self) -> Header:
+        """Header of the longest of them."""
+        return max(self.headers.values(), key=lambda header: header.duration)
 
 
 def plan_embedding(
@@ -103,15 +110,23 @@ def plan_embedding(
         collector.flush()
 
     load = partial(load_views, views=views, chunks=chunks, max_duration=limits.max_duration)
-    sample = _sample(manifest, load, compute)
+    sample = _sample(manifest, limits)
+    cluster = find_resources()
+    memory = _memory(sample, chunks) + _ENCODER_BYTES
+    _check_memory(memory, sample.longest, cluster)  # before anything is decoded
     durations = _durations(manifest, sample)
     rows = _count_rows(durations, views, chunks)
     size = sum(
         4 * each.model.embedding_size(readout) for each in trained.values() for readout in readouts
     )
-    memory = _memory(sample, chunks) + _DECODER_BYTES + _ENCODER_BYTES
     parts = len(recording_slices(manifest, bytes_per_row=size))
-    return _plan(manifest, sample, durations, output, rows, parts, rows * size, memory)
+    speed = _time(manifest, sample, load, compute, chunks)
+    return _plan(sample, durations, cluster, speed) | {
+        "rows": rows,
+        "parts": parts,
+        "output_bytes": _checked_size(rows * size, output),
+        "memory_per_worker_bytes": memory,
+    }
 
 
 def plan_spectrograms(
@@ -129,22 +144,27 @@ def plan_spectrograms(
     def compute(pieces: Sequence[Views]) -> None:
         found[:] = [sum(4 * s.values.size for v in piece.values() for s in v) for piece in pieces]
 
-    sample = _sample(manifest, load, compute)
+    sample = _sample(manifest, limits)
+    cluster = find_resources()
+    _check_memory(_memory(sample, ChunkConfig()), sample.longest, cluster)
     durations = _durations(manifest, sample)
     rows = _count_rows(durations, views, ChunkConfig())
     shapes = view_shapes(views, next(iter(sample.headers.values())))
     parts = len(recording_slices(manifest, bytes_per_row=bytes_per_recording(views, shapes)))
+    speed = _time(manifest, sample, load, compute, ChunkConfig())
     size = int(np.mean(found) * manifest.num_rows)
-    memory = _memory(sample, ChunkConfig()) + _DECODER_BYTES + size // max(1, parts)
-    return _plan(manifest, sample, durations, output, rows, parts, size, memory)
+    memory = _memory(sample, ChunkConfig()) + size // max(1, parts)
+    _check_memory(memory, sample.longest, cluster)
+    return _plan(sample, durations, cluster, speed) | {
+        "rows": rows,
+        "parts": parts,
+        "output_bytes": _checked_size(size, output),
+        "memory_per_worker_bytes": memory,
+    }
 
 
-def _sample(
-    manifest: pa.Table,
-    load: Callable[[Recording], Iterator[Views]],
-    compute: Callable[[Sequence[Views]], None],
-) -> _Sample:
-    """Read the headers of recordings all over the corpus and of the largest; compute a few."""
+def _sample(manifest: pa.Table, limits: Limits) -> _Sample:
+    """Read the headers of recordings all over the corpus, and of the largest."""
     spread = np.linspace(0, manifest.num_rows - 1, min(_SAMPLED, manifest.num_rows)).astype(int)
     sizes = manifest["bytes"].fill_null(0)
     largest = np.argsort(sizes.to_numpy())[-3:]
@@ -154,26 +174,47 @@ def _sample(
     reader = Crew(load_header, processes=1)
     for row, pieces in zip(rows, reader.map(recordings), strict=True):
         try:
-            (headers[row],) = pieces
+            (header,) = pieces
         except (OSError, RaudeepError):
             continue
+        if limits.max_duration is None or header.duration <= limits.max_duration:
+            headers[row] = header
     reader.close()
     if not headers:
         raise AudioError(f"none of {len(rows)} recordings could be read, e.g. {recordings[0]}")
-    timed = [row for row in headers if headers[row].duration <= _TIMED_SECONDS][:_TIMED]
-    timed = timed or [min(headers, key=lambda row: headers[row].duration)]
+    return _Sample(headers, len(rows) - len(headers))
+
+
+def _time(
+    manifest: pa.Table,
+    sample: _Sample,
+    load: Callable[[Recording], Iterator[Views]],
+    compute: Callable[[Sequence[Views]], None],
+    chunks: ChunkConfig,
+) -> float:
+    """Return the seconds that a core takes for a second of audio, from a few short recordings.
+
+    Of one that is read in chunks only the first ones are.
+    """
+    shortest = sorted(sample.headers, key=lambda row: sample.headers[row].duration)
+    timed = [row for row in shortest if sample.headers[row].duration <= _TIMED_SECONDS][:_TIMED]
+    timed = timed or shortest[:1]
+    recordings = manifest.select(["file", "uri"]).take([timed[0], *timed]).to_pylist()
     worker = Crew(load, processes=1)
     loaded: list[Views] = []
     spent = seconds = 0.0
     for number, row in enumerate([timed[0], *timed]):
         started = time.perf_counter()
         try:
-            (found,) = map(list, worker.map([recordings[rows.index(row)]]))
+            with closing(worker.map([recordings[number]])) as items:
+                found = list(islice(next(items), _TIMED_CHUNKS))
         except (OSError, RaudeepError):
             continue
         if number:  # the first starts the process
             spent += time.perf_counter() - started
-            seconds += headers[row].duration
+            duration = sample.headers[row].duration
+            hop = chunks.hop_seconds or duration
+            seconds += min(duration, len(found) * hop)
             loaded += found
     worker.close()
     if not loaded:
@@ -181,8 +222,7 @@ def _sample(
     compute(loaded[:1])  # the first loads libraries
     started = time.perf_counter()
     compute(loaded)
-    spent += time.perf_counter() - started
-    return _Sample(headers, len(rows) - len(headers), spent / seconds)
+    return (spent + time.perf_counter() - started) / seconds
 
 
 def _durations(manifest: pa.Table, sample: _Sample) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -211,50 +251,38 @@ def _count_rows(
 
 
 def _memory(sample: _Sample, chunks: ChunkConfig) -> int:
-    """Return the bytes that the longest recording, or a chunk of it, takes to be decoded."""
+    """Return the bytes that a worker takes to decode: each of its processes, the longest."""
     needed = 0.0
     for header in sample.headers.values():
         seconds = min(header.duration, chunks.chunk_seconds or header.duration)
         samples = seconds * header.sample_rate
         needed = max(needed, 4 * samples * (2 * header.channels + _FLOATS_PER_SAMPLE))
-    return int(needed)
+    return _DECODERS * (int(needed) + _DECODER_BYTES)
 
 
 def _plan(
-    manifest: pa.Table,
     sample: _Sample,
     durations: np.ndarray[Any, np.dtype[np.float64]],
-    output: str,
-    rows: int,
-    parts: int,
-    size: int,
-    memory: int,
+    cluster: Resources,
+    speed: float,
 ) -> dict[str, Any]:
-    cluster = find_resources()
+    """Return what is known of the input, and the time; `speed` is what `_time` returns."""
     workers = max(1, int(cluster.cpus))
-    longest = max(sample.headers.values(), key=lambda header: header.duration)
-    _check_memory(memory, longest, cluster)
-    if uris.is_local(output):
-        _check_disc(size, output)
     hours = float(durations.sum()) / 3600
-    seconds = 3600 * hours * sample.seconds_per_second / workers
+    seconds = 3600 * hours * speed / workers
     return {
-        "recordings": manifest.num_rows,
+        "recordings": len(durations),
         "hours": round(hours, 3),
         "sampled": {
             "recordings": len(sample.headers) + sample.failed,
             "unreadable": sample.failed,
-            "longest_seconds": round(longest.duration, 3),
+            "longest_seconds": round(sample.longest.duration, 3),
             "sample_rates": sorted({header.sample_rate for header in sample.headers.values()}),
             "channels": sorted({header.channels for header in sample.headers.values()}),
         },
-        "rows": rows,
-        "parts": parts,
-        "output_bytes": size,
         "cores": workers,
         "gpus": int(cluster.gpus),
         "estimated_seconds": round(seconds, 3),
-        "memory_per_worker_bytes": memory,
     }
 
 
@@ -270,7 +298,10 @@ def _check_memory(memory: int, longest: Header, cluster: Resources) -> None:
         )
 
 
-def _check_disc(size: int, output: str) -> None:
+def _checked_size(size: int, output: str) -> int:
+    """Return a size that the output has room for."""
+    if not uris.is_local(output):
+        return size
     place = Path(uris.absolute(output))
     while not place.exists():
         place = place.parent
@@ -280,3 +311,4 @@ def _check_disc(size: int, output: str) -> None:
             f"the output needs about {size / 2**30:.1f} GB; {place} has {free / 2**30:.1f} GB "
             "free. Choose another output."
         )
+    return size

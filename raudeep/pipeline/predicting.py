@@ -78,7 +78,7 @@ def predict_table(
         If a partition has no rows.
     """
     _check_made_alike(classifier, table)
-    inputs = {"embeddings": read_index(table, stage="embeddings").identity.fingerprint}
+    inputs = {"embeddings": read_index(table, stage="embeddings").fingerprint}
     identity = _identity(classifier, inputs, partitions)
     with _destination(output) as place:
         writer = open_table(place, identity, overwrite=overwrite)
@@ -129,7 +129,8 @@ def predict_corpus(
     started = time.perf_counter()
     places = _models_of(classifier, models)
     manifest = manifest.take(rows_of_partitions(manifest, partitions, "the corpus"))
-    identity = _identity(classifier, {"recordings": manifest_fingerprint(manifest)}, partitions)
+    recordings = manifest_fingerprint(manifest)
+    identity = _identity(classifier, {"recordings": recordings}, partitions)
     with _destination(output) as place:
         writer = open_table(place, identity, overwrite=overwrite)
         if is_table(place):
@@ -138,7 +139,9 @@ def predict_corpus(
             summary = _summary(writer, index, reused=parts, seconds=time.perf_counter() - started)
         else:
             workspace = uris.join(place, ".embeddings")
-            table, errors = _embed(classifier, manifest, places, workspace, limits)
+            # A killed run goes on here, unless it was one on other recordings.
+            own = uris.join(workspace, recordings)
+            table, errors = _embed(classifier, manifest, places, own, limits)
             summary = _predict(classifier, table, writer, (), errors)
             uris.delete(workspace)
         return replace(summary, table=output, seconds=time.perf_counter() - started)
@@ -237,7 +240,6 @@ def _embed(
         Embedder(name=f"model {number}", model=model, outputs=outputs, epoch=epoch)
         for number, ((model, epoch), outputs) in enumerate(embedders.items())
     ]
-    # Overwrite what a killed run left.
     embed_corpus(manifest, named, limits=limits, overwrite=True)
     first = pieces["00"]
     if len(pieces) == 1:

@@ -3,9 +3,11 @@
 ``slice of the plan -> processes that decode -> collector (a kernel or a model) -> parts``
 """
 
+import errno
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,6 +24,7 @@ from raudeep.pipeline.stage import StageSummary, from_ipc, recording_slices, to_
 from raudeep.schema import ERRORS, FILE_METADATA, KEYS
 from raudeep.storage import uri as uris
 from raudeep.storage.plan import Plan, extend_plan
+from raudeep.storage.recordings import READ_TOGETHER, is_in_pack
 from raudeep.storage.table import TableWriter, is_table, read_errors
 
 __all__ = [
@@ -36,6 +39,16 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _READERS_PER_CORE = 3  # of a store: while one waits for it, another decodes
+_OF_THE_MACHINE = {
+    errno.EAGAIN,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.ENOTCONN,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+}
+"""Errors of the operating system that say nothing of the recording that was asked for."""
 _CLIP_BYTES = 200_000  # of a recording of a few seconds
 
 
@@ -59,15 +72,19 @@ class Collector(Protocol):
 
 
 def plan_recordings(
-    writers: Mapping[str, TableWriter], manifest: pa.Table, *, bytes_per_row: int
+    writers: Mapping[str, TableWriter],
+    manifest: pa.Table,
+    *,
+    bytes_per_row: int,
+    overwrite: bool = False,
 ) -> dict[str, Plan]:
-    """Return the plan of each table: its own, extended by the recordings that are new to it."""
+    """Return the plan of each table: its own, extended by the recordings that are new to it.
 
-    def bounds(recordings: pa.Table) -> list[tuple[int, int]]:
-        return recording_slices(recordings, bytes_per_row=bytes_per_row)
-
+    With `overwrite`, a table is made anew where recordings of it changed or are gone.
+    """
+    bounds = partial(recording_slices, bytes_per_row=bytes_per_row)
     return {
-        name: extend_plan(writer, manifest, bounds, manifest_fingerprint)
+        name: extend_plan(writer, manifest, bounds, manifest_fingerprint, overwrite=overwrite)
         for name, writer in writers.items()
     }
 
@@ -116,10 +133,14 @@ def write_recordings(
         If too many recordings could not be used, or none could.
     """
     started = time.perf_counter()
+    if limits.retry_errors:
+        for writer in writers.values():
+            writer.forget_errors()
     missing = {name: set(writers[name].missing(plans[name].num_parts)) for name in writers}
-    passes: dict[tuple[str, ...], list[str]] = {}
+    passes: dict[tuple[tuple[str, ...], tuple[int, ...]], list[str]] = {}
     for name, plan in plans.items():
-        passes.setdefault(plan.fingerprints, []).append(name)
+        # The same recordings may be cut in another way, by the size of their rows.
+        passes.setdefault((plan.fingerprints, plan.sizes), []).append(name)
     for names in passes.values():
         plan = plans[names[0]]
         items: list[dict[str, Any]] = [
@@ -187,7 +208,10 @@ class _SliceWorker:
         if self._crew is None:
             readers = 1 if uris.is_local(rows[0]["uri"]) else _READERS_PER_CORE
             # One more than cores, which takes over while another worker is between two slices.
-            self._crew = Crew(self._load, processes=readers * assigned_cores() + 1)
+            # What lies in a pack is read in runs, or each process would read all of it.
+            run = READ_TOGETHER if is_in_pack(rows[0]["uri"]) else 1
+            processes = readers * assigned_cores() + 1
+            self._crew = Crew(self._load, processes=processes, run=run)
         for number, (recording, pieces) in enumerate(zip(rows, self._crew.map(rows), strict=True)):
             try:
                 self._take(number, pieces)
@@ -246,7 +270,7 @@ def check_errors(table: str, num_recordings: int, limits: Limits) -> None:
     allowed = limits.allowed_errors(num_recordings)
     if allowed is not None and errors.num_rows > allowed:
         raise AudioError(f"{said}. --max-errors is {limits.max_errors}.")
-    logger.warning("%s. The errors table names all.", said)
+    logger.warning("%s. The errors table names all; --retry-errors tries them again.", said)
 
 
 def check_folder(uri: str) -> None:
@@ -267,7 +291,7 @@ def _check_reachable(recording: Recording, error: Exception) -> None:
         raise error
     mine = FileNotFoundError, PermissionError, IsADirectoryError
     if isinstance(error, OSError) and not isinstance(error, mine):
-        if uris.is_local(recording["uri"]):
+        if uris.is_local(recording["uri"]) and error.errno not in _OF_THE_MACHINE:
             return
         raise TableError(
             f"{recording['uri']} cannot be read, and may be good: {error}. What is finished stays; "

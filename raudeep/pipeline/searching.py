@@ -36,7 +36,7 @@ from raudeep.storage.table import (
 __all__ = ["embed_query", "find_nearest", "vectors_of"]
 
 _COLUMNS = ("file", "chunk", "start", "end", "label")
-_SURPLUS = 10  # rows that an index finds for each recording wanted: a recording has several
+_SURPLUS = 10  # rows that an index is first asked for, for each recording wanted
 
 Vectors = NDArray[np.float32]
 
@@ -73,12 +73,17 @@ def embed_query(query: str, table: str, models: Sequence[str]) -> Vectors:
     with tempfile.TemporaryDirectory() as folder:
         outputs: dict[Readout, str] = {readout: folder}
         if len(models) == len(names):
-            each = {} if len(models) > 1 else outputs
+            fuses = len(models) > 1
             embedders = [
-                Embedder(name=name, model=model, outputs=each)
-                for name, model in zip(names, models, strict=True)
+                Embedder(
+                    name=name,
+                    model=model,
+                    outputs={} if fuses else outputs,
+                    epoch=piece.get("epoch"),
+                )
+                for name, model, piece in zip(names, models, pieces, strict=True)
             ]
-            embed_corpus(manifest, embedders, fused={} if each else outputs, chunks=chunks)
+            embed_corpus(manifest, embedders, fused=outputs if fuses else {}, chunks=chunks)
         if not is_table(folder) or read_index(folder).config != stored:
             raise EvaluationError(
                 f"{table} was not made with {', '.join(models)}. Pass the models that made it, or "
@@ -155,10 +160,12 @@ def find_nearest(
         raise EvaluationError("queries hold NaN or infinite values.")
     columns = [*_COLUMNS, "embedding"]
     parts: Iterable[pa.Table]
-    if index is None:
-        parts = map(itemgetter(1), iterate_parts(table, columns=columns))
-    else:
-        parts = [_look_up(table, stored, queries, num_results, metric, index)]
+    found = None
+    if index is not None:
+        wanted = num_results + (without is not None)
+        found = _look_up(table, stored, queries, wanted, metric, index)
+    every = map(itemgetter(1), iterate_parts(table, columns=columns))
+    parts = every if found is None else [found]
     best = pd.DataFrame()
     for rows in parts:
         near = rows.select(_COLUMNS).to_pandas()
@@ -173,12 +180,24 @@ def find_nearest(
 
 
 def _look_up(
-    table: str, stored: TableIndex, queries: Vectors, num_results: int, metric: Metric, file: str
-) -> pa.Table:
-    """Return the rows that an index takes for the nearest."""
+    table: str, stored: TableIndex, queries: Vectors, wanted: int, metric: Metric, file: str
+) -> pa.Table | None:
+    """Return the rows that an index takes for the nearest, of as many recordings as are wanted.
+
+    None where it does not find so many: one recording may have most rows of the table.
+    """
     neighbours = _open_index(table, stored, queries.shape[1], metric, file)
-    count = min(stored.rows, _SURPLUS * (num_results + 1))
-    keys = np.unique(neighbours.search(queries, count).keys)
+    count = _SURPLUS * wanted
+    while count < stored.rows:
+        rows = _rows(table, stored, np.unique(neighbours.search(queries, count).keys))
+        if len(rows["file"].unique()) >= wanted:
+            return rows
+        count *= 4
+    return None
+
+
+def _rows(table: str, stored: TableIndex, keys: NDArray[np.uint64]) -> pa.Table:
+    """Return rows of a table by their number."""
     ends = np.cumsum([part.rows for part in stored.parts])
     owners = np.searchsorted(ends, keys, side="right")
     found = []

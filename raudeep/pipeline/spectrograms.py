@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from raudeep.audio.decode import Header
 from raudeep.audio.spectrogram import compute_views
@@ -100,9 +101,10 @@ def extract_spectrograms(
     }
     # What an unfinished or growing table began with says which shape its rows have.
     begun = [plan for writer in writers.values() for plan, _ in read_plans(writer.uri)]
-    shapes = view_shapes(views, first_header(begun[0] if begun else manifest))
+    known = _still_there(begun[0], manifest) if begun else manifest
+    shapes = view_shapes(views, first_header(known))
     size = bytes_per_recording(views, shapes)
-    plans = plan_recordings(writers, manifest, bytes_per_row=size)
+    plans = plan_recordings(writers, manifest, bytes_per_row=size, overwrite=overwrite)
     return write_recordings(
         "spectrograms",
         writers,
@@ -112,6 +114,12 @@ def extract_spectrograms(
         seconds_per_recording=_SECONDS_PER_RECORDING,
         limits=limits,
     )
+
+
+def _still_there(plan: pa.Table, manifest: pa.Table) -> pa.Table:
+    """Return the recordings of a plan as a manifest has them today, or, if none is left, others."""
+    rows = pc.index_in(plan["file"], value_set=manifest["file"].combine_chunks()).drop_null()
+    return manifest.take(rows) if len(rows) else manifest
 
 
 def first_header(recordings: pa.Table) -> Header | None:

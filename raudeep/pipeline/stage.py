@@ -27,6 +27,7 @@ _PART_BYTES = 128 * 2**20
 _MOST_RECORDINGS = 2048  # a minute of work for a core, which is what a kill may cost
 _LEAST_RECORDINGS = 32  # a second of work, unless the corpus is small
 _MOST_AUDIO_BYTES = 256 * 2**20
+_UNKNOWN_BYTES = 2**20
 _MIN_SLICES = 16  # so that a small corpus, too, is shared among cores and resumed in small steps
 
 
@@ -57,16 +58,20 @@ def slices(num_rows: int, *, bytes_per_row: int) -> list[tuple[int, int]]:
     return [(start, min(start + size, num_rows)) for start in range(0, num_rows, size)]
 
 
-def recording_slices(recordings: pa.Table, *, bytes_per_row: int) -> list[tuple[int, int]]:
+def recording_slices(
+    recordings: pa.Table, *, bytes_per_row: int, is_first: bool = True
+) -> list[tuple[int, int]]:
     """Return the bounds of the slices of recordings: as `slices`, but of bounded work.
 
-    None has more than 2048 recordings, nor, where the manifest says their size, 256 MB of audio,
-    unless one recording has. The last ones are ever smaller, so that workers end at the same time.
+    None has more than 2048 recordings, nor 256 MB of audio, unless one recording has; where the
+    manifest does not say their size, that is 256 recordings. The last ones are ever smaller, so
+    that workers end at the same time; but what is added to a table makes no parts of a few rows,
+    or a table that grows every night would be nothing else.
     """
     num_rows = recordings.num_rows
     most = min(_PART_BYTES // max(1, bytes_per_row), _MOST_RECORDINGS)
-    least = min(_LEAST_RECORDINGS, num_rows // _MIN_SLICES)
-    ends = np.cumsum(recordings["bytes"].fill_null(0).to_numpy())
+    least = min(_LEAST_RECORDINGS, num_rows // _MIN_SLICES) if is_first else _LEAST_RECORDINGS
+    ends = np.cumsum(recordings["bytes"].fill_null(_UNKNOWN_BYTES).to_numpy())
     bounds, start, before = [], 0, 0
     while start < num_rows:
         heavy = int(np.searchsorted(ends, before + _MOST_AUDIO_BYTES, side="right"))

@@ -7,18 +7,21 @@ run that found new ones. So a table grows by parts, and none that is there chang
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raudeep.errors import TableError
 from raudeep.schema import MANIFEST, read_metadata, with_metadata
 from raudeep.storage import uri as uris
 from raudeep.storage.table import TableWriter, read_part
 
-__all__ = ["Plan", "extend_plan", "read_plans"]
+__all__ = ["Plan", "Slices", "extend_plan", "plan_names", "read_plan", "read_plans"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,30 +42,40 @@ class Plan:
         """Parts of the whole table."""
         return int(self._parts[-1]) + 1 if len(self._parts) else 0
 
-    @property
-    def sizes(self) -> list[int]:
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
         """Recordings of each part."""
-        return [int(count) for count in np.bincount(self._parts)]
+        return tuple(int(count) for count in np.bincount(self._parts))
 
     def slice(self, part: int) -> pa.Table:
         """Return the recordings of a part."""
         start, end = np.searchsorted(self._parts, [part, part + 1])
         return self.recordings.slice(int(start), int(end - start)).drop_columns(["part"])
 
-    @property
+    @cached_property
     def _parts(self) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
         return np.asarray(self.recordings["part"].to_numpy(), dtype=np.int32)
+
+
+class Slices(Protocol):
+    """How recordings are cut into parts."""
+
+    def __call__(self, recordings: pa.Table, *, is_first: bool) -> list[tuple[int, int]]:
+        """Return the bounds of the parts of recordings, the first of a table or further ones."""
 
 
 def extend_plan(
     writer: TableWriter,
     manifest: pa.Table,
-    slices: Callable[[pa.Table], list[tuple[int, int]]],
+    slices: Slices,
     fingerprint: Callable[[pa.Table], str],
+    *,
+    overwrite: bool = False,
 ) -> Plan:
     """Return the plan of a table, extended by the recordings of a manifest that are new to it.
 
     Recordings that changed since, or are gone, are reported; rows that were made of them stay.
+    Another process may extend the same table at the same time: whose plan is there first counts.
 
     Parameters
     ----------
@@ -70,18 +83,48 @@ def extend_plan(
         Of the table.
     manifest : pa.Table
         The recordings.
-    slices : callable
-        ``slices(recordings)``: the bounds of the parts of new recordings.
+    slices : Slices
+        Cuts new recordings into parts.
     fingerprint : callable
         ``fingerprint(recordings)``: what stands for them.
+    overwrite : bool
+        Make the table anew where recordings of it changed or are gone.
+
+    Raises
+    ------
+    TableError
+        If a file of the plan is damaged, or there are parts that no plan names.
     """
+    while True:
+        plan = _extended(writer, manifest, slices, fingerprint, overwrite=overwrite)
+        if plan is not None:
+            return plan
+
+
+def _extended(
+    writer: TableWriter,
+    manifest: pa.Table,
+    slices: Slices,
+    fingerprint: Callable[[pa.Table], str],
+    *,
+    overwrite: bool,
+) -> Plan | None:
+    """Return the extended plan; None where somebody else extended it meanwhile."""
     plans = read_plans(writer.uri)
+    if not plans and writer.missing(1) == []:
+        if not overwrite:
+            raise TableError(
+                f"{writer.uri} has parts, but no plan that says what they are made of. Run "
+                "`raudeep verify --repair`, or pass --overwrite."
+            )
+        writer.delete()
     before = pa.concat_tables([table for table, _ in plans] or [_SCHEMA.empty_table()])
     fingerprints = [found for _, found in plans]
     row_of = pc.index_in(before["file"], value_set=manifest["file"].combine_chunks())
     present = row_of.is_valid()
-    if len(plans):
-        _report(before, manifest, row_of, present, writer.uri)
+    if plans and _report(before, manifest, row_of, present, writer.uri) and overwrite:
+        writer.delete()
+        return None
     old = pc.is_in(manifest["file"], value_set=before["file"].combine_chunks())
     new = manifest.select(MANIFEST.names).filter(pc.invert(old))
     # What a manifest says today counts: the corpus may have moved.
@@ -94,13 +137,16 @@ def extend_plan(
         # As they lie in storage: those of a packed file follow each other.
         new = new.sort_by([("uri", "ascending"), ("file", "ascending")])
         first = 0 if not before.num_rows else pc.max(before["part"]).as_py() + 1
-        bounds = slices(new)
+        bounds = slices(new, is_first=not plans)
         parts = np.repeat(np.arange(len(bounds)), [end - start for start, end in bounds]) + first
         new = new.append_column("part", pa.array(parts, pa.int32())).cast(_SCHEMA)
         fingerprints.append(fingerprint(new))
         metadata = {"recordings": fingerprints[-1]}
         content = new.replace_schema_metadata(with_metadata(_SCHEMA, metadata).metadata)
-        writer.write_file(f"plan-{len(plans):05d}.parquet", content)
+        try:
+            writer.write_file(f"plan-{len(plans):05d}.parquet", content, only_new=True)
+        except FileExistsError:
+            return None
         if len(plans):
             logger.info("%s: %d new recordings", writer.uri, new.num_rows)
         recordings = pa.concat_tables([recordings, new])
@@ -109,13 +155,25 @@ def extend_plan(
 
 def read_plans(uri: str) -> list[tuple[pa.Table, str]]:
     """Return the files of a table's plan, each with the fingerprint of its recordings."""
-    names = sorted(name for name in uris.list_files(uri) if _NAME.fullmatch(name))
-    plans = []
-    for name in names:
-        table = read_part(uri, name)
-        found = str(read_metadata(table.schema)["recordings"])
-        plans.append((table.replace_schema_metadata(None).cast(_SCHEMA), found))
-    return plans
+    return [read_plan(uri, name) for name in plan_names(uris.list_files(uri))]
+
+
+def plan_names(present: Iterable[str]) -> list[str]:
+    """Return which of some files are of a plan, in their order."""
+    return sorted(name for name in present if _NAME.fullmatch(name))
+
+
+def read_plan(uri: str, name: str) -> tuple[pa.Table, str]:
+    """Return a file of a plan, and the fingerprint of its recordings.
+
+    Raises
+    ------
+    TableError
+        If it is damaged.
+    """
+    table = read_part(uri, name)
+    found = str(read_metadata(table.schema)["recordings"])
+    return table.replace_schema_metadata(None).cast(_SCHEMA), found
 
 
 _SCHEMA = MANIFEST.append(pa.field("part", pa.int32(), nullable=False))
@@ -123,8 +181,8 @@ _SCHEMA = MANIFEST.append(pa.field("part", pa.int32(), nullable=False))
 
 def _report(
     before: pa.Table, manifest: pa.Table, row_of: pa.Array, present: pa.Array, uri: str
-) -> None:
-    """Say which recordings are gone from the corpus, and which are not what they were."""
+) -> bool:
+    """Say which recordings are gone from the corpus, or not what they were; whether any are."""
     gone = before["file"].filter(pc.invert(present))
     if len(gone):
         logger.warning(
@@ -136,7 +194,7 @@ def _report(
     then = before.select(_COMPARED).filter(present)
     now = manifest.select(_COMPARED).take(pc.drop_null(row_of))
     if then.equals(now):
-        return
+        return len(gone) > 0
     differs = np.zeros(then.num_rows, dtype=bool)
     for name in _COMPARED:
         if not then[name].equals(now[name]):
@@ -152,3 +210,4 @@ def _report(
             int(differs.sum()),
             files[int(np.flatnonzero(differs)[0])].as_py(),
         )
+    return len(gone) > 0 or bool(differs.any())

@@ -19,13 +19,22 @@ import pyarrow.parquet as pq
 from raudeep.errors import AudioError
 from raudeep.storage import uri as uris
 
-__all__ = ["AUDIO", "holds_recordings", "open_recording", "packed_uris", "read_recording"]
+__all__ = [
+    "AUDIO",
+    "READ_TOGETHER",
+    "holds_recordings",
+    "is_in_pack",
+    "open_recording",
+    "packed_uris",
+    "read_recording",
+]
 
 AUDIO = "audio"
 """Column of the recordings."""
 
 _PACKED = re.compile(r"(.+\.parquet)#(\d+)", re.DOTALL)
-_BATCH_ROWS = 8  # of a row group that are in memory at a time
+READ_TOGETHER = 8
+"""Rows of a row group that are in memory at a time."""
 _BUFFER_BYTES = 2**20
 _LOCK = threading.Lock()
 _OPEN_FILES = 4  # of a process; slices follow the rows, so that one or two are in use
@@ -34,6 +43,11 @@ _OPEN_FILES = 4  # of a process; slices follow the rows, so that one or two are 
 def packed_uris(uri: str, num_rows: int) -> list[str]:
     """Return the URIs of the recordings in a packed Parquet file; they sort as its rows do."""
     return [f"{uri}#{row:09d}" for row in range(num_rows)]
+
+
+def is_in_pack(uri: str) -> bool:
+    """Return whether a recording lies in a packed table."""
+    return _PACKED.fullmatch(uri) is not None
 
 
 def holds_recordings(schema: pa.Schema) -> bool:
@@ -98,7 +112,7 @@ class _PackedFile:
         if not max(self._first, begin) <= row < self._ends[group] or self._next <= begin:
             self._first = self._next = begin
             self._batches = self._file.iter_batches(
-                _BATCH_ROWS, row_groups=[group], columns=[f"{AUDIO}.bytes"]
+                READ_TOGETHER, row_groups=[group], columns=[f"{AUDIO}.bytes"]
             )
         while self._next <= row:
             try:

@@ -10,7 +10,7 @@ configuration are found before the index exists.
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -105,7 +105,22 @@ class TableWriter:
         """Write the part of a slice, after the errors of that slice, if any."""
         if errors is not None and errors.num_rows:
             self.write_file(errors_name(part), errors)
+        else:  # those of an attempt that was killed before it wrote its part
+            uris.delete_file(uris.join(self.uri, errors_name(part)))
         self.write_file(part_name(part), table)
+
+    def forget_errors(self) -> None:
+        """Delete the parts in whose slices an input failed, so that these are done again."""
+        present = uris.list_files(self.uri)
+        failed = [name for name in present if name.startswith("errors-")]
+        names = [name.replace("errors-", "part-") for name in failed]
+        for name in [INDEX, *names] if failed else []:
+            uris.delete_file(uris.join(self.uri, name))
+
+    def delete(self) -> None:
+        """Delete the table."""
+        for name in _files_of_table(uris.list_files(self.uri)):
+            uris.delete_file(uris.join(self.uri, name))
 
     def commit(self, num_parts: int, *, recordings: Sequence[str] = ()) -> TableIndex:
         """Write and return the index, once every slice has its part."""
@@ -133,8 +148,11 @@ class TableWriter:
         uris.write_bytes(uris.join(self.uri, INDEX), content.encode())
         return index
 
-    def write_file(self, name: str, table: pa.Table) -> None:
-        """Write a Parquet file of the table, with the identity of the table in its schema."""
+    def write_file(self, name: str, table: pa.Table, *, only_new: bool = False) -> None:
+        """Write a Parquet file of the table, with the identity of the table in its schema.
+
+        With `only_new`, `FileExistsError` is raised where there is one of this name.
+        """
         metadata = {
             **read_metadata(table.schema),
             "schema_version": SCHEMA_VERSION,
@@ -154,7 +172,7 @@ class TableWriter:
             use_dictionary=strings,
             write_page_checksum=True,
         )
-        uris.write_bytes(uris.join(self.uri, name), buffer.getvalue())
+        uris.write_bytes(uris.join(self.uri, name), buffer.getvalue(), only_new=only_new)
 
     def _indexed_rows(self, sizes: Mapping[str, int]) -> dict[str, int]:
         """Return the rows of the parts that an earlier index knows, without opening them."""
@@ -185,7 +203,7 @@ def open_table(uri: str, identity: Identity, *, overwrite: bool = False) -> Tabl
         or is not a table; with `overwrite` it is deleted instead.
     """
     present = list(uris.list_files(uri))
-    ours = [name for name in present if name == INDEX or _PART_NAME.fullmatch(name)]
+    ours = _files_of_table(present)
     if not ours:
         # Hidden files are temporary ones of a killed run, or of no concern.
         if any(not name.startswith(".") for name in present):
@@ -203,9 +221,15 @@ def open_table(uri: str, identity: Identity, *, overwrite: bool = False) -> Tabl
             return TableWriter(uri, identity)
         if not overwrite:
             raise TableError(stored.conflict(identity, place=uri))
-    for name in ours:
-        uris.delete(uris.join(uri, name))
-    return TableWriter(uri, identity)
+    writer = TableWriter(uri, identity)
+    writer.delete()
+    return writer
+
+
+def _files_of_table(present: Iterable[str]) -> list[str]:
+    """Return which of some files are of a table, the index first: without it, it is unfinished."""
+    names = [name for name in present if name == INDEX or _PART_NAME.fullmatch(name)]
+    return sorted(names, key=lambda name: (name != INDEX, name))
 
 
 def is_table(uri: str) -> bool:

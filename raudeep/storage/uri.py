@@ -5,13 +5,13 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import fsspec
 import pyarrow.fs
-from botocore.exceptions import BotoCoreError, NoCredentialsError
+from botocore.exceptions import NoCredentialsError
 from fsspec.implementations.local import LocalFileSystem
 
 from raudeep.errors import TableError
@@ -22,6 +22,7 @@ __all__ = [
     "arrow_filesystem",
     "check_writable",
     "delete",
+    "delete_file",
     "exists",
     "file_size",
     "filesystem",
@@ -43,10 +44,21 @@ _S3_SETTINGS: dict[str, Any] = {
 }
 _S3 = ("s3", "s3a")
 _CARRIED = {
-    "key": "AWS_ACCESS_KEY_ID",
-    "secret": "AWS_SECRET_ACCESS_KEY",
-    "token": "AWS_SESSION_TOKEN",
-    "endpoint_url": "AWS_ENDPOINT_URL",
+    "AWS_ACCESS_KEY_ID": "key",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_SESSION_TOKEN": "token",
+    "AWS_ENDPOINT_URL": "endpoint_url",
+    "AWS_ENDPOINT_URL_S3": "endpoint_url",
+}
+_ENDPOINTS = {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"}
+_REFUSED_KEYS = {
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidAccessKeyId",
+    "InvalidToken",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
 }
 _BLOCK_BYTES = 4 * 2**20  # of a remote file that is read piece by piece
 _CREDENTIALS = "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or --anonymous"
@@ -62,12 +74,22 @@ def _os_errors(uri: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise FileNotFoundError(errno.ENOENT, "there is no such object or bucket", uri) from error
+    except FileExistsError:
+        raise
     except NoCredentialsError as error:
-        raise PermissionError(f"{uri}: there are no credentials. {_CREDENTIALS}.") from error
+        raise ConnectionError(f"{uri}: there are no credentials. {_CREDENTIALS}.") from error
     except PermissionError as error:
-        raise PermissionError(f"{uri}: access was denied ({error}). {_CREDENTIALS}.") from error
-    except (BotoCoreError, OSError) as error:
+        # Where the key itself is refused, the object may be as good as any.
+        kind = ConnectionError if _code(error) in _REFUSED_KEYS else PermissionError
+        raise kind(f"{uri}: access was denied ({error}). {_CREDENTIALS}.") from error
+    except Exception as error:  # of the store's own library: nothing else is called within
         raise OSError(f"{uri}: the store does not answer as it should: {error}") from error
+
+
+def _code(error: BaseException) -> str:
+    """Return what S3 calls an error."""
+    response = getattr(error.__cause__, "response", None) or {}
+    return str(response.get("Error", {}).get("Code", ""))
 
 
 def _local(uri: str) -> Path:
@@ -102,10 +124,13 @@ def filesystem(uri: str) -> tuple[Any, str]:
     if is_local(uri):  # as it is: fsspec gives `::` in a name a meaning
         return LocalFileSystem(), absolute(uri)
     try:
-        system, path = fsspec.core.url_to_fs(uri, **_options(uri))
+        kind = fsspec.get_filesystem_class(_protocol(uri))
+        # Not fsspec's own function for both: it gives `::` in a name a meaning.
+        settings = kind._get_kwargs_from_urls(uri)
+        system = fsspec.filesystem(_protocol(uri), **{**settings, **_options(uri)})
     except (ImportError, ValueError) as error:
         raise TableError(f"{uri!r} cannot be opened: {error}") from error
-    return system, path
+    return system, system._strip_protocol(uri)
 
 
 def _options(uri: str) -> dict[str, Any]:
@@ -114,7 +139,7 @@ def _options(uri: str) -> dict[str, Any]:
         return {}
     configured = fsspec.config.conf.get(_protocol(uri), {}).get("config_kwargs", {})
     settings = {**_S3_SETTINGS, **configured}
-    if {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"} & os.environ.keys():
+    if _ENDPOINTS & os.environ.keys():
         settings.setdefault("s3", {"addressing_style": "path"})  # as MinIO and its like need it
     # Other processes write the same folders: what was listed a moment ago is out of date.
     return {"config_kwargs": settings, "use_listings_cache": False}
@@ -134,14 +159,14 @@ class ArrowPlace(NamedTuple):
 def arrow_filesystem(uri: str) -> ArrowPlace:
     """Return the PyArrow form of a place.
 
-    It holds the credentials of this process's environment, so that a worker of a Ray that was
-    started without them can use it.
+    It holds the keys and the endpoint of this process's environment, so that a worker of a Ray that
+    was started without them can use it.
     """
     if is_local(uri):
         return ArrowPlace(None, absolute(uri))
     system, path = filesystem(uri)
     if _protocol(uri) in _S3:
-        carried = {key: os.environ[name] for key, name in _CARRIED.items() if name in os.environ}
+        carried = {key: os.environ[name] for name, key in _CARRIED.items() if name in os.environ}
         configured = fsspec.config.conf.get(_protocol(uri), {})
         system = type(system)(**{**configured, **carried, **_options(uri)})
     return ArrowPlace(pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(system)), path)
@@ -171,13 +196,35 @@ def read_bytes(uri: str) -> bytes:
 
 
 def open_file(uri: str) -> Any:
-    """Return a seekable file object for reading."""
+    """Return a seekable file object for reading, whose errors are OSErrors."""
+    if is_local(uri):
+        return _local(uri).open("rb")
     system, path = filesystem(uri)
     with _os_errors(uri):
-        return system.open(path, "rb", **({} if is_local(uri) else {"block_size": _BLOCK_BYTES}))
+        return _RemoteFile(system.open(path, "rb", block_size=_BLOCK_BYTES), uri)
 
 
-def write_bytes(uri: str, content: bytes) -> None:
+class _RemoteFile:
+    """A file in a store; what the store's library raises while it is read names the file."""
+
+    def __init__(self, file: Any, uri: str) -> None:
+        self._file, self._uri = file, uri
+
+    def read(self, size: int = -1) -> bytes:
+        with _os_errors(self._uri):
+            return bytes(self._file.read(size))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def __enter__(self) -> "_RemoteFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def write_bytes(uri: str, content: bytes, *, only_new: bool = False) -> None:
     """Write a file so that it appears whole or not at all.
 
     Locally under a temporary name that is renamed, on object storage with one PUT.
@@ -186,23 +233,49 @@ def write_bytes(uri: str, content: bytes) -> None:
     ------
     TableError
         If the place cannot be written.
+    FileExistsError
+        With `only_new`, if there is a file already, also one that another process has just written.
     """
     try:
         if not is_local(uri):
-            system, path = filesystem(uri)
-            with _os_errors(uri):
-                system.pipe_file(path, content)
+            _put(uri, content, only_new=only_new)
             return
         target = _local(uri)
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
         try:
             temporary.write_bytes(content)
-            os.replace(temporary, target)
+            if not (only_new and _link(temporary, target)):
+                os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
+    except FileExistsError:
+        raise
     except OSError as error:
         raise TableError(f"cannot write {_reason(error, uri)}") from error
+
+
+def _link(file: Path, target: Path) -> bool:
+    """Give a file a second name, which must be new; False where the file system cannot."""
+    try:
+        os.link(file, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        if target.exists():
+            raise FileExistsError(errno.EEXIST, "is there already", str(target)) from None
+        return False
+    return True
+
+
+def _put(uri: str, content: bytes, *, only_new: bool) -> None:
+    system, path = filesystem(uri)
+    with _os_errors(uri):
+        if only_new and system.exists(path):
+            raise FileExistsError(errno.EEXIST, "is there already", uri)
+        # S3 refuses the later one of two that come at the same time; other stores may not.
+        mode = {"mode": "create"} if only_new and _protocol(uri) in _S3 else {}
+        system.pipe_file(path, content, **mode)
 
 
 def put_file(file: Path, uri: str) -> None:
@@ -257,6 +330,16 @@ def delete(uri: str) -> None:
         # One by one: fsspec's recursive removal takes `*`, `?` and `[` in a name for a pattern.
         for name in names:
             system.rm_file(name)
+
+
+def delete_file(uri: str) -> None:
+    """Delete a file; nothing where there is none."""
+    if is_local(uri):
+        _local(uri).unlink(missing_ok=True)
+        return
+    system, path = filesystem(uri)
+    with _table_errors(uri), _os_errors(uri), suppress(FileNotFoundError):
+        system.rm_file(path)
 
 
 def list_files(uri: str) -> dict[str, int]:

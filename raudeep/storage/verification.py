@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from raudeep.errors import TableError
 from raudeep.schema import read_metadata
 from raudeep.storage import uri as uris
-from raudeep.storage.plan import read_plans
+from raudeep.storage.plan import plan_names, read_plan
 from raudeep.storage.table import (
     INDEX,
     Part,
@@ -63,14 +63,33 @@ def verify_table(uri: str, *, repair: bool = False) -> list[Fault]:
         if repair and INDEX in present and not is_table(uri):
             uris.delete(uris.join(uri, INDEX))
         return [Fault("the table is finished", INDEX, str(error))]
-    faults = [*_check_files(uri, index, present), *_check_content(uri, index, present)]
+    planned, faults = _check_plan(uri, index, present)
+    faults += [*_check_files(uri, index, present), *_check_content(uri, index, present, planned)]
     if repair and faults:
-        broken = {fault.name for fault in faults if fault.name != INDEX}
-        for part in sorted({_number(name) for name in broken}):
-            for name in (part_name(part), errors_name(part)):
-                uris.delete(uris.join(uri, name))
-        uris.delete(uris.join(uri, INDEX))
+        _drop(uri, index, present, faults, planned)
     return faults
+
+
+def _drop(
+    uri: str,
+    index: TableIndex,
+    present: dict[str, int],
+    faults: list[Fault],
+    planned: list[list[str]],
+) -> None:
+    """Delete the index, the parts that are broken, and what no plan speaks for."""
+    uris.delete_file(uris.join(uri, INDEX))
+    broken = {fault.name for fault in faults if fault.name != INDEX}
+    plans = plan_names(present)
+    lost = [name for name in broken if name.startswith("plan-")]
+    parts = {_number(name) for name in broken if name not in lost}
+    if lost:  # the plans after it continue its numbers
+        parts |= set(range(len(planned), len(index.parts)))
+        for name in [name for name in plans if name >= min(lost)]:
+            uris.delete_file(uris.join(uri, name))
+    for part in sorted(parts):
+        for name in (part_name(part), errors_name(part)):
+            uris.delete_file(uris.join(uri, name))
 
 
 def _check_files(uri: str, index: TableIndex, present: dict[str, int]) -> Iterator[Fault]:
@@ -82,10 +101,11 @@ def _check_files(uri: str, index: TableIndex, present: dict[str, int]) -> Iterat
             yield Fault("every part has its size", part.name, said)
 
 
-def _check_content(uri: str, index: TableIndex, present: dict[str, int]) -> Iterator[Fault]:
+def _check_content(
+    uri: str, index: TableIndex, present: dict[str, int], planned: list[list[str]]
+) -> Iterator[Fault]:
     """Read every part once, and hold only its keys."""
-    planned = _planned(uri, index)
-    if planned is not None and len(planned) > len(index.parts):
+    if len(planned) > len(index.parts):
         more = len(planned) - len(index.parts)
         said = f"{more} parts of new recordings are not finished; run the same command again"
         yield Fault("the table is finished", INDEX, said)
@@ -95,7 +115,7 @@ def _check_content(uri: str, index: TableIndex, present: dict[str, int]) -> Iter
     schema: pa.Schema | None = None
     keys: list[NDArray[np.uint64]] = []
     owners: list[NDArray[np.int64]] = []
-    files: dict[int, list[pa.ChunkedArray]] = {}
+    files: dict[int, list[pa.Array]] = {}
     with ThreadPoolExecutor(_THREADS) as pool:
         for part, found in zip(
             intact, pool.map(lambda each: _read(uri, each), intact), strict=True
@@ -108,7 +128,7 @@ def _check_content(uri: str, index: TableIndex, present: dict[str, int]) -> Iter
                 said = f"has {rows.num_rows} rows, {part.rows} in the index"
                 yield Fault("every part has its rows", part.name, said)
             number = _number(part.name)
-            files.setdefault(number, []).append(rows["file"])
+            files.setdefault(number, []).append(rows["file"].unique())
             if part.name.startswith("errors-"):
                 continue
             stored = read_metadata(columns)
@@ -124,9 +144,9 @@ def _check_content(uri: str, index: TableIndex, present: dict[str, int]) -> Iter
                 owners.append(np.full(rows.num_rows, number))
     yield from _duplicates(uri, keys, owners)
     whole = {_number(part.name) for part in intact if part in index.parts} & files.keys()
-    for number, wanted in enumerate(planned or []):
+    for number, wanted in enumerate(planned):
         if number in whole:
-            said = _difference(set(wanted), files[number], index.stage)
+            said = _difference(set(wanted), files[number])
             if said:
                 yield Fault("every recording is a row or an error", part_name(number), said)
 
@@ -166,19 +186,30 @@ def _duplicates(
         yield Fault("every key is there once", part_name(int(number)), said)
 
 
-def _planned(uri: str, index: TableIndex) -> list[list[str]] | None:
-    """Return the files of each part of the plan; None where the table has none."""
-    if not index.recordings:
-        return None
-    plan = pa.concat_tables([table for table, _ in read_plans(uri)])
-    files: list[list[str]] = [[] for _ in range(int(plan["part"].to_numpy().max()) + 1)]
-    pairs = zip(plan["part"].to_pylist(), plan["file"].to_pylist(), strict=True)
-    for part, file in pairs:
-        files[part].append(file)
-    return files
+def _check_plan(
+    uri: str, index: TableIndex, present: dict[str, int]
+) -> tuple[list[list[str]], list[Fault]]:
+    """Return the files of each part of the plan, as far as it is whole, and what is wrong with it.
+
+    A table that is not made from recordings has none.
+    """
+    files: list[list[str]] = []
+    names = [*plan_names(present), *(f"plan-{n:05d}.parquet" for n in range(len(index.recordings)))]
+    for name in sorted(set(names)):
+        rule = "every file of the plan is readable"
+        if name not in present:
+            return files, [Fault(rule, name, "is missing")]
+        try:
+            plan, _ = read_plan(uri, name)
+        except TableError as error:
+            return files, [Fault(rule, name, str(error))]
+        for part, file in zip(plan["part"].to_pylist(), plan["file"].to_pylist(), strict=True):
+            files += [[] for _ in range(part + 1 - len(files))]
+            files[part].append(file)
+    return files, []
 
 
-def _difference(wanted: set[str], columns: list[pa.ChunkedArray], stage: str) -> str:
+def _difference(wanted: set[str], columns: list[pa.Array]) -> str:
     found = [set(column.to_pylist()) for column in columns]
     held: set[str] = set().union(*found)
     if missing := wanted - held:

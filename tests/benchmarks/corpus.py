@@ -86,7 +86,8 @@ def _write_piece(job: tuple[str, str, int, str]) -> str:
             content = place.read_bytes()
             place.write_bytes(bytes(len(content) // 2) + content[len(content) // 2 :])
         case "truncated":
-            place.write_bytes(place.read_bytes()[:20])
+            content = place.read_bytes()
+            place.write_bytes(content[: len(content) // 2])
         case "empty":
             place.write_bytes(b"")
         case "text":

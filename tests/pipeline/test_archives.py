@@ -96,7 +96,9 @@ def test_chunks_are_embedded_as_if_each_was_a_recording(models, tmp_path, rng):
 
 
 def test_models_are_fused_in_the_pass_that_embeds(corpus, models, tmp_path):
-    manifest, _ = load_manifest(str(corpus))
+    clips = load_manifest(str(corpus))[0].to_pylist()
+    names = [(f"{number:02d}", clips[number % 25]["uri"]) for number in range(64)]
+    manifest = manifest_table([Recording(file=name, uri=uri) for name, uri in names])
     places = {name: str(tmp_path / name) for name in models}
     for name, model in models.items():
         embed(manifest, model, places[name])
@@ -171,6 +173,39 @@ def test_a_run_fails_once_more_recordings_are_bad_than_may_be(
         return
     with pytest.raises(AudioError, match=rf"--max-errors is {max_errors}"):
         embed(damaged, models["a"], output, limits=limits)
+
+
+def test_recordings_that_failed_are_tried_again_when_asked_for(damaged, models, tmp_path):
+    output = tmp_path / "table"
+    assert embed(damaged, models["a"], output).errors == 3
+    for name in ("empty", "truncated"):
+        shutil.copy(damaged / "fold_1/hum/hum-000.wav", damaged / f"fold_1/hum/{name}.wav")
+    manifest, _ = load_manifest(str(damaged))
+    assert embed(manifest, models["a"], output).errors == 3
+    again = embed(manifest, models["a"], output, limits=Limits(retry_errors=True))
+    assert (again.errors, again.rows) == (1, 28)
+    assert 0 < again.reused < again.parts
+
+
+def test_tables_that_are_cut_in_other_ways_are_all_whole(corpus, models, tmp_path, monkeypatch):
+    """Two that were planned for rows of other sizes, and then are made in one run."""
+    clips = load_manifest(str(corpus))[0].to_pylist()
+    names = [(f"{number:02d}", clips[number % 25]["uri"]) for number in range(64)]
+    manifest = manifest_table([Recording(file=name, uri=uri) for name, uri in names])
+    places = {name: str(tmp_path / name) for name in models}
+    embed(manifest, models["a"], places["a"])
+    for name in ("index.json", "part-00003.parquet"):
+        Path(places["a"], name).unlink()
+    monkeypatch.setattr(embedding, "_BYTES_PER_ROW", 2**27)
+    embedders = [
+        Embedder(name=name, model=model, outputs={"state": places[name]})
+        for name, model in models.items()
+    ]
+    summaries = embed_corpus(manifest, embedders)
+    assert summaries[0].parts != summaries[1].parts
+    assert [summary.rows for summary in summaries] == [64, 64]
+    for place in places.values():
+        assert sorted(read_table(place)["file"].to_pylist()) == manifest["file"].to_pylist()
 
 
 def views_or_die(recording, *, poison, **settings):

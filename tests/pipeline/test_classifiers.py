@@ -407,3 +407,20 @@ def test_audio_is_refused_where_no_autoencoder_made_the_embeddings(run, corpus, 
     )
     assert (code, out) == (1, "")
     assert_one_line(err.splitlines()[-1], "names no autoencoder")
+
+
+def test_predictions_of_other_recordings_are_not_taken_for_these(run, models, corpus, tmp_path):
+    """Also where they were embedded by the same model."""
+    kept, output = tmp_path / "kept", tmp_path / "predictions"
+    assert run("train-classifier", "svm", models / "state-a", "--output", kept)[0] == 0
+    few = tmp_path / "few.csv"
+    clips = sorted(corpus.rglob("*.wav"))[:3]
+    few.write_text("file\n" + "".join(f"{clip}\n" for clip in clips))
+    assert run("embed", few, "--model", models / "a", "--output", tmp_path / "few")[0] == 0
+    flags = ("--classifier", kept, "--output", output)
+    assert run("predict", tmp_path / "few", *flags)[0] == 0
+    code, _, err = run("predict", models / "state-a", *flags)
+    assert code == 1
+    assert_one_line(err, "embeddings", "--overwrite")
+    assert run("predict", models / "state-a", *flags, "--overwrite")[0] == 0
+    assert read_table(str(output)).num_rows == 25

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from raudeep.config import Limits, SpectrogramConfig
-from raudeep.errors import AudioError, ManifestError
+from raudeep.errors import AudioError, ManifestError, TableError
 from raudeep.pipeline import packing
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.inspection import inspect_corpus
@@ -167,3 +168,19 @@ def test_a_damaged_pack_is_one_line(tmp_path):
     (tmp_path / "x.parquet").write_bytes(b"PAR1 nothing PAR1")
     with pytest.raises(ManifestError, match=r"x.parquet cannot be read: "):
         load_manifest(str(tmp_path / "x.parquet"))
+
+
+def test_an_unfinished_pack_says_so(pack):
+    Path(pack, "index.json").unlink()
+    with pytest.raises(TableError, match=r"is unfinished\. Run the same command again"):
+        load_manifest(pack)
+
+
+def test_sizes_that_a_manifest_does_not_say_are_asked_for(corpus, tmp_path, monkeypatch):
+    """Or a part could outgrow what a column of Parquet holds."""
+    monkeypatch.setattr(packing, "_PART_BYTES", 100_000)
+    manifest, _ = load_manifest(str(corpus))
+    sizes = pa.nulls(manifest.num_rows, pa.int64())
+    unknown = manifest.set_column(manifest.column_names.index("bytes"), "bytes", sizes)
+    known = pack_corpus(manifest, str(tmp_path / "known"))
+    assert pack_corpus(unknown.cast(manifest.schema), str(tmp_path / "b")).parts == known.parts > 4

@@ -3,15 +3,19 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from raudeep.config import ChunkConfig
 from raudeep.errors import ConfigError, EvaluationError
+from raudeep.pipeline.artifacts import keep_epoch, load_autoencoder
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.embedding import Embedder, embed_corpus
 from raudeep.pipeline.searching import embed_query, find_nearest, vectors_of
-from raudeep.pipeline.stage import embedding_array
-from raudeep.storage.table import read_table
+from raudeep.pipeline.stage import embedding_array, embedding_rows
+from raudeep.schema import FILE_METADATA, KEYS
+from raudeep.storage.identity import Identity
+from raudeep.storage.table import open_table, read_table
 from tests.models import write_model
 from tests.pipeline.support import run
 
@@ -134,3 +138,40 @@ def test_the_command_prints_what_was_found(table, file):
     code, _, stderr = run("search", table)
     assert (code, stderr.count("\n")) == (1, 1)
     assert "search takes a recording with --model, or --recording alone" in stderr
+
+
+def test_an_index_finds_as_many_recordings_as_are_wanted_though_one_has_most_rows(tmp_path, rng):
+    """A long recording may fill all that an index gives at first."""
+    place = str(tmp_path / "table")
+    files = ["long"] * 500 + [f"{number:02d}" for number in range(20)]
+    vectors = np.concatenate([np.ones((500, 8)), 1 + rng.random((20, 8))]).astype(np.float32)
+    keys = {
+        "file": files,
+        "chunk": [*range(500), *[0] * 20],
+        "start": [0.0] * 520,
+        "end": [1.0] * 520,
+        **{name: [None] * 520 for name in ("label", "partition", "folds")},
+    }
+    schema = pa.schema([*KEYS, *FILE_METADATA])
+    rows = embedding_rows(pa.Table.from_pydict(keys, schema), vectors)
+    writer = open_table(place, Identity("embeddings", {}))
+    writer.write(0, rows)
+    writer.commit(1)
+    settings = {"num_results": 10, "without": "long"}
+    exact = find_nearest(place, np.ones((1, 8), np.float32), **settings)
+    index = str(tmp_path / "rows.index")
+    found = find_nearest(place, np.ones((1, 8), np.float32), index=index, **settings)
+    assert len(exact) == 10
+    assert set(found["file"]) == set(exact["file"])
+
+
+def test_a_table_of_an_epoch_is_searched_with_the_weights_of_that_epoch(
+    corpus, models, tmp_path, file
+):
+    place = str(tmp_path / "table")
+    keep_epoch(models[0], 1, load_autoencoder(models[0]).model.state_dict(), most=None)
+    manifest, _ = load_manifest(str(corpus))
+    embedder = Embedder(name="a", model=models[0], outputs={"state": place}, epoch=1)
+    embed_corpus(manifest, [embedder])
+    query = embed_query(str(corpus / file), place, models[:1])
+    assert find_nearest(place, query, num_results=1)["file"][0] == file

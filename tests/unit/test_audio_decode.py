@@ -74,7 +74,7 @@ def test_empty_content_is_an_audio_error(read):
 @pytest.mark.parametrize("share", [0.02, 0.2, 0.6, 0.99])
 def test_truncated_ogg_is_an_audio_error(share):
     content = encode(STEREO, kind="OGG")
-    with pytest.raises(AudioError, match=r"cannot be decoded|holds no samples"):
+    with pytest.raises(AudioError, match=r"cannot be decoded|is cut off"):
         decode(content[: int(share * len(content))])
 
 
@@ -82,6 +82,27 @@ def test_truncated_flac_is_an_audio_error():
     content = encode(STEREO, kind="FLAC")
     with pytest.raises(AudioError, match="cannot be decoded"):
         decode(content[: len(content) // 2])
+
+
+@pytest.mark.parametrize("share", [0.5, 0.97])
+@pytest.mark.parametrize("kind", ["WAV", "AIFF", "AU", "W64", "RF64", "OGG", "MP3"])
+def test_what_is_cut_off_is_no_shorter_recording(kind, share, rng):
+    content = encode(0.3 * rng.standard_normal((4 * 44100, 1)), kind=kind, rate=44100)
+    decode(content)
+    cut = content[: int(share * len(content))]
+    with pytest.raises(AudioError, match="is cut off"):
+        decode(cut)
+    for hop in (0.5, 1.7):
+        with pytest.raises(AudioError, match="is cut off"):
+            list(decode_blocks(io.BytesIO(cut), length_seconds=1.0, hop_seconds=hop))
+
+
+@pytest.mark.parametrize("size", [0x7FFFFFFF, 0xFFFFFFFF])
+def test_a_wav_that_was_streamed_does_not_know_its_size(size):
+    content = bytearray(encode(STEREO))
+    place = content.index(b"data") + 4
+    content[place : place + 4] = size.to_bytes(4, "little")
+    assert np.array_equal(decode(bytes(content))[0], decode(encode(STEREO))[0])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from raudeep.errors import AudioError
+from raudeep.pipeline import isolation
 from raudeep.pipeline.isolation import Crew
 
 
@@ -18,6 +19,11 @@ def work(item, *, folder=""):
     match kind:
         case "count":
             yield from range(value)
+        case "pid":
+            time.sleep(0.01)
+            yield os.getpid()
+        case "echo":
+            yield value
         case "sleep":
             time.sleep(value)
             yield value
@@ -105,6 +111,27 @@ def test_poison_is_an_error_after_three_attempts_and_the_others_are_done(crew, k
 def test_a_process_that_dies_once_does_not_repeat_what_it_said(crew):
     found = run(crew, [("die once", number) for number in range(4)])
     assert found == [["first", "second"]] * 4
+
+
+def test_items_that_follow_each_other_go_to_the_same_process(tmp_path):
+    crew = Crew(work, processes=3, run=4)
+    found = run(crew, [("pid", None)] * 22)
+    crew.close()
+    assert all(len({pid for (pid,) in found[n : n + 4]}) == 1 for n in range(0, 22, 4))
+    assert len({pid for (pid,) in found}) == 3
+
+
+def test_an_answer_that_cannot_be_taken_costs_its_own_item_alone(crew, monkeypatch):
+    def read(pipe):
+        content = isolation_read(pipe)
+        if b"too large" in content:
+            raise MemoryError
+        return content
+
+    isolation_read = isolation._read
+    monkeypatch.setattr(isolation, "_read", read)
+    found = run(crew, [("echo", n) for n in ("a", "too large", "b", "c", "d", "e")])
+    assert found == [["a"], ["MemoryError: "], ["b"], ["c"], ["d"], ["e"]]
 
 
 def test_what_is_printed_does_not_get_between_the_answers(crew):

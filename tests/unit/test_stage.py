@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -7,6 +9,7 @@ from raudeep.pipeline.stage import (
     StageSummary,
     embedding_array,
     from_ipc,
+    recording_slices,
     slices,
     spectrogram_values,
     to_ipc,
@@ -127,3 +130,18 @@ def test_summary_is_plain_values_for_json():
         "rows": 3,
         "errors": 0,
     }
+
+
+def recordings(count, size):
+    return pa.table({"bytes": pa.array([size] * count, pa.int64())})
+
+
+def test_what_a_table_grows_by_makes_no_parts_of_a_few_rows():
+    slices = partial(recording_slices, recordings(40, 1000), bytes_per_row=4)
+    assert len(slices()) > 16
+    assert slices(is_first=False) == [(0, 32), (32, 40)]
+
+
+def test_recordings_of_unknown_size_are_taken_for_large_ones():
+    bounds = recording_slices(recordings(50_000, None), bytes_per_row=4096)
+    assert max(end - start for start, end in bounds) == 256

@@ -1,9 +1,11 @@
 """The plan of a table: parts of recordings, more of them for new ones, and nothing else changes."""
 
 import logging
+import shutil
 
 import pytest
 
+from raudeep.errors import TableError
 from raudeep.manifest import Recording, manifest_fingerprint, manifest_table
 from raudeep.storage.identity import Identity
 from raudeep.storage.plan import extend_plan, read_plans
@@ -16,16 +18,16 @@ def manifest(*names, **settings):
     )
 
 
-def pairs(recordings):
+def pairs(recordings, *, is_first=True):
     count = recordings.num_rows
     return [(start, min(start + 2, count)) for start in range(0, count, 2)]
 
 
 @pytest.fixture
 def extend(tmp_path):
-    def extend(recordings):
+    def extend(recordings, slices=pairs, **settings):
         writer = open_table(str(tmp_path / "table"), Identity("embeddings", {}))
-        return extend_plan(writer, recordings, pairs, manifest_fingerprint)
+        return extend_plan(writer, recordings, slices, manifest_fingerprint, **settings)
 
     return extend
 
@@ -38,7 +40,7 @@ def test_a_plan_is_written_once_and_read_again(extend, tmp_path):
     recordings = manifest("a", "b", "c")
     plan = extend(recordings)
     assert parts(plan) == [["a", "b"], ["c"]]
-    assert plan.sizes == [2, 1]
+    assert plan.sizes == (2, 1)
     written = (tmp_path / "table" / "plan-00000.parquet").stat().st_mtime_ns
     again = extend(recordings)
     assert parts(again) == parts(plan)
@@ -89,3 +91,38 @@ def test_parts_follow_the_order_in_storage_not_of_the_names(extend):
     packed = manifest_table([Recording(file=file, uri=uri) for file, uri in rows])
     assert parts(extend(packed)) == [["b", "c"], ["a"]]
     assert parts(extend(packed)) == [["b", "c"], ["a"]]
+
+
+def test_of_two_processes_that_extend_a_table_the_first_counts(extend):
+    """Or the parts of the one would hold recordings that the plan of the other does not name."""
+    others = iter([manifest("a", "b", "c")])
+
+    def slowly(recordings, *, is_first):
+        for other in others:
+            extend(other)
+        return pairs(recordings)
+
+    plan = extend(manifest("a", "b", "d"), slowly)
+    assert parts(plan) == [["a", "b"], ["c"], ["d"]]
+    assert parts(extend(manifest("a", "b", "c", "d"))) == parts(plan)
+
+
+def test_overwriting_makes_a_table_anew_where_its_recordings_changed(extend, tmp_path):
+    extend(manifest("a", "b", "c"))
+    part = tmp_path / "table" / "part-00000.parquet"
+    shutil.copy(tmp_path / "table" / "plan-00000.parquet", part)
+    assert parts(extend(manifest("a", "b", "c", "d"), overwrite=True))[-1] == ["d"]
+    assert part.exists()
+    plan = extend(manifest("a", "b", label="dog"), overwrite=True)
+    assert parts(plan) == [["a", "b"]]
+    assert plan.recordings["label"].to_pylist() == ["dog", "dog"]
+    assert not part.exists()
+
+
+def test_parts_without_a_plan_are_refused(extend, tmp_path):
+    extend(manifest("a"))
+    plan = tmp_path / "table" / "plan-00000.parquet"
+    plan.rename(tmp_path / "table" / "part-00000.parquet")
+    with pytest.raises(TableError, match="has parts, but no plan"):
+        extend(manifest("a"))
+    assert parts(extend(manifest("a"), overwrite=True)) == [["a"]]

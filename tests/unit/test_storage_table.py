@@ -129,9 +129,30 @@ def test_slice_without_errors_has_no_errors_part(place):
 def test_errors_are_written_before_the_part_that_says_the_slice_is_done(place, monkeypatch):
     writer = open_table(place, IDENTITY)
     written = []
-    monkeypatch.setattr(uris, "write_bytes", lambda uri, _: written.append(uri.rsplit("/", 1)[1]))
+    monkeypatch.setattr(
+        uris, "write_bytes", lambda uri, _, **__: written.append(uri.rsplit("/", 1)[1])
+    )
     writer.write(0, rows(0, 2), failures("x.wav"))
     assert written == ["errors-00000.parquet", "part-00000.parquet"]
+
+
+def test_errors_of_an_attempt_that_was_killed_do_not_stay_beside_the_rows(place):
+    writer = open_table(place, IDENTITY)
+    writer.write_file("errors-00000.parquet", failures("a.wav"))
+    writer.write(0, rows(0, 2))
+    assert writer.commit(1).num_errors == 0
+
+
+def test_slices_with_errors_are_done_again_when_these_are_forgotten(place):
+    writer = open_table(place, IDENTITY)
+    writer.write(0, rows(0, 2))
+    writer.write(1, rows(2, 3), failures("a.wav"))
+    writer.commit(2)
+    writer.forget_errors()
+    assert writer.missing(2) == [1]
+    assert not is_table(place)
+    writer.write(1, rows(2, 4))
+    assert (writer.commit(2).rows, writer.commit(2).num_errors) == (4, 0)
 
 
 def test_slice_of_errors_only_has_an_empty_part(place):

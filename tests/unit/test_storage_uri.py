@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from botocore.exceptions import NoCredentialsError
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 from fsspec.implementations.memory import MemoryFileSystem
 
 from raudeep.errors import TableError
@@ -215,3 +215,46 @@ def test_storage_without_credentials_is_a_table_error(memory, monkeypatch):
         patched.setattr(MemoryFileSystem, "find", refuse)
         with pytest.raises(TableError, match=r"cannot list memory://.*: there are no cred"):
             uris.list_files(memory)
+
+
+def test_of_two_that_write_a_new_file_one_does(place):
+    file = uris.join(place, "a.bin")
+    uris.write_bytes(file, b"one", only_new=True)
+    with pytest.raises(FileExistsError):
+        uris.write_bytes(file, b"two", only_new=True)
+    assert uris.read_bytes(file) == b"one"
+    assert list(uris.list_files(place)) == ["a.bin"]
+    uris.delete_file(file)
+    uris.delete_file(file)
+    assert not uris.exists(file)
+
+
+@pytest.mark.parametrize("name", ["a::b.wav", "a b#c?d%20e*f.wav", "é"])
+def test_the_name_of_an_object_is_only_a_name(name):
+    assert uris.filesystem(f"s3://bucket/{name}")[1] == f"bucket/{name}"
+
+
+@pytest.mark.parametrize("said", [EndpointConnectionError(endpoint_url="x"), ValueError("broken")])
+def test_what_a_store_says_while_it_is_read_is_an_os_error(memory, monkeypatch, said):
+    def refuse(*_):
+        raise said
+
+    uris.write_bytes(uris.join(memory, "a.bin"), b"x")
+    with uris.open_file(uris.join(memory, "a.bin")) as file:
+        monkeypatch.setattr(type(file._file), "read", refuse)
+        with pytest.raises(OSError, match=r"a\.bin: the store does not answer"):
+            file.read()
+
+
+@pytest.mark.parametrize(("code", "raised"), [("ExpiredToken", False), ("AccessDenied", True)])
+def test_a_refused_key_is_told_from_a_refused_object(memory, monkeypatch, code, raised):
+    """The one says nothing of the object, which may be good."""
+
+    def refuse(*_, **__):
+        cause = ClientError({"Error": {"Code": code}}, "GetObject")
+        raise PermissionError(code) from cause
+
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", refuse)
+    with pytest.raises(OSError, match="access was denied") as error:
+        uris.read_bytes(uris.join(memory, "a.bin"))
+    assert isinstance(error.value, PermissionError) is raised

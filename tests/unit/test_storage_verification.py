@@ -50,7 +50,10 @@ def make(place, contents=(["a", "b"], ["c"], ["e", "f"])):
     writer = open_table(place, IDENTITY)
     names = [Recording(file=name, uri=f"/c/{name}") for name in "abcdef"]
     plan = extend_plan(
-        writer, manifest_table(names), lambda _: [(0, 2), (2, 4), (4, 6)], manifest_fingerprint
+        writer,
+        manifest_table(names),
+        lambda _, **__: [(0, 2), (2, 4), (4, 6)],
+        manifest_fingerprint,
     )
     for part, files in enumerate(contents):
         writer.write(part, rows(files), failure("d") if part == 1 else None)
@@ -126,7 +129,7 @@ def test_a_part_of_another_table_or_with_other_columns_is_found(table, tmp_path)
 def test_recordings_that_were_planned_and_never_made_are_said(table):
     writer = open_table(table, IDENTITY)
     names = [Recording(file=name, uri=f"/c/{name}") for name in "abcdefgh"]
-    extend_plan(writer, manifest_table(names), lambda _: [(0, 2)], manifest_fingerprint)
+    extend_plan(writer, manifest_table(names), lambda _, **__: [(0, 2)], manifest_fingerprint)
     assert rules(table) == [("the table is finished", "index.json")]
 
 
@@ -150,3 +153,15 @@ def test_a_broken_index_is_a_fault_that_repair_removes(table):
 def test_nothing_is_no_table(tmp_path):
     with pytest.raises(TableError, match="holds no table"):
         verify_table(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda plan: plan.write_bytes(b"PAR1"), lambda plan: plan.unlink()]
+)
+def test_a_plan_that_is_gone_or_damaged_is_made_again_with_its_parts(table, damage):
+    damage(Path(table, "plan-00000.parquet"))
+    assert ("every file of the plan is readable", "plan-00000.parquet") in rules(table)
+    verify_table(table, repair=True)
+    assert not [path for path in Path(table).iterdir() if path.name[0] != "."]
+    make(table)
+    assert verify_table(table) == []

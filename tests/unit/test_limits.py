@@ -1,0 +1,20 @@
+"""How many recordings may fail."""
+
+import pytest
+
+from raudeep.config import Limits
+
+
+@pytest.mark.parametrize(
+    ("max_errors", "of", "allowed"),
+    [
+        (None, 100, None),
+        ("0", 100, 0),
+        ("3", 2, 3),
+        *((f"{share}%", 100, share) for share in (0, 1, 28, 29, 57, 58, 99, 100)),
+        ("0.1%", 1000, 1),
+        ("0.1%", 999, 0),
+    ],
+)
+def test_a_share_is_taken_exactly(max_errors, of, allowed):
+    assert Limits(max_errors=max_errors).allowed_errors(of) == allowed
