@@ -55,7 +55,7 @@ _QUIET = {
 _START_SECONDS = 15.0  # of Ray with the worker processes of a first stage, on two cores
 _WORKER_SECONDS = 4.0  # of the worker processes of a stage, where Ray runs already
 _ACTORS_PER_GPU = 2  # the models are small: one alone leaves the GPU waiting
-_CREDENTIALS = ("AWS_", "FSSPEC_", "GOOGLE_", "AZURE_STORAGE_", "RAUDEEP_")
+_CREDENTIALS = ("AWS_", "FSSPEC_", "GOOGLE_", "AZURE_STORAGE_", "MLFLOW_", "WANDB_", "RAUDEEP_")
 
 
 @dataclass(frozen=True)
