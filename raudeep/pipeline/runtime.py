@@ -1,6 +1,7 @@
 """Ray: started once, quietly; what the cluster has; items streamed through stages."""
 
 import atexit
+import json
 import logging
 import os
 import sys
@@ -298,7 +299,17 @@ def unwrap(error: BaseException) -> BaseException:
 
 
 def _environment() -> dict[str, str]:
-    return {key: value for key, value in os.environ.items() if key.startswith(_CREDENTIALS)}
+    """Return the variables for the workers, but for those that a submitted job hands on itself.
+
+    Ray refuses to be told a variable twice.
+    """
+    job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))
+    told = (job.get("runtime_env") or {}).get("env_vars") or {}
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if key.startswith(_CREDENTIALS) and key not in told
+    }
 
 
 def _silence() -> None:
