@@ -4,6 +4,9 @@ import ast
 import json
 import re
 import shlex
+import subprocess
+import sys
+import sysconfig
 import tomllib
 from pathlib import Path, PurePosixPath
 
@@ -134,6 +137,21 @@ def test_every_job_says_how_it_is_submitted(job):
     assert re.search(rf"ray job submit .* -- +python jobs/{job} ", text)
     assert "--runtime-env-json" in text
     assert "run the same" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_every_job_runs_where_raudeep_is_not_installed_from_any_folder(job, tmp_path):
+    # Without `site` no editable installation is seen, only what lies in the folder of packages.
+    done = subprocess.run(
+        [sys.executable, "-S", ROOT / "jobs" / job, "--help"],
+        env={"PYTHONPATH": sysconfig.get_path("purelib")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"raudeep {command_of(job)}" in done.stdout
 
 
 def test_files_that_the_readme_names_exist():
