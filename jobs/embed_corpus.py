@@ -9,22 +9,14 @@ seconds of every recording:
         python jobs/embed_corpus.py s3://BUCKET/recordings --model s3://BUCKET/models/60db \
         --chunk-seconds 10 --output s3://BUCKET/embeddings
 
+Where nodes lack the dependencies: --runtime-env-json '{"pip": "cluster/requirements.txt"}'.
+
 Inputs: a folder of audio, a manifest or a packed table, and trained autoencoders. Output: the table
 at --output, with a row of errors for each recording that could not be used. To resume, or to add
 what is new in the corpus, run the same command again. The flags are those of ``raudeep embed``.
 """
 
-import sys
-from pathlib import Path
-
-try:
-    from raudeep.cli import main
-except ModuleNotFoundError as error:
-    if error.name != "raudeep":
-        raise
-    # Not installed: run from a checkout or an uploaded working directory.
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from raudeep.cli import main
+from launch import run
 
 if __name__ == "__main__":
-    main(["embed", *sys.argv[1:]])
+    run("embed")

@@ -11,6 +11,7 @@ from raudeep.config.autoencoder import (
     FrequencyTimeAutoencoderConfig,
     Readout,
     ResourceConfig,
+    Tracker,
     TrainingConfig,
 )
 from raudeep.config.baselines import (
@@ -58,6 +59,7 @@ __all__ = [
     "SparseCodingConfig",
     "SpectrogramConfig",
     "SvmConfig",
+    "Tracker",
     "TrainingConfig",
     "build",
     "fingerprint",

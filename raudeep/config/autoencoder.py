@@ -1,7 +1,7 @@
 """The autoencoders, their training, and what it may take."""
 
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from raudeep.config.fields import check, settle
 from raudeep.errors import ConfigError
@@ -13,10 +13,12 @@ __all__ = [
     "FrequencyTimeAutoencoderConfig",
     "Readout",
     "ResourceConfig",
+    "Tracker",
     "TrainingConfig",
 ]
 
 Readout = Literal["state", "pooled"]
+Tracker = Literal["mlflow", "wandb"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +184,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ResourceConfig:
-    """What the runs may take; changes no number and is part of no fingerprint."""
+    """What the runs may take, and who is told; changes no number and is part of no fingerprint."""
 
     num_workers: int = 1
     """Data-parallel workers of each training run."""
@@ -192,6 +194,8 @@ class ResourceConfig:
     """GPU share of each training worker; None shares the GPUs evenly among the runs."""
     max_concurrent_runs: int | None = None
     """Training runs at the same time; None takes as many as the cluster carries."""
+    tracker: Tracker | None = None
+    """Where configuration and losses of each epoch go besides TensorBoard; None to nowhere."""
 
     def __post_init__(self) -> None:
         settle(self)
@@ -206,3 +210,5 @@ class ResourceConfig:
             share is None or share <= 1 or share.is_integer(),
             "a share of one GPU or a whole number",
         )
+        known = (None, *get_args(Tracker))
+        check(self, "tracker", self.tracker in known, "'mlflow', 'wandb' or None")

@@ -32,6 +32,7 @@ from raudeep.pipeline.spectrograms import (
     view_shapes,
 )
 from raudeep.pipeline.stage import StageSummary, recording_slices
+from raudeep.pipeline.tracking import check_tracker
 from raudeep.pipeline.training import Run, train_autoencoders
 from raudeep.recipe import Recipe
 from raudeep.storage import uri as uris
@@ -136,6 +137,8 @@ def run_benchmark(
     started = time.perf_counter()
     places = Layout(output)
     uris.check_writable(places.output)
+    if resources is not None:
+        check_tracker(resources.tracker)  # now, and not when the spectrograms are done
     corpus = _corpus(recipe, corpus, places)
     manifest, layout = load_manifest(corpus, layout=recipe.corpus_layout)
     _check_scorable(manifest, recipe, corpus)

@@ -16,6 +16,7 @@ import pyarrow as pa
 from raudeep.config import Limits
 from raudeep.errors import AudioError, TableError
 from raudeep.manifest import manifest_fingerprint
+from raudeep.pipeline import metrics
 from raudeep.pipeline.decoding import Recording
 from raudeep.pipeline.isolation import Crew
 from raudeep.pipeline.progress import stage_progress
@@ -153,7 +154,9 @@ def write_recordings(
         ]
         total = sum(plan.sizes[item["part"]] for item in items)
         worker = Pool(
-            _SliceWorker, {"load": load, "make_collector": make_collector}, uses_gpu=uses_gpu
+            _SliceWorker,
+            {"title": title, "load": load, "make_collector": make_collector},
+            uses_gpu=uses_gpu,
         )
         allowed = limits.allowed_errors(plan.recordings.num_rows)
         failed = 0
@@ -193,9 +196,11 @@ class _SliceWorker:
     def __init__(
         self,
         *,
+        title: str,
         load: Callable[[Recording], Iterator[Any]],
         make_collector: Callable[[], Collector],
     ) -> None:
+        self._title = title
         self._load = load
         self._crew: Crew | None = None
         self._collector = make_collector()
@@ -219,12 +224,15 @@ class _SliceWorker:
                 _check_reachable(recording, error)
                 self._collector.drop(number)
                 errors.append(_error_row(recording, error))
+                metrics.add("raudeep_errors", 1, stage=self._title)
+            metrics.add("raudeep_recordings", 1, stage=self._title)
         failed = pa.Table.from_pylist(errors, schema=ERRORS)
         self._collector.write(item["part"], recordings, failed)
         example = f"{errors[0]['file']!r}: {errors[0]['message']}" if errors else ""
         return {"recordings": len(rows), "errors": len(errors), "example": example}
 
     def _take(self, number: int, pieces: Iterator[Any]) -> None:
+        seconds = 0.0
         for piece in pieces:
             try:
                 self._collector.add(number, piece)
@@ -233,6 +241,8 @@ class _SliceWorker:
             except Exception as error:
                 # Not the recording's fault: a GPU without memory, a disc that is full.
                 raise TableError(f"the stage failed: {type(error).__name__}: {error}") from error
+            before, seconds = seconds, _end(piece)
+            metrics.add("raudeep_audio_seconds", seconds - before, stage=self._title)
 
 
 def key_rows(recordings: pa.Table, spans: Mapping[int, Sequence[tuple[float, float]]]) -> pa.Table:
@@ -249,6 +259,12 @@ def key_rows(recordings: pa.Table, spans: Mapping[int, Sequence[tuple[float, flo
         **{column.name: inherited[column.name] for column in FILE_METADATA},
     }
     return pa.table(columns, schema=pa.schema([*KEYS, *FILE_METADATA]))
+
+
+def _end(piece: Any) -> float:
+    """Return where a piece ends in its recording, in seconds; 0 for what is no spectrogram."""
+    views = piece.values() if isinstance(piece, dict) else ()
+    return max((each.end for found in views for each in found), default=0.0)
 
 
 def check_errors(table: str, num_recordings: int, limits: Limits) -> None:

@@ -1,6 +1,7 @@
 """Ray: started once, quietly; what the cluster has; items streamed through stages."""
 
 import atexit
+import json
 import logging
 import os
 import sys
@@ -55,7 +56,7 @@ _QUIET = {
 _START_SECONDS = 15.0  # of Ray with the worker processes of a first stage, on two cores
 _WORKER_SECONDS = 4.0  # of the worker processes of a stage, where Ray runs already
 _ACTORS_PER_GPU = 2  # the models are small: one alone leaves the GPU waiting
-_CREDENTIALS = ("AWS_", "FSSPEC_", "GOOGLE_", "AZURE_STORAGE_", "RAUDEEP_")
+_CREDENTIALS = ("AWS_", "FSSPEC_", "GOOGLE_", "AZURE_STORAGE_", "MLFLOW_", "WANDB_", "RAUDEEP_")
 
 
 @dataclass(frozen=True)
@@ -298,7 +299,17 @@ def unwrap(error: BaseException) -> BaseException:
 
 
 def _environment() -> dict[str, str]:
-    return {key: value for key, value in os.environ.items() if key.startswith(_CREDENTIALS)}
+    """Return the variables for the workers, but for those that a submitted job hands on itself.
+
+    Ray refuses to be told a variable twice.
+    """
+    job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))
+    told = (job.get("runtime_env") or {}).get("env_vars") or {}
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if key.startswith(_CREDENTIALS) and key not in told
+    }
 
 
 def _silence() -> None:

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from raudeep.config import ResourceConfig
+from raudeep.config import ResourceConfig, Tracker
 from raudeep.errors import ConfigError, ResourceError, TableError
 from raudeep.models.autoencoder import build_autoencoder
 from raudeep.pipeline.artifacts import artifact_identity, is_artifact, load_autoencoder
 from raudeep.pipeline.progress import StageProgress, stage_progress
 from raudeep.pipeline.runtime import Resources, ensure_ray, unwrap
 from raudeep.pipeline.stage import StageSummary
+from raudeep.pipeline.tracking import check_tracker
 from raudeep.pipeline.training_worker import Run, WorkerJob, train_worker
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
@@ -65,12 +66,16 @@ def train_autoencoders(
 
     Raises
     ------
+    ConfigError
+        If an architecture cannot be trained, or a tracker's package is not installed.
     ResourceError
         If a single run asks for more than the cluster has.
     TableError
         If an output holds another artifact, or the tables cannot be trained on.
     """
     started = time.perf_counter()
+    resources = resources or ResourceConfig()
+    check_tracker(resources.tracker)
     identities = {run.name: run.identity() for run in runs}
     pending = []
     for run in runs:
@@ -86,10 +91,10 @@ def train_autoencoders(
     for run in pending:
         _check_trainable(run)
     if pending:
-        share = share_resources(ensure_ray(), resources or ResourceConfig(), len(pending))
+        share = share_resources(ensure_ray(), resources, len(pending))
         epochs = sum(run.training.num_epochs for run in pending)
         with stage_progress("training", unit="epochs", total=epochs) as progress:
-            _fit_all(pending, identities, checkpoints, share, progress)
+            _fit_all(pending, identities, checkpoints, share, resources.tracker, progress)
     return [
         StageSummary(
             stage="training",
@@ -176,6 +181,7 @@ def _fit_all(
     identities: dict[str, Identity],
     checkpoints: str,
     share: Share,
+    tracker: Tracker | None,
     progress: StageProgress,
 ) -> None:
     """Run all, never more at once than fit."""
@@ -199,7 +205,7 @@ def _fit_all(
         while waiting or running:
             while waiting and len(running) < share.concurrent:
                 run = waiting.pop(0)
-                job = WorkerJob(run, identities[run.name], share.cpus_per_worker, board)
+                job = WorkerJob(run, identities[run.name], share.cpus_per_worker, board, tracker)
                 task = ray.remote(**settings_of_task)(_fit)
                 running.add(task.remote(job, checkpoints, share))
             finished, _ = ray.wait(list(running), timeout=1.0)

@@ -2,7 +2,8 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from raudeep.config import AutoencoderConfig, TrainingConfig
+from raudeep.config import AutoencoderConfig, Tracker, TrainingConfig, fingerprint
 from raudeep.models.artifact import TrainedAutoencoder, pack_tensors, unpack_tensors
 from raudeep.models.autoencoder import Autoencoder, build_autoencoder
 from raudeep.models.batching import Spectrograms
 from raudeep.models.fitting import EpochResult, Fit, split_by_recording
 from raudeep.models.inference import default_device, reconstruct_spectrograms
+from raudeep.pipeline import metrics as ray_metrics
 from raudeep.pipeline.artifacts import (
     artifact_identity,
     forget_epochs,
@@ -29,6 +31,7 @@ from raudeep.pipeline.artifacts import (
     write_artifact,
 )
 from raudeep.pipeline.stage import spectrogram_values
+from raudeep.pipeline.tracking import track
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import iterate_parts, read_index
@@ -77,6 +80,7 @@ class WorkerJob:
     threads: int
     board: Any
     """Handle of the actor that takes finished epochs."""
+    tracker: Tracker | None
 
 
 @dataclass
@@ -136,7 +140,7 @@ def train_worker(loop_config: dict[str, Any]) -> None:
     step = max(1, len(spectrograms) // _NUM_EXAMPLES)
     rows = torch.arange(0, len(spectrograms), step)[:_NUM_EXAMPLES]
     examples = _Examples(metadata.take(rows.numpy()), spectrograms.take(rows))
-    with tempfile.TemporaryDirectory() as logs:
+    with tempfile.TemporaryDirectory() as logs, _track(job, rank=fit.rank) as log:
         writer = SummaryWriter(logs) if fit.rank == 0 else None
         while not progress.is_done(run.training.early_stopping_epochs):
             result = fit.run_epoch(progress.epoch + 1, chosen, validation)
@@ -148,6 +152,8 @@ def train_worker(loop_config: dict[str, Any]) -> None:
             last = result.epoch == progress.last_epoch
             _log(writer, result, fit.model, examples, pictures=last or result.epoch % 8 == 1)
             _upload(logs, uris.join(run.output, "tensorboard"))
+            _show(run.name, result)
+            log(result)
             keep_epoch(
                 run.output, result.epoch, fit.weights(), most=run.training.checkpoints_to_keep
             )
@@ -260,6 +266,30 @@ def _log(
             picture = np.concatenate(pair, axis=0).T[::-1]  # target left, reconstruction right
             writer.add_image(f"example/{index}", (picture[np.newaxis] + 1) / 2, result.epoch)
     writer.flush()
+
+
+def _track(job: WorkerJob, *, rank: int) -> AbstractContextManager[Callable[[EpochResult], None]]:
+    """Return what takes finished epochs to the tracker, if this worker is the one that tells."""
+    run = job.run
+    return track(
+        job.tracker if rank == 0 else None,
+        name=run.name,
+        key=fingerprint(asdict(job.identity), run.output),
+        config={
+            "spectrogram": read_index(run.spectrograms[0]).config,
+            "autoencoder": {"kind": run.model.kind, **asdict(run.model)},
+            "training": asdict(run.training),
+        },
+    )
+
+
+def _show(name: str, result: EpochResult) -> None:
+    """Tell Ray's metrics."""
+    ray_metrics.show("raudeep_loss", result.loss, run=name, split="train")
+    if result.validation_loss is not None:
+        ray_metrics.show("raudeep_loss", result.validation_loss, run=name, split="validation")
+    ray_metrics.show("raudeep_epoch", result.epoch, run=name)
+    ray_metrics.show("raudeep_chunks_per_second", result.chunks_per_second, run=name)
 
 
 def _upload(folder: str, uri: str) -> None:
