@@ -33,6 +33,7 @@ from raudeep.config.exchange import ExchangeFormat, ExportConfig, ImportConfig
 from raudeep.config.fields import build, fingerprint, reject_unknown
 from raudeep.config.limits import Limits
 from raudeep.config.spectrogram import SpectrogramConfig
+from raudeep.config.tuning import TuneConfig
 
 __all__ = [
     "AUTOENCODERS",
@@ -59,6 +60,7 @@ __all__ = [
     "SpectrogramConfig",
     "SvmConfig",
     "TrainingConfig",
+    "TuneConfig",
     "build",
     "fingerprint",
     "reject_unknown",

@@ -5,7 +5,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,8 @@ from raudeep.config import ResourceConfig
 from raudeep.errors import ConfigError, ResourceError, TableError
 from raudeep.models.autoencoder import build_autoencoder
 from raudeep.pipeline.artifacts import artifact_identity, is_artifact, load_autoencoder
-from raudeep.pipeline.progress import StageProgress, stage_progress
+from raudeep.pipeline.objective import Objective
+from raudeep.pipeline.progress import stage_progress
 from raudeep.pipeline.runtime import Resources, ensure_ray, unwrap
 from raudeep.pipeline.stage import StageSummary
 from raudeep.pipeline.training_worker import Run, WorkerJob, train_worker
@@ -21,7 +22,7 @@ from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import read_index, read_table
 
-__all__ = ["Run", "Share", "share_resources", "train_autoencoders"]
+__all__ = ["Run", "Share", "check_trainable", "fit_runs", "share_resources", "train_autoencoders"]
 
 _MAX_FAILURES = 3  # of a run's workers, before the run fails
 
@@ -84,12 +85,20 @@ def train_autoencoders(
             uris.delete(run.output)
             pending.append(run)
     for run in pending:
-        _check_trainable(run)
+        check_trainable(run)
     if pending:
         share = share_resources(ensure_ray(), resources or ResourceConfig(), len(pending))
         epochs = sum(run.training.num_epochs for run in pending)
+        done = dict.fromkeys(identities, 0)
         with stage_progress("training", unit="epochs", total=epochs) as progress:
-            _fit_all(pending, identities, checkpoints, share, progress)
+
+            def tell(entry: dict[str, Any]) -> None:
+                name = entry["name"]
+                note = f"{name} epoch {entry['epoch']}, loss {entry['loss']:.4f}"
+                progress.advance(max(0, entry["done"] - done[name]), note)
+                done[name] = max(done[name], entry["done"])
+
+            fit_runs(pending, identities, checkpoints, share, tell=tell)
     return [
         StageSummary(
             stage="training",
@@ -149,7 +158,7 @@ def _places(cluster: Resources, cpus: int, gpus: float) -> int:
     return places
 
 
-def _check_trainable(run: Run) -> None:
+def check_trainable(run: Run) -> None:
     """Refuse at once what the workers could not use."""
     bands: set[int] = set()
     for uri in run.spectrograms:
@@ -171,26 +180,32 @@ def _check_trainable(run: Run) -> None:
             )
 
 
-def _fit_all(
+def fit_runs(
     runs: Sequence[Run],
     identities: dict[str, Identity],
     checkpoints: str,
     share: Share,
-    progress: StageProgress,
+    *,
+    tell: Callable[[dict[str, Any]], None],
+    objective: Objective | None = None,
 ) -> None:
-    """Run all, never more at once than fit."""
+    """Run all, never more at once than fit; `tell` hears of every epoch of every run.
+
+    Whatever it raises ends the runs.
+    """
     import ray
 
     board = ray.remote(num_cpus=0)(_Board).remote()
     waiting = list(runs)
     running: set[Any] = set()
-    done = dict.fromkeys(identities, 0)
     # No CPU of its own: a task that waits must not starve the workers it waits for. The address
     # reaches the processes of Ray Train, one of which asks for the run's state by HTTP and, left
     # alone, may ask another Ray on this machine, miss the run there, and end it.
     settings_of_task = {
         "num_cpus": 0,
         "max_retries": 0,
+        # Not in the placement group of a trial that starts it, which has no room for workers.
+        "scheduling_strategy": "DEFAULT",
         "runtime_env": {
             "env_vars": {"RAY_ADDRESS": ray.get_runtime_context().gcs_address},
         },
@@ -199,15 +214,14 @@ def _fit_all(
         while waiting or running:
             while waiting and len(running) < share.concurrent:
                 run = waiting.pop(0)
-                job = WorkerJob(run, identities[run.name], share.cpus_per_worker, board)
+                job = WorkerJob(
+                    run, identities[run.name], share.cpus_per_worker, board, objective
+                )
                 task = ray.remote(**settings_of_task)(_fit)
                 running.add(task.remote(job, checkpoints, share))
             finished, _ = ray.wait(list(running), timeout=1.0)
             for entry in ray.get(board.take.remote()):
-                name = entry["name"]
-                note = f"{name} epoch {entry['epoch']}, loss {entry['loss']:.4f}"
-                progress.advance(max(0, entry["done"] - done[name]), note)
-                done[name] = max(done[name], entry["done"])
+                tell(entry)
             for reference in finished:
                 running.remove(reference)
                 ray.get(reference)
