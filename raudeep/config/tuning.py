@@ -24,8 +24,7 @@ class TuneConfig:
     complexity: float = 0.001
     """C of the SVM that scores them."""
     reserved_folds: tuple[int, ...] = ()
-    """Folds, from 0, that the final evaluation reports: the sweep sees none of their validation
-    recordings. The last fold without."""
+    """Folds, from 0, that the final evaluation reports and no trial sees; the last one without."""
     scored_folds: tuple[int, ...] = ()
     """Folds whose validation recordings score a trial; all that are not reserved without."""
     validation_fraction: float = 0.2
@@ -35,7 +34,7 @@ class TuneConfig:
     grace_epochs: int = 4
     """Epochs before a trial can be stopped."""
     reduction_factor: int = 3
-    """Of so many trials about one goes on; they are compared at grace_epochs times its powers."""
+    """Of so many trials about one goes on, after grace_epochs and this many times as many."""
     seed: int = 0
     """Seed of the searcher."""
 

@@ -214,9 +214,7 @@ def fit_runs(
         while waiting or running:
             while waiting and len(running) < share.concurrent:
                 run = waiting.pop(0)
-                job = WorkerJob(
-                    run, identities[run.name], share.cpus_per_worker, board, objective
-                )
+                job = WorkerJob(run, identities[run.name], share.cpus_per_worker, board, objective)
                 task = ray.remote(**settings_of_task)(_fit)
                 running.add(task.remote(job, checkpoints, share))
             finished, _ = ray.wait(list(running), timeout=1.0)

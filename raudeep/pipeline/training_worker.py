@@ -229,7 +229,9 @@ def _measure(
     if not (last or objective.is_due(progress.epoch)):
         return {}
     if objective.kind == "loss":
-        value = progress.best_loss if progress.best_epoch else progress.history[-1]["validation_loss"]
+        value = (
+            progress.best_loss if progress.best_epoch else progress.history[-1]["validation_loss"]
+        )
     else:
         value = objective.score(fit.model, progress.best, spectrograms, job.run.spectrograms)
     return {"objective": value, "last": last}

@@ -56,9 +56,7 @@ class Domain:
         if share in (0, 1):  # the ends are what was written, not what rounding makes of them
             return self.high if share else self.low
         if self.log:
-            return math.exp(
-                math.log(self.low) + share * (math.log(self.high) - math.log(self.low))
-            )
+            return math.exp(math.log(self.low) + share * (math.log(self.high) - math.log(self.low)))
         return self.low + share * (self.high - self.low)
 
     def _settled(self, value: float) -> Value:

@@ -260,7 +260,9 @@ def _field(name: str, where: str) -> tuple[type[Any], dataclasses.Field[Any] | N
     """Return the configuration that has a field, the field, and the types of its values."""
     section, _, key = name.partition(".")
     reject_unknown([section], SECTIONS, where=where)
-    known = {each.name: (cls, each) for cls in SECTIONS[section] for each in dataclasses.fields(cls)}
+    known = {
+        each.name: (cls, each) for cls in SECTIONS[section] for each in dataclasses.fields(cls)
+    }
     if name == KIND:
         return SECTIONS[section][0], None, [str]
     extra = [KIND.partition(".")[2]] if section == "autoencoder" else []
