@@ -13,6 +13,7 @@ from raudeep.config import ResourceConfig
 from raudeep.errors import ConfigError, ResourceError, TableError
 from raudeep.models.autoencoder import build_autoencoder
 from raudeep.pipeline.artifacts import artifact_identity, is_artifact, load_autoencoder
+from raudeep.pipeline.board import Board
 from raudeep.pipeline.objective import Objective
 from raudeep.pipeline.progress import stage_progress
 from raudeep.pipeline.runtime import Resources, ensure_ray, unwrap
@@ -195,7 +196,7 @@ def fit_runs(
     """
     import ray
 
-    board = ray.remote(num_cpus=0)(_Board).remote()
+    board = ray.remote(num_cpus=0)(Board).remote()
     waiting = list(runs)
     running: set[Any] = set()
     # No CPU of its own: a task that waits must not starve the workers it waits for. The address
@@ -262,17 +263,3 @@ def _fit(job: WorkerJob, checkpoints: str, share: Share) -> None:
         trainer.fit()
     except TrainingFailedError as error:
         raise unwrap(error) from error
-
-
-class _Board:
-    """Where workers say what they did and the driver takes it from; an actor."""
-
-    def __init__(self) -> None:
-        self._entries: list[dict[str, Any]] = []
-
-    def put(self, entry: dict[str, Any]) -> None:
-        self._entries.append(entry)
-
-    def take(self) -> list[dict[str, Any]]:
-        entries, self._entries = self._entries, []
-        return entries

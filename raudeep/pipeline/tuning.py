@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 
 RESULTS_VERSION = 1
 _SETTINGS = {
+    "RAY_AIR_NEW_OUTPUT": "0",  # which prints although it is told not to
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the ledger is the log
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the command
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # not every epoch has an objective

@@ -40,9 +40,10 @@ def trial_history(rows: Sequence[Mapping[str, Any]], *, objective: str, maximise
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(color=LINES, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    legend = axes.legend(frameon=False, fontsize=9)
-    for text in legend.get_texts():
-        text.set_color(INK)
+    if scored:
+        legend = axes.legend(frameon=False, fontsize=9)
+        for text in legend.get_texts():
+            text.set_color(INK)
     axes.tick_params(labelsize=9)
     _ink(axes)
     return _svg(figure)
