@@ -53,8 +53,8 @@ def tune(
     representation: without --objective loss, trials are ranked by what their embeddings score.
     """
     from raudeep.pipeline.tuning import plan_sweep, tune_autoencoders
-    from raudeep.report.console import print_json
-    from raudeep.report.sweep import print_sweep, write_sweep_pictures
+    from raudeep.report.console import print_json, print_sweep
+    from raudeep.report.sweep import write_sweep_pictures
     from raudeep.sweep.space import load_space
 
     sections = {

@@ -1,10 +1,14 @@
 """What comes of a sweep: ranking, importance, best recipe, ledger, pictures, what is reserved."""
 
 import dataclasses
+import json
+import logging
+import sys
 
 import pyarrow as pa
 import pytest
 
+from raudeep.cli import main
 from raudeep.config import EvaluationConfig, TuneConfig
 from raudeep.errors import ConfigError, EvaluationError, TableError
 from raudeep.manifest import Recording, manifest_table
@@ -306,3 +310,67 @@ def test_a_damaged_ledger_is_named(tmp_path):
     (tmp_path / "trials" / "t1.json").write_text("{")
     with pytest.raises(TableError, match=r"t1\.json cannot be read.*Delete it"):
         open_ledger(places, identity)
+
+
+# --- looking without computing
+
+
+@pytest.fixture
+def run(capsys, tmp_path, monkeypatch):
+    """Run `raudeep tune` in an empty folder; return exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    root, own = logging.getLogger(), logging.getLogger("raudeep")
+    before = root.handlers[:], root.level, own.level
+
+    def run_command(space, *arguments):
+        (tmp_path / "space.toml").write_text(space)
+        with pytest.raises(SystemExit) as exit_info:
+            main(["tune", "demo", "space.toml", "--output", "out", *arguments])
+        captured = capsys.readouterr()
+        return exit_info.value.code or 0, captured.out, captured.err
+
+    yield run_command
+    logging.captureWarnings(capture=False)
+    root.handlers[:], root.level = before[0], before[1]
+    own.setLevel(before[2])
+
+
+FLOORS = "[search]\nspectrogram.clip_below_db = {choices = [-30, -60]}\n"
+
+
+def test_a_dry_run_says_what_is_searched_and_how_it_is_shared(run, tmp_path):
+    code, out, _ = run(FLOORS, "--dry-run", "--grace-epochs", "3", "--start-from", "60db")
+    plan = json.loads(out)
+    assert code == 0
+    assert (plan["autoencoder"], plan["spectrogram_tables"]) == ("60db", 2)
+    assert plan["compared_after_epochs"] == [3, 9]
+    assert plan["each"]["cpus_per_worker"] >= 1
+    assert plan["base"]["spectrogram"]["clip_below_db"] == -60
+    assert [path.name for path in tmp_path.iterdir()] == ["space.toml"]
+
+
+def test_tables_that_a_range_makes_are_not_known_beforehand(run):
+    space = "[search]\nspectrogram.clip_below_db = {low = -60, high = -30}\n"
+    _, out, _ = run(space, "--dry-run", "--searcher", "random")
+    assert json.loads(out)["spectrogram_tables"] == "one for each configuration of a trial"
+
+
+def test_losses_that_do_not_compare_are_warned_of(run):
+    _, _, said = run(FLOORS, "--dry-run", "--objective", "loss")
+    assert "losses of trials that differ in spectrogram.clip_below_db do not compare" in said
+    _, _, said = run(FLOORS, "--dry-run")
+    assert said == ""
+
+
+def test_a_representation_of_frames_cannot_be_scored(run):
+    space = '[search]\nautoencoder.kind = {choices = ["time", "frequency"]}\n'
+    code, _, said = run(space, "--dry-run", "--readout", "state")
+    assert code == 1
+    assert 'Set readout = "pooled"' in said
+
+
+def test_a_missing_optuna_is_said_with_the_way_out(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    code, _, said = run(FLOORS, "--dry-run")
+    assert code == 1
+    assert "pip install 'raudeep[tune]', or set searcher = \"random\"" in said
