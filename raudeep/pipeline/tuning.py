@@ -302,7 +302,6 @@ def _search(
                 max_concurrent_trials=plan.share.concurrent,
                 search_alg=search,
                 scheduler=asha,
-                reuse_actors=True,  # a process less to start for each trial
                 trial_dirname_creator=lambda trial: trial.trial_id,
             ),
             run_config=ray_tune.RunConfig(

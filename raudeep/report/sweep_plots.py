@@ -70,7 +70,7 @@ def parallel_coordinates(
         share = rank / max(1, len(scored) - 1)
         heights = [_height(row.get(name), scales[name]) for name in names]
         style = "-" if row["status"] == "finished" else "--"
-        axes.plot(heights, style, color=colormaps["viridis"](0.95 * share), linewidth=1.2)
+        axes.plot(heights, style, color=colormaps["viridis"](0.1 + 0.75 * share), linewidth=1.2)
     for place, name in enumerate(names):
         shown = scales[name] if len(scales[name]) <= 8 else [scales[name][0], scales[name][-1]]
         for value in shown:
