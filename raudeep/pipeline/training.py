@@ -5,7 +5,8 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ from raudeep.storage.table import read_index, read_table
 __all__ = ["Run", "Share", "check_trainable", "fit_runs", "share_resources", "train_autoencoders"]
 
 _MAX_FAILURES = 3  # of a run's workers, before the run fails
+_SECONDS_TO_END = 30.0  # that a cancelled run is waited for
 
 
 @dataclass(frozen=True)
@@ -91,15 +93,15 @@ def train_autoencoders(
         share = share_resources(ensure_ray(), resources or ResourceConfig(), len(pending))
         epochs = sum(run.training.num_epochs for run in pending)
         done = dict.fromkeys(identities, 0)
-        with stage_progress("training", unit="epochs", total=epochs) as progress:
-
-            def tell(entry: dict[str, Any]) -> None:
+        with (
+            stage_progress("training", unit="epochs", total=epochs) as progress,
+            closing(fit_runs(pending, identities, checkpoints, share)) as entries,
+        ):
+            for entry in entries:
                 name = entry["name"]
                 note = f"{name} epoch {entry['epoch']}, loss {entry['loss']:.4f}"
                 progress.advance(max(0, entry["done"] - done[name]), note)
                 done[name] = max(done[name], entry["done"])
-
-            fit_runs(pending, identities, checkpoints, share, tell=tell)
     return [
         StageSummary(
             stage="training",
@@ -187,12 +189,11 @@ def fit_runs(
     checkpoints: str,
     share: Share,
     *,
-    tell: Callable[[dict[str, Any]], None],
     objective: Objective | None = None,
-) -> None:
-    """Run all, never more at once than fit; `tell` hears of every epoch of every run.
+) -> Generator[dict[str, Any], None, None]:
+    """Run all, never more at once than fit, and yield every epoch of every run.
 
-    Whatever it raises ends the runs.
+    Closed before its end it ends the runs, and returns when what they held is free.
     """
     import ray
 
@@ -219,17 +220,28 @@ def fit_runs(
                 task = ray.remote(**settings_of_task)(_fit)
                 running.add(task.remote(job, checkpoints, share))
             finished, _ = ray.wait(list(running), timeout=1.0)
-            for entry in ray.get(board.take.remote()):
-                tell(entry)
+            yield from ray.get(board.take.remote())
             for reference in finished:
                 running.remove(reference)
                 ray.get(reference)
     except ray.exceptions.RayError as error:
         raise unwrap(error) from error
+    except GeneratorExit:
+        _cancel(running)
+        if running:
+            ray.wait(list(running), num_returns=len(running), timeout=_SECONDS_TO_END)
+            running.clear()
+        raise
     finally:
-        for reference in running:
-            ray.cancel(reference)
+        _cancel(running)
         ray.kill(board)
+
+
+def _cancel(references: set[Any]) -> None:
+    import ray
+
+    for reference in references:
+        ray.cancel(reference)
 
 
 def _fit(job: WorkerJob, checkpoints: str, share: Share) -> None:
@@ -263,3 +275,5 @@ def _fit(job: WorkerJob, checkpoints: str, share: Share) -> None:
         trainer.fit()
     except TrainingFailedError as error:
         raise unwrap(error) from error
+    except SystemExit:  # what Ray makes of a run that was cancelled; it would end the process
+        return

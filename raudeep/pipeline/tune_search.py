@@ -104,7 +104,9 @@ class LedgerSearch(Searcher):  # type: ignore[misc]  # Ray has no types
         place = self._ledger.places.model(record.id)
         if error or FAILED in (result or {}):
             record.status = "failed"
-            record.message = (result or {}).get(FAILED, "its process was lost, and more than once")
+            record.message = (result or {}).get(
+                FAILED, "its process ended, more than once: --debug shows why"
+            )
         elif is_artifact(place):
             record.status = "finished"
             for entry in read_history(place):

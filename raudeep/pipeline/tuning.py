@@ -13,7 +13,7 @@ import os
 import tempfile
 import time
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raudeep.config import Limits, ResourceConfig, SpectrogramConfig, SvmConfig, TuneConfig
 from raudeep.errors import ConfigError
@@ -26,8 +26,8 @@ from raudeep.pipeline.outcome import reserved_of, write_outcome
 from raudeep.pipeline.progress import stage_progress
 from raudeep.pipeline.reserving import Division, divide_recordings
 from raudeep.pipeline.runtime import ensure_ray, find_resources
+from raudeep.pipeline.shelf import extract_tables, make_shelf
 from raudeep.pipeline.training import share_resources
-from raudeep.pipeline.trials import TrialPlan, extract_tables, make_shelf, run_trial
 from raudeep.recipe import Recipe
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
@@ -35,6 +35,9 @@ from raudeep.storage.table import package_versions
 from raudeep.sweep.candidates import Candidate, base_of, candidate_of
 from raudeep.sweep.samplers import Sampler, make_sampler
 from raudeep.sweep.space import SearchSpace
+
+if TYPE_CHECKING:
+    from raudeep.pipeline.trials import TrialPlan
 
 __all__ = ["plan_sweep", "tune_autoencoders"]
 
@@ -45,7 +48,7 @@ _SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",  # which prints although it is told not to
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the ledger is the log
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the command
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # not every epoch has an objective
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial that failed has no objective
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
 _MAX_FAILURES = 2  # of a trial's own process, as when its node is lost
@@ -120,6 +123,8 @@ def tune_autoencoders(
     missing = tune.num_trials - len(ledger.done())
     logger.info("sweep of %s/%s -> %s", recipe.name, base.name, places.output)
     if missing > 0:
+        from raudeep.pipeline.trials import TrialPlan  # with Ray Tune, which takes a second
+
         share = share_resources(ensure_ray(), resources or ResourceConfig(), missing)
         limits = limits or Limits()
         known = _spectrograms(base, space, at_most=tune.num_trials)
@@ -273,13 +278,14 @@ def _objective(recipe: Recipe, tune: TuneConfig) -> Objective:
 
 
 def _search(
-    ledger: Ledger, sampler: Sampler, space: SearchSpace, plan: TrialPlan, missing: int
+    ledger: Ledger, sampler: Sampler, space: SearchSpace, plan: "TrialPlan", missing: int
 ) -> None:
     """Run the missing trials, never more at once than fit."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     from ray import tune as ray_tune
 
+    from raudeep.pipeline.trials import Trial
     from raudeep.pipeline.tune_search import Asha, LedgerSearch
 
     most = _most_epochs(plan.base, space)
@@ -292,7 +298,7 @@ def _search(
         search = LedgerSearch(ledger, sampler, plan.base, plan.tune, progress, asha)
         tuner = ray_tune.Tuner(
             ray_tune.with_resources(
-                ray_tune.with_parameters(run_trial, plan=plan),
+                ray_tune.with_parameters(Trial, plan=plan),
                 # No part of a core, or the last training run would not find room. Something it
                 # must be: a byte.
                 {"CPU": 0, "memory": 1},
@@ -309,6 +315,7 @@ def _search(
                 storage_path=folder,
                 verbose=0,
                 failure_config=ray_tune.FailureConfig(max_failures=_MAX_FAILURES),
+                checkpoint_config=ray_tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
         tuner.fit()
