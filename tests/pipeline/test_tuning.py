@@ -38,7 +38,7 @@ def store(corpus, monkeypatch):
         set_environment(monkeypatch, port)
         for bucket in ("audio", "out"):
             uris.filesystem(f"s3://{bucket}")[0].mkdir(bucket)
-        for path in sorted(corpus.rglob("*.wav")):
+        for path in sorted(path for path in corpus.rglob("*.*") if path.is_file()):
             place = f"s3://audio/{path.relative_to(corpus).as_posix()}"
             uris.write_bytes(place, path.read_bytes())
         yield
@@ -88,7 +88,7 @@ def test_a_sweep_in_a_store_that_is_killed_goes_on_and_repeats_no_trial(store, r
 
     # Trials share the tables of two floors, and none holds a recording of the reserved fold.
     assert (results["reserved"]["folds"], results["reserved"]["recordings"]) == ([4], 5)
-    rows = read_table(results["corpus"]["uri"].replace("audio", "out/sweep/manifest")).to_pylist()
+    rows = read_table(f"{output}/manifest").to_pylist()
     reserved = {row["file"] for row in rows if row["folds"][4] == 1}
     tables = {name.split("/")[0] for name in uris.list_files(f"{output}/spectrograms")}
     assert len(tables) == 2
