@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         SpectrogramConfig,
         SvmConfig,
         TrainingConfig,
+        TuneConfig,
     )
     from raudeep.errors import RaudeepError
     from raudeep.pipeline.artifacts import load_autoencoder
@@ -55,11 +56,13 @@ if TYPE_CHECKING:
     from raudeep.pipeline.soundnet import embed_soundnet
     from raudeep.pipeline.spectrograms import extract_spectrograms
     from raudeep.pipeline.training import Run, train_autoencoders
+    from raudeep.pipeline.tuning import tune_autoencoders
     from raudeep.pipeline.validation import validate_table
     from raudeep.recipe import Recipe, load_recipe
     from raudeep.report.benchmark import write_report
     from raudeep.storage.table import read_errors, read_index
     from raudeep.storage.verification import verify_table
+    from raudeep.sweep.space import load_space
 
 _PLACES = {
     "AutoencoderConfig": "config",
@@ -83,6 +86,7 @@ _PLACES = {
     "SpectrogramConfig": "config",
     "SvmConfig": "config",
     "TrainingConfig": "config",
+    "TuneConfig": "config",
     "add_folds": "pipeline.modifying",
     "add_partitions": "pipeline.modifying",
     "embed_corpus": "pipeline.embedding",
@@ -101,6 +105,7 @@ _PLACES = {
     "load_classifier": "pipeline.classifiers",
     "load_manifest": "pipeline.corpus",
     "load_recipe": "recipe",
+    "load_space": "sweep.space",
     "pack_corpus": "pipeline.packing",
     "predict_corpus": "pipeline.predicting",
     "predict_table": "pipeline.predicting",
@@ -116,6 +121,7 @@ _PLACES = {
     "score_sparse_coding": "pipeline.baselines",
     "train_autoencoders": "pipeline.training",
     "train_classifier": "pipeline.classifiers",
+    "tune_autoencoders": "pipeline.tuning",
     "upsample_table": "pipeline.modifying",
     "validate_table": "pipeline.validation",
     "verify_table": "storage.verification",
@@ -144,6 +150,7 @@ __all__ = [
     "SpectrogramConfig",
     "SvmConfig",
     "TrainingConfig",
+    "TuneConfig",
     "add_folds",
     "add_partitions",
     "embed_corpus",
@@ -162,6 +169,7 @@ __all__ = [
     "load_classifier",
     "load_manifest",
     "load_recipe",
+    "load_space",
     "pack_corpus",
     "predict_corpus",
     "predict_table",
@@ -177,6 +185,7 @@ __all__ = [
     "score_sparse_coding",
     "train_autoencoders",
     "train_classifier",
+    "tune_autoencoders",
     "upsample_table",
     "validate_table",
     "verify_table",

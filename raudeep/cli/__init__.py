@@ -5,7 +5,17 @@ stderr. Exit codes: 0 done, 1 an error that a line explains, 2 wrong usage, 130 
 """
 
 # Each adds its commands.
-from raudeep.cli import audio, baselines, benchmark, evaluation, exchange, looking, models, tables
+from raudeep.cli import (
+    audio,
+    baselines,
+    benchmark,
+    evaluation,
+    exchange,
+    looking,
+    models,
+    tables,
+    tuning,
+)
 from raudeep.cli.app import app, main
 
 __all__ = [
@@ -19,4 +29,5 @@ __all__ = [
     "main",
     "models",
     "tables",
+    "tuning",
 ]

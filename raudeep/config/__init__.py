@@ -34,6 +34,7 @@ from raudeep.config.exchange import ExchangeFormat, ExportConfig, ImportConfig
 from raudeep.config.fields import build, fingerprint, reject_unknown
 from raudeep.config.limits import Limits
 from raudeep.config.spectrogram import SpectrogramConfig
+from raudeep.config.tuning import TuneConfig
 
 __all__ = [
     "AUTOENCODERS",
@@ -61,6 +62,7 @@ __all__ = [
     "SvmConfig",
     "Tracker",
     "TrainingConfig",
+    "TuneConfig",
     "build",
     "fingerprint",
     "reject_unknown",

@@ -88,6 +88,8 @@ class EvaluationConfig:
     """Fits per fold, each with its own seed."""
     num_folds: int | None = None
     """Make this many stratified folds by recording; None uses the corpus's own folds."""
+    folds: tuple[int, ...] = ()
+    """Score these folds alone, from 0; all of them without."""
     majority_vote: bool = False
     """Score recordings by the most frequent class of their chunks instead of scoring chunks."""
     upsample: bool = False
@@ -104,13 +106,16 @@ class EvaluationConfig:
         check(self, "repeats", self.repeats >= 1, "at least 1")
         check(self, "seed", self.seed >= 0, "at least 0")
         check(self, "num_folds", self.num_folds is None or self.num_folds >= 2, "at least 2")
+        once = len(set(self.folds)) == len(self.folds)
+        check(self, "folds", once and min(self.folds, default=0) >= 0, "folds from 0, each once")
         if bool(self.train_partitions) != bool(self.eval_partitions):
             raise ConfigError(
                 "'train_partitions' and 'eval_partitions' of EvaluationConfig go together. Got "
                 f"{self.train_partitions!r} and {self.eval_partitions!r}."
             )
-        if self.train_partitions and self.num_folds is not None:
-            raise ConfigError(
-                "EvaluationConfig takes 'num_folds' or partitions, not both. Got "
-                f"num_folds={self.num_folds!r}, train_partitions={self.train_partitions!r}."
-            )
+        for name in ("num_folds", "folds"):
+            if self.train_partitions and getattr(self, name):
+                raise ConfigError(
+                    f"EvaluationConfig takes {name!r} or partitions, not both. Got "
+                    f"{name}={getattr(self, name)!r}, train_partitions={self.train_partitions!r}."
+                )

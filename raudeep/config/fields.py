@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from raudeep.errors import ConfigError
 
-__all__ = ["build", "check", "fingerprint", "reject_unknown", "settle"]
+__all__ = ["accepted", "build", "check", "convert", "fingerprint", "reject_unknown", "settle"]
 
 Config = TypeVar("Config")
 
@@ -26,7 +26,7 @@ def build(cls: type[Config], values: Mapping[str, Any], *, where: str) -> Config
     """
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     reject_unknown(values, fields, where=where)
-    converted = {name: _convert(cls, fields[name], value, where) for name, value in values.items()}
+    converted = {name: convert(cls, fields[name], value, where) for name, value in values.items()}
     try:
         return cls(**converted)
     except ConfigError as error:
@@ -55,28 +55,28 @@ def _jsonable(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no place in a fingerprint")
 
 
-def _convert(cls: type[Any], field: dataclasses.Field[Any], value: Any, where: str) -> Any:
+def convert(cls: type[Any], field: dataclasses.Field[Any], value: Any, where: str) -> Any:
     """Return a TOML value as the field's type, lists as tuples; refuse another type."""
-    accepted = _accepted(field.type)
+    kinds = accepted(field.type)
     if isinstance(value, list):
         value = tuple(value)
-    fits = type(value) in accepted or (type(value) is int and float in accepted)
-    strings = type(value) is not tuple or all(isinstance(inner, str) for inner in value)
-    if not (fits and strings):
-        kinds = " or ".join("None" if kind is NoneType else kind.__name__ for kind in accepted)
+    fits = type(value) in kinds or (type(value) is int and float in kinds)
+    inner = accepted(get_args(field.type)[0]) if tuple in kinds else []
+    if not fits or (type(value) is tuple and any(type(each) not in inner for each in value)):
+        names = " or ".join("None" if kind is NoneType else kind.__name__ for kind in kinds)
         raise ConfigError(
-            f"{where}: The {field.name!r} parameter of {cls.__name__} must be {kinds}. "
+            f"{where}: The {field.name!r} parameter of {cls.__name__} must be {names}. "
             f"Got {value!r}."
         )
     return value
 
 
-def _accepted(annotation: Any) -> list[type[Any]]:
+def accepted(annotation: Any) -> list[type[Any]]:
     """Return the classes that values of a field may have."""
     if get_origin(annotation) is Literal:
         return [str]
     if get_origin(annotation) in (Union, UnionType):
-        return [kind for inner in get_args(annotation) for kind in _accepted(inner)]
+        return [kind for inner in get_args(annotation) for kind in accepted(inner)]
     return [get_origin(annotation) or annotation]
 
 
@@ -88,7 +88,7 @@ def settle(config: Any) -> None:
     for field in dataclasses.fields(config):
         name, annotation = field.name, field.type
         value = getattr(config, name)
-        if type(value) is int and float in _accepted(annotation):
+        if type(value) is int and float in accepted(annotation):
             object.__setattr__(config, name, float(value))
         if isinstance(value, float):
             check(config, name, math.isfinite(value), "finite")

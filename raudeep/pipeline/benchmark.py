@@ -38,7 +38,7 @@ from raudeep.recipe import Recipe
 from raudeep.storage import uri as uris
 from raudeep.storage.table import package_versions, read_errors
 
-__all__ = ["Layout", "plan_benchmark", "run_benchmark", "write_demo_corpus_at"]
+__all__ = ["Layout", "corpus_of", "plan_benchmark", "run_benchmark", "write_demo_corpus_at"]
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ def run_benchmark(
     uris.check_writable(places.output)
     if resources is not None:
         check_tracker(resources.tracker)  # now, and not when the spectrograms are done
-    corpus = _corpus(recipe, corpus, places)
+    corpus = corpus_of(recipe, corpus, places.output)
     manifest, layout = load_manifest(corpus, layout=recipe.corpus_layout)
     _check_scorable(manifest, recipe, corpus)
     logger.info("recipe %s -> %s", recipe.name, places.output)
@@ -277,11 +277,12 @@ def write_demo_corpus_at(uri: str) -> None:
                 uris.write_bytes(uris.join(uri, name), path.read_bytes())
 
 
-def _corpus(recipe: Recipe, corpus: str | None, places: Layout) -> str:
+def corpus_of(recipe: Recipe, corpus: str | None, output: str) -> str:
+    """Return the URI of a recipe's corpus; the demo corpus is synthesised below the output."""
     if corpus is not None:
         return uris.absolute(corpus)
     _check_synthesised(recipe)
-    synthesised = uris.join(places.output, "corpus")
+    synthesised = uris.join(output, "corpus")
     write_demo_corpus_at(synthesised)
     return synthesised
 

@@ -24,6 +24,7 @@ from raudeep.manifest import manifest_fingerprint
 from raudeep.models.piczak import fit_cnn, predict_recordings
 from raudeep.pipeline.kernels import Kernel, Piece, map_recordings
 from raudeep.pipeline.predictions import (
+    describe_evaluation,
     label_ids,
     label_map,
     prediction_rows,
@@ -92,8 +93,7 @@ def evaluate_cnn(
         {"sample_rate": SAMPLE_RATE, "n_fft": N_FFT, "hop_length": HOP_LENGTH, "n_mels": N_MELS},
         {"manifest": manifest_fingerprint(manifest)},
     )
-    described = asdict(evaluation)
-    described.pop("majority_vote")
+    described = describe_evaluation(evaluation)
     settings = {"classifier": "cnn", "cnn": asdict(config), "evaluation": described}
     identity = Identity("predictions", settings, {"spectrograms": features.fingerprint})
     # First of all: what is there must be this, or must be replaced on purpose.

@@ -1,6 +1,7 @@
 """Predictions as rows: labels and splits of a table, what a classifier says, the score."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from raudeep.schema import predictions_schema, with_metadata
 from raudeep.storage.table import read_table
 
 __all__ = [
+    "describe_evaluation",
     "label_ids",
     "label_map",
     "prediction_rows",
@@ -53,6 +55,15 @@ def label_ids(metadata: pa.Table, labels: Sequence[str]) -> NDArray[np.int64]:
     return np.array([ids.get(label, UNLABELLED) for label in metadata["label"].to_pylist()])
 
 
+def describe_evaluation(evaluation: EvaluationConfig) -> dict[str, Any]:
+    """Return what of an evaluation the predictions depend on."""
+    described = asdict(evaluation)
+    described.pop("majority_vote")  # concerns the score
+    if not evaluation.folds:  # as in tables that were made before single folds could be chosen
+        described.pop("folds")
+    return described
+
+
 def splits_of(metadata: pa.Table, evaluation: EvaluationConfig, uri: str) -> list[Split]:
     """Return the splits of a table that an evaluation asks for.
 
@@ -76,14 +87,23 @@ def splits_of(metadata: pa.Table, evaluation: EvaluationConfig, uri: str) -> lis
             num_folds=evaluation.num_folds,
             seed=evaluation.seed,
         )
-        return splits_from_folds(files, made)
+        return _chosen(splits_from_folds(files, made), evaluation.folds, uri)
     folds = metadata["folds"].to_pylist()
     if not any(folds):
         raise EvaluationError(
             f"{uri} has no folds. Pass --num-folds N to make stratified ones, or "
             "--train-partitions and --eval-partitions."
         )
-    return splits_from_folds(files, folds)
+    return _chosen(splits_from_folds(files, folds), evaluation.folds, uri)
+
+
+def _chosen(splits: list[Split], folds: Sequence[int], uri: str) -> list[Split]:
+    """Return the splits of some folds, or all of them if none is named."""
+    if missing := [fold for fold in folds if fold >= len(splits)]:
+        raise EvaluationError(
+            f"{uri} has no fold {missing[0]}; it has {len(splits)} folds, counted from 0."
+        )
+    return [split for split in splits if not folds or split.fold in folds]
 
 
 def rows_of_partitions(

@@ -5,7 +5,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from raudeep.config import ClassifierConfig, EvaluationConfig
@@ -15,6 +15,7 @@ from raudeep.evaluation.folds import Split
 from raudeep.evaluation.metrics import Score
 from raudeep.pipeline.classifiers import describe_classifier, estimate_fit, fit_function
 from raudeep.pipeline.predictions import (
+    describe_evaluation,
     label_ids,
     label_map,
     prediction_rows,
@@ -74,8 +75,7 @@ def evaluate_embeddings(
     alone.
     """
     started = time.perf_counter()
-    described = asdict(evaluation)
-    described.pop("majority_vote")  # concerns the score, not the predictions
+    described = describe_evaluation(evaluation)
     config = {**describe_classifier(classifier), "evaluation": described}
     writers: dict[str, TableWriter] = {}
     splits: dict[str, list[Split]] = {}

@@ -5,7 +5,8 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,9 @@ from raudeep.config import ResourceConfig, Tracker
 from raudeep.errors import ConfigError, ResourceError, TableError
 from raudeep.models.autoencoder import build_autoencoder
 from raudeep.pipeline.artifacts import artifact_identity, is_artifact, load_autoencoder
-from raudeep.pipeline.progress import StageProgress, stage_progress
+from raudeep.pipeline.board import Board
+from raudeep.pipeline.objective import Objective
+from raudeep.pipeline.progress import stage_progress
 from raudeep.pipeline.runtime import Resources, ensure_ray, unwrap
 from raudeep.pipeline.stage import StageSummary
 from raudeep.pipeline.tracking import check_tracker
@@ -22,9 +25,10 @@ from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import read_index, read_table
 
-__all__ = ["Run", "Share", "share_resources", "train_autoencoders"]
+__all__ = ["Run", "Share", "check_trainable", "fit_runs", "share_resources", "train_autoencoders"]
 
 _MAX_FAILURES = 3  # of a run's workers, before the run fails
+_SECONDS_TO_END = 30.0  # that a cancelled run is waited for
 
 
 @dataclass(frozen=True)
@@ -89,12 +93,21 @@ def train_autoencoders(
             uris.delete(run.output)
             pending.append(run)
     for run in pending:
-        _check_trainable(run)
+        check_trainable(run)
     if pending:
         share = share_resources(ensure_ray(), resources, len(pending))
         epochs = sum(run.training.num_epochs for run in pending)
-        with stage_progress("training", unit="epochs", total=epochs) as progress:
-            _fit_all(pending, identities, checkpoints, share, resources.tracker, progress)
+        done = dict.fromkeys(identities, 0)
+        found = fit_runs(pending, identities, checkpoints, share, tracker=resources.tracker)
+        with (
+            stage_progress("training", unit="epochs", total=epochs) as progress,
+            closing(found) as entries,
+        ):
+            for entry in entries:
+                name = entry["name"]
+                note = f"{name} epoch {entry['epoch']}, loss {entry['loss']:.4f}"
+                progress.advance(max(0, entry["done"] - done[name]), note)
+                done[name] = max(done[name], entry["done"])
     return [
         StageSummary(
             stage="training",
@@ -154,7 +167,7 @@ def _places(cluster: Resources, cpus: int, gpus: float) -> int:
     return places
 
 
-def _check_trainable(run: Run) -> None:
+def check_trainable(run: Run) -> None:
     """Refuse at once what the workers could not use."""
     bands: set[int] = set()
     for uri in run.spectrograms:
@@ -176,27 +189,32 @@ def _check_trainable(run: Run) -> None:
             )
 
 
-def _fit_all(
+def fit_runs(
     runs: Sequence[Run],
     identities: dict[str, Identity],
     checkpoints: str,
     share: Share,
-    tracker: Tracker | None,
-    progress: StageProgress,
-) -> None:
-    """Run all, never more at once than fit."""
+    *,
+    tracker: Tracker | None = None,
+    objective: Objective | None = None,
+) -> Generator[dict[str, Any], None, None]:
+    """Run all, never more at once than fit, and yield every epoch of every run.
+
+    Closed before its end it ends the runs, and returns when what they held is free.
+    """
     import ray
 
-    board = ray.remote(num_cpus=0)(_Board).remote()
+    board = ray.remote(num_cpus=0)(Board).remote()
     waiting = list(runs)
     running: set[Any] = set()
-    done = dict.fromkeys(identities, 0)
     # No CPU of its own: a task that waits must not starve the workers it waits for. The address
     # reaches the processes of Ray Train, one of which asks for the run's state by HTTP and, left
     # alone, may ask another Ray on this machine, miss the run there, and end it.
     settings_of_task = {
         "num_cpus": 0,
         "max_retries": 0,
+        # Not in the placement group of a trial that starts it, which has no room for workers.
+        "scheduling_strategy": "DEFAULT",
         "runtime_env": {
             "env_vars": {"RAY_ADDRESS": ray.get_runtime_context().gcs_address},
         },
@@ -205,24 +223,33 @@ def _fit_all(
         while waiting or running:
             while waiting and len(running) < share.concurrent:
                 run = waiting.pop(0)
-                job = WorkerJob(run, identities[run.name], share.cpus_per_worker, board, tracker)
+                cpus = share.cpus_per_worker
+                job = WorkerJob(run, identities[run.name], cpus, board, tracker, objective)
                 task = ray.remote(**settings_of_task)(_fit)
                 running.add(task.remote(job, checkpoints, share))
             finished, _ = ray.wait(list(running), timeout=1.0)
-            for entry in ray.get(board.take.remote()):
-                name = entry["name"]
-                note = f"{name} epoch {entry['epoch']}, loss {entry['loss']:.4f}"
-                progress.advance(max(0, entry["done"] - done[name]), note)
-                done[name] = max(done[name], entry["done"])
+            yield from ray.get(board.take.remote())
             for reference in finished:
                 running.remove(reference)
                 ray.get(reference)
     except ray.exceptions.RayError as error:
         raise unwrap(error) from error
+    except GeneratorExit:
+        _cancel(running)
+        if running:
+            ray.wait(list(running), num_returns=len(running), timeout=_SECONDS_TO_END)
+            running.clear()
+        raise
     finally:
-        for reference in running:
-            ray.cancel(reference)
+        _cancel(running)
         ray.kill(board)
+
+
+def _cancel(references: set[Any]) -> None:
+    import ray
+
+    for reference in references:
+        ray.cancel(reference)
 
 
 def _fit(job: WorkerJob, checkpoints: str, share: Share) -> None:
@@ -256,17 +283,5 @@ def _fit(job: WorkerJob, checkpoints: str, share: Share) -> None:
         trainer.fit()
     except TrainingFailedError as error:
         raise unwrap(error) from error
-
-
-class _Board:
-    """Where workers say what they did and the driver takes it from; an actor."""
-
-    def __init__(self) -> None:
-        self._entries: list[dict[str, Any]] = []
-
-    def put(self, entry: dict[str, Any]) -> None:
-        self._entries.append(entry)
-
-    def take(self) -> list[dict[str, Any]]:
-        entries, self._entries = self._entries, []
-        return entries
+    except SystemExit:  # what Ray makes of a run that was cancelled; it would end the process
+        return

@@ -30,6 +30,7 @@ from raudeep.pipeline.artifacts import (
     read_optimizer_state,
     write_artifact,
 )
+from raudeep.pipeline.objective import Objective
 from raudeep.pipeline.stage import spectrogram_values
 from raudeep.pipeline.tracking import track
 from raudeep.storage import uri as uris
@@ -80,7 +81,9 @@ class WorkerJob:
     threads: int
     board: Any
     """Handle of the actor that takes finished epochs."""
-    tracker: Tracker | None
+    tracker: Tracker | None = None
+    objective: Objective | None = None
+    """What a sweep ranks by; taken after its epochs and the last one."""
 
 
 @dataclass
@@ -145,6 +148,8 @@ def train_worker(loop_config: dict[str, Any]) -> None:
         while not progress.is_done(run.training.early_stopping_epochs):
             result = fit.run_epoch(progress.epoch + 1, chosen, validation)
             progress.add(result, fit)
+            if job.objective is not None and writer is not None:
+                progress.history[-1] |= _measure(job, job.objective, fit, progress, spectrograms)
             metrics = {"epoch": result.epoch, "loss": result.loss}
             if writer is None:
                 ray.train.report(metrics)
@@ -220,6 +225,22 @@ def _restore(job: WorkerJob, fit: Fit, checkpoint: Any) -> _Progress:
     fit.restore(dict(earlier.model.state_dict()), read_optimizer_state(run.continue_from))
     history = read_history(run.continue_from)
     return _Progress(history=history, last_epoch=len(history) + run.training.num_epochs)
+
+
+def _measure(
+    job: WorkerJob, objective: Objective, fit: Fit, progress: _Progress, spectrograms: Spectrograms
+) -> dict[str, Any]:
+    """Return the objective of what the artifact would hold if the training ended here."""
+    last = progress.is_done(job.run.training.early_stopping_epochs)
+    if not (last or objective.is_due(progress.epoch)):
+        return {}
+    if objective.kind == "loss":
+        value = (
+            progress.best_loss if progress.best_epoch else progress.history[-1]["validation_loss"]
+        )
+    else:
+        value = objective.score(fit.model, progress.best, spectrograms, job.run.spectrograms)
+    return {"objective": value, "last": last}
 
 
 def _tell(job: WorkerJob, progress: _Progress) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
-from raudeep.report.text import duration
+from raudeep.report.text import duration, objective_name
 
 __all__ = [
     "print_benchmark",
@@ -21,9 +21,11 @@ __all__ = [
     "print_rules",
     "print_score",
     "print_summaries",
+    "print_sweep",
 ]
 
 _WIDTH = 200
+_MOST_TRIALS = 20
 
 
 def print_json(value: Any) -> None:
@@ -107,6 +109,49 @@ def print_facts(facts: Mapping[str, Any]) -> None:
         if value not in (None, {}, []):
             table.add_row(name.replace("_", " "), escape(_text(value)))
     _console().print(table)
+
+
+def print_sweep(results: Mapping[str, Any], pictures: Sequence[str]) -> None:
+    """Print the ranking, what was reserved, and where things are."""
+    console = _console()
+    title = f"{results['recipe']}/{results['autoencoder']}: trials by {objective_name(results)}"
+    names = [name.partition(".")[2] for name in results["fields"]]
+    table = _table("", "trial", "status", results["objective"], "epochs", *names, title=title)
+    ranking = results["ranking"]
+    for row in ranking[:_MOST_TRIALS]:
+        worth = "" if row["objective"] is None else f"{row['objective']:.4f}"
+        values = [row.get(name) for name in results["fields"]]
+        table.add_row(
+            str(row["rank"]),
+            str(row["number"]),
+            row["status"],
+            worth,
+            str(row["epochs"]),
+            *(escape(_searched(value)) for value in values),
+        )
+    console.print(table)
+    if len(ranking) > _MOST_TRIALS:
+        console.print(f"… and {len(ranking) - _MOST_TRIALS} more.")
+    for trial, message in results["messages"].items():
+        number = next((row["number"] for row in ranking if row["trial"] == trial), "?")
+        console.print(f"Trial {number} failed: {escape(message)}")
+    reserved = results["reserved"]
+    kind = "folds" if reserved["folds"] else "partitions"
+    if reserved[kind]:
+        which = ", ".join(map(str, reserved[kind]))
+        console.print(
+            f"Reserved for the final evaluation: {kind} {escape(which)}, "
+            f"{reserved['recordings']} recordings."
+        )
+    console.print(f"{duration(results['seconds'])}. Output: {escape(results['output'])}")
+    console.print(f"Best recipe: {escape(results['best']['recipe'])}", soft_wrap=True)
+    for picture in pictures:
+        console.print(f"Picture: {escape(picture)}", soft_wrap=True)
+
+
+def _searched(value: Any) -> str:
+    """Return the value of a searched field, a dash where a trial has none."""
+    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _score_table(scores: Sequence[Mapping[str, Any]], title: str | None) -> Table:

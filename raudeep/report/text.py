@@ -1,9 +1,10 @@
 """Numbers as the report writes them."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["duration", "percent", "thousands"]
+__all__ = ["duration", "objective_name", "percent", "thousands"]
 
 
 def percent(share: float | None) -> str:
@@ -27,3 +28,8 @@ def thousands(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else str(value)
+
+
+def objective_name(results: Mapping[str, Any]) -> str:
+    """Return what the trials of a sweep are ranked by."""
+    return f"UAR ({results['readout']})" if results["objective"] == "uar" else "validation loss"

@@ -92,6 +92,7 @@ def test_help_of_the_benchmark_lists_the_fields_of_each_section(run):
         (["evaluate", "mlp"], "--repeats"),
         (["inspect"], "--json"),
         (["report"], "finished benchmark"),
+        (["tune"], "--num-trials"),
     ],
 )
 def test_every_command_has_help(run, arguments, flag):
@@ -252,6 +253,7 @@ def test_missing_inputs_are_one_line(run, tmp_path, arguments, said):
         "baseline soundnet nowhere --weights nowhere.npy --output out",
         "benchmark esc-10 --corpus nowhere --output out",
         "report nowhere",
+        "tune esc-10 nowhere.toml --output out",
     ],
 )
 def test_wrong_path_is_one_line_and_leaves_nothing_for_every_command(run, tmp_path, command):

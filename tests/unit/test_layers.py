@@ -13,6 +13,7 @@ ROOT = Path(raudeep.__file__).parent
 ORDER = [
     {"errors", "schema"},
     {"config", "recipe", "recipes"},
+    {"sweep"},
     {"manifest", "corpora"},
     {"audio"},
     {"models"},

@@ -1,0 +1,106 @@
+"""`raudeep tune`."""
+
+import dataclasses
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from raudeep.cli.app import app
+from raudeep.cli.parameters import CorpusLayout, DryRun, Flat, Json, Output, Overwrite, overrides_of
+from raudeep.config import (
+    AutoencoderConfig,
+    EvaluationConfig,
+    Limits,
+    ResourceConfig,
+    SpectrogramConfig,
+    TrainingConfig,
+    TuneConfig,
+)
+from raudeep.recipe import load_recipe
+
+__all__ = ["tune"]
+
+
+@app.command
+def tune(
+    recipe: Annotated[
+        str, Parameter(help="Where the search starts: a shipped recipe, or path of a TOML file.")
+    ],
+    space: Annotated[str, Parameter(help="TOML file of the searched fields, see the README.")],
+    *,
+    output: Output,
+    corpus: Annotated[
+        str | None, Parameter(help="Folder or manifest; the demo recipe makes its own without.")
+    ] = None,
+    corpus_layout: CorpusLayout = None,
+    start_from: Annotated[
+        str | None, Parameter(help="Autoencoder of the recipe to vary; its first one without.")
+    ] = None,
+    settings: Annotated[overrides_of(TuneConfig), Flat] = None,  # type: ignore[valid-type]
+    limits: Annotated[Limits | None, Flat] = None,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    resources: ResourceConfig | None = None,
+    spectrogram: overrides_of(SpectrogramConfig) = None,  # type: ignore[valid-type]
+    autoencoder: overrides_of(AutoencoderConfig) = None,  # type: ignore[valid-type]
+    training: overrides_of(TrainingConfig) = None,  # type: ignore[valid-type]
+    evaluation: overrides_of(EvaluationConfig) = None,  # type: ignore[valid-type]
+) -> None:
+    """Search the configuration of an autoencoder: a ranking, pictures, the best as a recipe.
+
+    The same command goes on with a sweep that was interrupted. The lowest loss is not the best
+    representation: without --objective loss, trials are ranked by what their embeddings score.
+    """
+    from raudeep.pipeline.tuning import plan_sweep, tune_autoencoders
+    from raudeep.report.console import print_json, print_sweep
+    from raudeep.report.sweep import write_sweep_pictures
+    from raudeep.sweep.space import load_space
+
+    sections = {
+        "spectrogram": spectrogram,
+        "autoencoder": autoencoder,
+        "training": training,
+        "evaluation": evaluation,
+    }
+    chosen = load_recipe(
+        recipe, overrides={name: _given(values) for name, values in sections.items()}
+    )
+    if corpus_layout is not None:
+        chosen = dataclasses.replace(chosen, corpus_layout=corpus_layout)
+    searched, config = load_space(space, overrides=_given(settings))
+    if dry_run:
+        print_json(
+            plan_sweep(
+                chosen,
+                searched,
+                corpus,
+                output,
+                tune=config,
+                autoencoder=start_from,
+                resources=resources,
+            )
+        )
+        return
+    results = tune_autoencoders(
+        chosen,
+        searched,
+        corpus,
+        output,
+        tune=config,
+        autoencoder=start_from,
+        resources=resources,
+        limits=limits,
+        overwrite=overwrite,
+    )
+    pictures = write_sweep_pictures(output)
+    if as_json:
+        print_json(results)
+    else:
+        print_sweep(results, pictures)
+
+
+def _given(values: object) -> dict[str, object]:
+    """Return the flags that were given."""
+    found = {} if values is None else dataclasses.asdict(values)  # type: ignore[call-overload]
+    return {key: value for key, value in found.items() if value is not None}

@@ -1,0 +1,67 @@
+"""How a sweep searches: what it optimises, with which searcher, and what it must not look at."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from raudeep.config.autoencoder import Readout
+from raudeep.config.fields import check, settle
+
+__all__ = ["TuneConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneConfig:
+    """How a sweep over configurations is done."""
+
+    num_trials: int = 20
+    """Configurations to try, those of earlier runs of the sweep included."""
+    searcher: Literal["tpe", "random", "grid"] = "tpe"
+    """Optuna's TPE, which learns from finished trials; random draws; or every point of a grid."""
+    objective: Literal["uar", "loss"] = "uar"
+    """Rank by the UAR of a linear SVM on the embeddings, or by the validation loss."""
+    readout: Readout = "pooled"
+    """Readout whose embeddings are scored."""
+    complexity: float = 0.001
+    """C of the SVM that scores them."""
+    reserved_folds: tuple[int, ...] = ()
+    """Folds, from 0, that the final evaluation reports and no trial sees; the last one without."""
+    scored_folds: tuple[int, ...] = ()
+    """Folds whose validation recordings score a trial; all that are not reserved without."""
+    validation_fraction: float = 0.2
+    """Share of the recordings for the validation loss, where the recipe holds out none."""
+    scheduler: Literal["asha", "none"] = "asha"
+    """Stop trials early that are worse than most others were after as many epochs, or none."""
+    grace_epochs: int = 4
+    """Epochs before a trial can be stopped."""
+    reduction_factor: int = 3
+    """Of so many trials about one goes on, after grace_epochs and this many times as many."""
+    seed: int = 0
+    """Seed of the searcher."""
+
+    def __post_init__(self) -> None:
+        settle(self)
+        check(self, "num_trials", self.num_trials >= 1, "at least 1")
+        check(self, "seed", self.seed >= 0, "at least 0")
+        check(self, "complexity", self.complexity > 0, "greater than 0")
+        check(self, "validation_fraction", 0 < self.validation_fraction < 1, "in (0, 1)")
+        check(self, "grace_epochs", self.grace_epochs >= 1, "at least 1")
+        check(self, "reduction_factor", self.reduction_factor >= 2, "at least 2")
+        for name in ("reserved_folds", "scored_folds"):
+            folds = getattr(self, name)
+            once = len(set(folds)) == len(folds)
+            check(self, name, once and min(folds, default=0) >= 0, "folds from 0, each once")
+        both = set(self.reserved_folds) & set(self.scored_folds)
+        check(self, "scored_folds", not both, f"none of reserved_folds={self.reserved_folds}")
+
+    @property
+    def maximises(self) -> bool:
+        """Whether a larger objective is a better one."""
+        return self.objective == "uar"
+
+    def rungs(self, num_epochs: int) -> tuple[int, ...]:
+        """Return the epochs after which trials are compared, all before the last."""
+        found, epoch = [], self.grace_epochs
+        while self.scheduler == "asha" and epoch < num_epochs:
+            found.append(epoch)
+            epoch *= self.reduction_factor
+        return tuple(found)

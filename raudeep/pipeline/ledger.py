@@ -1,0 +1,136 @@
+"""What a sweep leaves on storage, and its ledger: a JSON file for each trial.
+
+Below the output: ``sweep.json`` (what is searched), ``manifest/``, ``trials/ID.json``,
+``spectrograms/FINGERPRINT/``, ``models/ID/``, ``runs/`` (checkpoints), ``results.json``,
+``ranking.csv``, ``best.toml`` and the pictures.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+
+from raudeep.errors import TableError
+from raudeep.storage import uri as uris
+from raudeep.storage.identity import Identity
+from raudeep.sweep.records import DONE, TrialRecord
+from raudeep.sweep.space import Point
+
+__all__ = ["Ledger", "SweepLayout", "open_ledger"]
+
+
+@dataclass(frozen=True)
+class SweepLayout:
+    """Where things lie below the output of a sweep."""
+
+    output: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "output", uris.absolute(self.output))
+
+    def below(self, *names: str) -> str:
+        """URI of something below the output."""
+        return uris.join(self.output, *names)
+
+    @property
+    def checkpoints(self) -> str:
+        """URI of the folder of the training runs' checkpoints."""
+        return self.below("runs")
+
+    @property
+    def manifest(self) -> str:
+        """URI of the manifest of the corpus, with the folds of the final evaluation."""
+        return self.below("manifest")
+
+    @property
+    def results(self) -> str:
+        """URI of the machine-readable results."""
+        return self.below("results.json")
+
+    @property
+    def ranking(self) -> str:
+        """URI of the ranking."""
+        return self.below("ranking.csv")
+
+    @property
+    def best(self) -> str:
+        """URI of the recipe of the best trial."""
+        return self.below("best.toml")
+
+    def spectrograms(self, fingerprint: str) -> str:
+        """URI of the table that trials of one spectrogram configuration share."""
+        return self.below("spectrograms", fingerprint)
+
+    def model(self, trial: str) -> str:
+        """URI of the artifact of a trial that finished."""
+        return self.below("models", trial)
+
+
+@dataclass
+class Ledger:
+    """The trials of a sweep."""
+
+    places: SweepLayout
+    records: dict[str, TrialRecord] = field(default_factory=dict)
+
+    def add(self, trial: str, point: Point) -> TrialRecord:
+        """Return a new record."""
+        number = 1 + max((record.number for record in self.records.values()), default=0)
+        self.records[trial] = TrialRecord(id=trial, number=number, point=point)
+        return self.records[trial]
+
+    def save(self, record: TrialRecord) -> None:
+        """Write a record."""
+        content = json.dumps(record.to_dict(), indent=1)
+        uris.write_bytes(self.places.below("trials", f"{record.id}.json"), content.encode())
+
+    def done(self) -> list[TrialRecord]:
+        """Return the trials that are not run again, in the order of their starts."""
+        return [record for record in self._ordered() if record.status in DONE]
+
+    def open(self) -> list[TrialRecord]:
+        """Return the trials that were interrupted or failed, in the order of their starts."""
+        return [record for record in self._ordered() if record.status not in DONE]
+
+    def _ordered(self) -> list[TrialRecord]:
+        return sorted(self.records.values(), key=lambda record: record.number)
+
+
+def open_ledger(places: SweepLayout, identity: Identity, *, overwrite: bool = False) -> Ledger:
+    """Return the ledger of a sweep, new or begun.
+
+    Raises
+    ------
+    TableError
+        If the output holds another sweep (the message names the field that differs); with
+        `overwrite` its trials are deleted instead.
+    """
+    place = places.below("sweep.json")
+    try:
+        stored = Identity(**json.loads(uris.read_bytes(place))["identity"])
+    except FileNotFoundError:
+        stored = None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TableError(f"{place} cannot be read: {error}") from error
+    if stored is not None and stored != identity:
+        if not overwrite:
+            raise TableError(stored.conflict(identity, place=places.output))
+        for name in ("trials", "models", "runs"):
+            uris.delete(places.below(name))
+        stored = None
+    if stored is None:
+        content = json.dumps({"identity": asdict(identity)}, indent=1)
+        uris.write_bytes(place, content.encode())
+    return Ledger(places, _read_records(places))
+
+
+def _read_records(places: SweepLayout) -> dict[str, TrialRecord]:
+    records = {}
+    for name in uris.list_files(places.below("trials")):
+        if name.startswith(".") or not name.endswith(".json"):
+            continue  # a temporary file of a killed run
+        place = places.below("trials", name)
+        try:
+            record = TrialRecord(**json.loads(uris.read_bytes(place)))
+        except (OSError, ValueError, TypeError) as error:
+            raise TableError(f"{place} cannot be read: {error}. Delete it.") from error
+        records[record.id] = record
+    return records

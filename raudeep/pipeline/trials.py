@@ -1,0 +1,114 @@
+"""A trial of a sweep: its training run, epoch by epoch, as Ray Tune asks for it.
+
+``point -> spectrogram table -> training run -> objective``
+"""
+
+import math
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any
+
+import ray
+from ray.tune import Trainable
+
+from raudeep.config import TuneConfig
+from raudeep.errors import EvaluationError, RaudeepError
+from raudeep.pipeline.artifacts import is_artifact, read_history
+from raudeep.pipeline.ledger import SweepLayout
+from raudeep.pipeline.objective import Objective
+from raudeep.pipeline.runtime import unwrap
+from raudeep.pipeline.training import Run, Share, check_trainable, fit_runs
+from raudeep.sweep.candidates import Candidate, candidate_of
+
+__all__ = ["FAILED", "Trial", "TrialPlan"]
+
+FAILED = "failed"  # key of a result: why a trial came to nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialPlan:
+    """What all trials of a sweep have in common."""
+
+    places: SweepLayout
+    base: Candidate
+    tune: TuneConfig
+    objective: Objective
+    share: Share
+    shelf: Any
+    """Handle of the actor that has the spectrogram tables."""
+
+
+class Trial(Trainable):  # type: ignore[misc]  # Ray has no types
+    """Trains the autoencoder of a point; a step is an epoch that has an objective."""
+
+    def setup(self, config: dict[str, Any], plan: TrialPlan) -> None:
+        """Take the point."""
+        self._results = _results(plan, candidate_of(plan.base, config["point"]))
+
+    def step(self) -> dict[str, Any]:
+        """Return the next objective."""
+        return next(self._results)
+
+    def cleanup(self) -> None:
+        """End the training; what it held is free when this returns."""
+        self._results.close()
+
+
+def _results(plan: TrialPlan, candidate: Candidate) -> Generator[dict[str, Any], None, None]:
+    """Yield what is reported of a trial; the last result has the key ``done``."""
+    try:
+        yield from _train(plan, candidate)
+    except (RaudeepError, ray.exceptions.RayError) as error:
+        # One that failed is a row of the ranking, and no reason to end the others.
+        yield {FAILED: _line(unwrap(error)), "done": True}
+
+
+def _train(plan: TrialPlan, candidate: Candidate) -> Generator[dict[str, Any], None, None]:
+    table = ray.get(plan.shelf.table.remote(candidate.spectrogram))
+    run = Run(
+        name=candidate.id,
+        spectrograms=(table,),
+        output=plan.places.model(candidate.id),
+        model=candidate.model,
+        training=candidate.training,
+    )
+    if not is_artifact(run.output):  # else it was made just before an interruption
+        check_trainable(run)
+        identities = {run.name: run.identity()}
+        objective = replace(plan.objective, rungs=plan.tune.rungs(run.training.num_epochs))
+        entries = fit_runs(
+            [run], identities, plan.places.checkpoints, plan.share, objective=objective
+        )
+        with closing(entries):
+            for entry in entries:
+                result = _result(entry)
+                # The last one is reported when the artifact is there: then nothing can stop it.
+                if "objective" in result and not entry["last"]:
+                    yield result
+    yield {**_result(read_history(run.output)[-1]), "done": True}
+
+
+def _result(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return what is reported of an epoch.
+
+    Raises
+    ------
+    EvaluationError
+        If a figure is not finite.
+    """
+    figures = {name: entry.get(name) for name in ("loss", "validation_loss", "objective")}
+    for name, value in figures.items():
+        if value is not None and not math.isfinite(value):
+            raise EvaluationError(
+                f"the {name.replace('_', ' ')} after epoch {entry['epoch']} is {value}. Lower the "
+                "learning rate or gradient_clip."
+            )
+    known = {name: value for name, value in figures.items() if value is not None}
+    return {"epoch": entry["epoch"], **known}
+
+
+def _line(error: BaseException) -> str:
+    """Return an error of ours as it is, and of any other the last line, which names it."""
+    lines = str(error).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__

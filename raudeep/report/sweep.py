@@ -1,0 +1,41 @@
+"""The pictures of a sweep, beside its results."""
+
+import json
+
+from raudeep.errors import TableError
+from raudeep.pipeline.ledger import SweepLayout
+from raudeep.report import sweep_plots
+from raudeep.report.text import objective_name
+from raudeep.storage import uri as uris
+
+__all__ = ["write_sweep_pictures"]
+
+
+def write_sweep_pictures(output: str) -> list[str]:
+    """Write ``history.svg``, ``parallel.svg`` and ``importance.svg``, and return their URIs.
+
+    Raises
+    ------
+    TableError
+        If there are no results of a sweep at `output`.
+    """
+    places = SweepLayout(output)
+    try:
+        results = json.loads(uris.read_bytes(places.results))
+        rows, fields = results["ranking"], results["fields"]
+    except (OSError, ValueError, KeyError) as error:
+        raise TableError(
+            f"no results of a sweep at {places.results}. Run `raudeep tune`."
+        ) from error
+    maximises = results["objective"] == "uar"
+    name = objective_name(results)
+    pictures = {
+        "history.svg": sweep_plots.trial_history(rows, objective=name, maximises=maximises),
+        "parallel.svg": sweep_plots.parallel_coordinates(
+            rows, fields, objective=name, maximises=maximises
+        ),
+        "importance.svg": sweep_plots.importance(results["importance"]),
+    }
+    for file, picture in pictures.items():
+        uris.write_bytes(places.below(file), picture.encode())
+    return [places.below(file) for file in pictures]

@@ -1,0 +1,1 @@
+"""Sweeps over configurations: search spaces, samplers, what became of trials. Plain values only."""

@@ -1,0 +1,122 @@
+"""From a point to the configuration that it stands for, and from the best one to a recipe."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from raudeep.config import (
+    AUTOENCODERS,
+    AutoencoderConfig,
+    SpectrogramConfig,
+    TrainingConfig,
+    TuneConfig,
+    build,
+    fingerprint,
+)
+from raudeep.errors import ConfigError
+from raudeep.recipe import NamedAutoencoder, Recipe
+from raudeep.sweep.space import KIND, SECTIONS, Point
+
+__all__ = ["Candidate", "base_of", "candidate_of", "recipe_of"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A configuration: a view, an autoencoder and its training."""
+
+    name: str
+    """That of the recipe's autoencoder."""
+    spectrogram: SpectrogramConfig
+    model: AutoencoderConfig
+    training: TrainingConfig
+
+    @property
+    def id(self) -> str:
+        """Sixteen hexadecimal digits that stand for what is trained."""
+        return fingerprint(self.spectrogram, self.model.kind, self.model, self.training)
+
+
+def base_of(recipe: Recipe, autoencoder: str | None, tune: TuneConfig) -> Candidate:
+    """Return the recipe's autoencoder that a search starts from; the first one without a name.
+
+    Raises
+    ------
+    ConfigError
+        If the recipe has no autoencoder of that name.
+    """
+    name = next(iter(recipe.autoencoders)) if autoencoder is None else autoencoder
+    if name not in recipe.autoencoders:
+        raise ConfigError(
+            f"recipe {recipe.name!r} has no autoencoder {name!r}. It has "
+            f"{', '.join(map(repr, recipe.autoencoders))}."
+        )
+    own = recipe.autoencoders[name]
+    training = own.training
+    if tune.objective == "loss" and training.validation_fraction is None:
+        training = dataclasses.replace(training, validation_fraction=tune.validation_fraction)
+    return Candidate(
+        name=name, spectrogram=recipe.views[own.view], model=own.model, training=training
+    )
+
+
+def candidate_of(base: Candidate, point: Point) -> Candidate:
+    """Return `base` with the values of a point.
+
+    Raises
+    ------
+    ConfigError
+        If the values do not go together.
+    """
+    own: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    for name, value in point.items():
+        section, _, key = name.partition(".")
+        own[section][key] = value
+    kind = own["autoencoder"].pop(KIND.partition(".")[2], base.model.kind)
+    shape = AUTOENCODERS[kind]
+    known = {field.name for field in dataclasses.fields(shape)}
+    if foreign := sorted(own["autoencoder"].keys() - known):
+        raise ConfigError(
+            f"an autoencoder of kind {kind!r} has no {foreign[0]!r}. Search it on a condition: "
+            f"when = {{autoencoder.kind = […]}}."
+        )
+    shared = {k: v for k, v in dataclasses.asdict(base.model).items() if k in known}
+    where = "the search space"
+    return Candidate(
+        name=base.name,
+        spectrogram=build(
+            SpectrogramConfig,
+            {**dataclasses.asdict(base.spectrogram), **own["spectrogram"]},
+            where=where,
+        ),
+        model=build(shape, {**shared, **own["autoencoder"]}, where=where),
+        training=build(
+            TrainingConfig,
+            {**dataclasses.asdict(base.training), **own["training"]},
+            where=where,
+        ),
+    )
+
+
+def recipe_of(
+    recipe: Recipe, base: Candidate, point: Point, *, reserved_folds: tuple[int, ...]
+) -> Recipe:
+    """Return the recipe of one view and autoencoder: a point's, evaluated on the reserved folds."""
+    best = candidate_of(base, point)
+    own = recipe.autoencoders[base.name]
+    training = best.training
+    if "training.validation_fraction" not in point:  # what a search held out is trained on
+        fraction = own.training.validation_fraction
+        training = dataclasses.replace(training, validation_fraction=fraction)
+    evaluation = recipe.evaluation
+    if reserved_folds:
+        evaluation = dataclasses.replace(evaluation, num_folds=None, folds=reserved_folds)
+    return dataclasses.replace(
+        recipe,
+        name=f"{recipe.name}-tuned",
+        views={own.view: best.spectrogram},
+        autoencoders={
+            base.name: NamedAutoencoder(view=own.view, model=best.model, training=training)
+        },
+        readouts=("pooled",) if best.model.kind == "frequency" else recipe.readouts,
+        evaluation=evaluation,
+    )

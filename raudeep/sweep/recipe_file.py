@@ -1,0 +1,67 @@
+"""A recipe as the TOML file that `raudeep.recipe.load_recipe` reads."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from raudeep.config import AutoencoderConfig, SpectrogramConfig, TrainingConfig, fingerprint
+from raudeep.errors import ConfigError
+from raudeep.recipe import SECTIONS, Recipe
+
+__all__ = ["recipe_toml"]
+
+
+def recipe_toml(recipe: Recipe, *, comment: str = "") -> str:
+    """Return a recipe as TOML: what differs from the defaults, each view and autoencoder whole.
+
+    Raises
+    ------
+    ConfigError
+        If a value is None where the default is not: TOML has nothing to write for it.
+    """
+    lines = [f"# {line}".rstrip() for line in comment.splitlines()]
+    plain = {"name": recipe.name, "description": recipe.description, "seed": recipe.seed}
+    if recipe.corpus_layout is not None:
+        plain["corpus_layout"] = recipe.corpus_layout
+    lines += _pairs({**plain, "readouts": recipe.readouts, "baselines": recipe.baselines})
+    for name, view in recipe.views.items():
+        lines += ["", f"[views.{name}]", *_differences(view, SpectrogramConfig())]
+    for name, each in recipe.autoencoders.items():
+        model = _differences(each.model, type(each.model)())
+        kind = {} if each.model.kind == AutoencoderConfig.kind else {"kind": each.model.kind}
+        # The seed that a recipe makes for the name is left for it to make.
+        seed = int(fingerprint(recipe.seed, name)[:8], 16)
+        training = _differences(each.training, TrainingConfig(seed=seed))
+        header = _pairs({"view": each.view, **kind})
+        lines += ["", f"[autoencoders.{name}]", *header, *model, *training]
+    for section in ("evaluation", "mlp", "cnn", "sparse_coding"):
+        cls = SECTIONS[section]
+        seeded = "seed" in {field.name for field in dataclasses.fields(cls)}
+        default = cls(seed=recipe.seed) if seeded else cls()
+        if found := _differences(getattr(recipe, section), default):
+            lines += ["", f"[{section}]", *found]
+    return "\n".join(lines) + "\n"
+
+
+def _differences(config: Any, default: Any) -> list[str]:
+    """Return the lines of the fields that are not as in `default`."""
+    before = dataclasses.asdict(default)
+    found = {k: v for k, v in dataclasses.asdict(config).items() if v != before[k]}
+    if absent := [key for key, value in found.items() if value is None]:
+        raise ConfigError(
+            f"{absent[0]!r} of {type(config).__name__} is None, which a recipe file cannot say; "
+            f"without the key it is {before[absent[0]]!r}."
+        )
+    return _pairs(found)
+
+
+def _pairs(values: Mapping[str, Any]) -> list[str]:
+    return [f"{key} = {_value(value)}" for key, value in values.items()]
+
+
+def _value(value: Any) -> str:
+    """Return a value as TOML; texts and numbers are as in JSON."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    return json.dumps(value, ensure_ascii=False)

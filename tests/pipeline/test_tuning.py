@@ -1,0 +1,154 @@
+"""Sweeps: killed and continued in a store, and what trials share, fail at and must not see."""
+
+import json
+import os
+import signal
+import time
+import tomllib
+
+import pytest
+
+from raudeep.config import TuneConfig
+from raudeep.errors import TableError
+from raudeep.pipeline.tuning import tune_autoencoders
+from raudeep.recipe import load_recipe
+from raudeep.storage import uri as uris
+from raudeep.storage.table import read_index, read_table
+from raudeep.sweep.space import parse_space
+from tests.pipeline.support import run, start
+from tests.s3 import moto_server, set_environment
+
+SPACE = """
+[search]
+autoencoder.num_units = {choices = [4, 8]}
+training.learning_rate = {low = 1e-3, high = 1e-1, log = true}
+spectrogram.clip_below_db = {choices = [-30, -60]}
+
+[tune]
+num_trials = 3
+grace_epochs = 2
+reduction_factor = 2
+"""
+
+
+@pytest.fixture
+def store(corpus, monkeypatch):
+    """A store with the small corpus in the bucket ``audio``, and the empty bucket ``out``."""
+    with moto_server() as port:
+        set_environment(monkeypatch, port)
+        for bucket in ("audio", "out"):
+            uris.filesystem(f"s3://{bucket}")[0].mkdir(bucket)
+        for path in sorted(path for path in corpus.rglob("*.*") if path.is_file()):
+            place = f"s3://audio/{path.relative_to(corpus).as_posix()}"
+            uris.write_bytes(place, path.read_bytes())
+        yield
+
+
+def _trials(output):
+    """Return the records of the trials that a sweep has begun."""
+    names = uris.list_files(uris.join(output, "trials"))
+    found = (json.loads(uris.read_bytes(uris.join(output, "trials", name))) for name in names)
+    return {record["id"]: record for record in found}
+
+
+def _done(output):
+    records = _trials(output).values()
+    return {each["id"]: each for each in records if each["status"] in ("finished", "stopped")}
+
+
+@pytest.mark.timeout(1200)
+def test_a_sweep_in_a_store_that_is_killed_goes_on_and_repeats_no_trial(store, recipe, tmp_path):
+    space = tmp_path / "space.toml"
+    space.write_text(SPACE)
+    output = "s3://out/sweep"
+    command = ("tune", recipe, space, "--corpus", "s3://audio", "--output", output)
+    process = start(*command)
+    deadline = time.monotonic() + 500
+    while not _done(output):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    before = _done(output)
+    assert len(before) < 3
+
+    code, stdout, stderr = run(*command, "--json")
+    assert code == 0, stderr
+    results = json.loads(stdout)
+    after = _trials(output)
+    assert len(results["ranking"]) == len(after) == 3
+    assert {name: after[name] for name in before} == before
+    best = results["ranking"][0]
+    assert (best["status"], best["epochs"], results["best"]["trial"]) == (
+        "finished",
+        6,
+        best["trial"],
+    )
+
+    # Trials share the tables of two floors, and none holds a recording of the reserved fold.
+    assert (results["reserved"]["folds"], results["reserved"]["recordings"]) == ([4], 5)
+    rows = read_table(f"{output}/manifest").to_pylist()
+    reserved = {row["file"] for row in rows if row["folds"][4] == 1}
+    tables = {name.split("/")[0] for name in uris.list_files(f"{output}/spectrograms")}
+    assert len(tables) == 2
+    for name in tables:
+        files = set(
+            read_table(f"{output}/spectrograms/{name}", columns=["file"])["file"].to_pylist()
+        )
+        assert len(files) == 20
+        assert not files & reserved
+
+    files = uris.list_files(output)
+    for name in ("ranking.csv", "history.svg", "parallel.svg", "importance.svg"):
+        assert name in files
+    path = tmp_path / "best.toml"
+    path.write_bytes(uris.read_bytes(f"{output}/best.toml"))
+    (winner,) = load_recipe(path).autoencoders.values()
+    assert winner.model.num_units == best["autoencoder.num_units"]
+    assert tomllib.loads(path.read_text())["evaluation"]["folds"] == [4]
+
+
+@pytest.mark.timeout(600)
+def test_a_trial_that_fails_is_a_row_and_tables_are_made_when_a_trial_needs_them(
+    corpus, recipe, tmp_path
+):
+    # The floor depends on another field: which tables there will be is not known beforehand.
+    space = parse_space(
+        tomllib.loads(
+            'autoencoder.kind = {choices = ["time", "frequency"]}\n'
+            "autoencoder.num_units = {choices = [4, 8]}\n"
+            "spectrogram.clip_below_db = {choices = [-40], when = {autoencoder.num_units = [4]}}\n"
+        ),
+        where="space",
+    )
+    small = load_recipe(recipe, overrides={"training": {"num_epochs": 3}})
+    tune = TuneConfig(searcher="grid", objective="loss", scheduler="none", num_trials=9)
+    output = str(tmp_path / "sweep")
+    results = tune_autoencoders(small, space, str(corpus), output, tune=tune)
+    statuses = {
+        (row["autoencoder.kind"], row["autoencoder.num_units"]): row["status"]
+        for row in results["ranking"]
+    }
+    assert statuses == {
+        ("time", 4): "finished",
+        ("time", 8): "finished",
+        ("frequency", 4): "failed",  # a window of 32 bands, of which there are 16
+        ("frequency", 8): "failed",
+    }
+    assert any("window_bands" in message for message in results["messages"].values())
+    floors = {
+        read_index(f"{output}/spectrograms/{name.split('/')[0]}").config["clip_below_db"]
+        for name in uris.list_files(f"{output}/spectrograms")
+    }
+    assert floors == {-40.0, -30.0}
+    best = results["ranking"][0]
+    assert best["validation_loss"] == best["objective"]
+
+    again = tune_autoencoders(small, space, str(corpus), output, tune=tune)
+    assert [row["trial"] for row in again["ranking"]] == [r["trial"] for r in results["ranking"]]
+    assert again["ranking"][:2] == results["ranking"][:2]
+
+    other = parse_space({"training": {"batch_size": {"choices": [4]}}}, where="space")
+    with pytest.raises(TableError, match=r"config\.search\.\S+ is .* Choose another output"):
+        tune_autoencoders(small, other, str(corpus), output, tune=tune)

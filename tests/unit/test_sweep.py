@@ -1,0 +1,376 @@
+"""What comes of a sweep: ranking, importance, best recipe, ledger, pictures, what is reserved."""
+
+import dataclasses
+import json
+import logging
+import sys
+
+import pyarrow as pa
+import pytest
+
+from raudeep.cli import main
+from raudeep.config import EvaluationConfig, TuneConfig
+from raudeep.errors import ConfigError, EvaluationError, TableError
+from raudeep.manifest import Recording, manifest_table
+from raudeep.pipeline.ledger import SweepLayout, open_ledger
+from raudeep.pipeline.predictions import splits_of
+from raudeep.pipeline.reserving import divide_recordings
+from raudeep.recipe import load_recipe
+from raudeep.report.sweep_plots import importance, parallel_coordinates, trial_history
+from raudeep.storage.identity import Identity
+from raudeep.sweep.candidates import base_of, candidate_of, recipe_of
+from raudeep.sweep.importance import field_importance
+from raudeep.sweep.recipe_file import recipe_toml
+from raudeep.sweep.records import TrialRecord, rank_trials
+
+UNITS, RATE = "autoencoder.num_units", "training.learning_rate"
+
+
+def record(number, objective, *, status="finished", epoch=8, **point):
+    entry = {"epoch": epoch, "loss": 0.5, "validation_loss": None, "objective": objective}
+    history = [] if objective is None else [entry]
+    values = {UNITS: number, **point}
+    return TrialRecord(id=f"t{number}", number=number, point=values, status=status, history=history)
+
+
+# --- ranking
+
+
+def test_finished_trials_rank_above_stopped_ones_however_good_those_were():
+    records = [
+        record(1, 0.9, status="stopped", epoch=2),
+        record(2, 0.5),
+        record(3, None, status="failed"),
+        record(4, 0.7),
+        record(5, 0.3, status="stopped", epoch=4),
+        record(6, 0.8, status="running"),
+    ]
+    rows = rank_trials(records, maximises=True)
+    assert [row["number"] for row in rows] == [4, 2, 5, 1, 3]
+    assert [row["rank"] for row in rows] == [1, 2, 3, 4, 5]
+    assert [row["number"] for row in rank_trials(records, maximises=False)][:2] == [2, 4]
+
+
+def test_a_row_has_a_column_for_every_field_that_any_trial_has():
+    rows = rank_trials([record(1, 0.5, **{RATE: 0.1}), record(2, 0.4)], maximises=True)
+    assert [row[RATE] for row in rows] == [0.1, None]
+
+
+def test_an_epoch_that_was_trained_again_counts_once():
+    trial = record(1, None)
+    for epoch, worth in ((2, 0.1), (4, 0.2), (4, 0.3)):
+        trial.add({"epoch": epoch, "loss": 1.0, "objective": worth, "seconds": 5})
+    assert [entry["objective"] for entry in trial.history] == [0.1, 0.3]
+    assert (trial.epochs, trial.objective) == (4, 0.3)
+
+
+def test_the_field_that_decides_is_the_important_one(rng):
+    rows = [
+        {"objective": float(units), UNITS: int(units), RATE: float(rng.random()), "cell": "gru"}
+        for units in rng.permutation(30)
+    ]
+    shares = field_importance(rows, [RATE, UNITS, "cell"])
+    assert next(iter(shares)) == UNITS
+    assert shares[UNITS] > 0.8
+    assert sum(shares.values()) == pytest.approx(1)
+    assert field_importance(rows[:3], [RATE, UNITS]) == {}
+    assert field_importance([{"objective": 1.0, UNITS: n} for n in range(9)], [UNITS]) == {}
+
+
+def test_pictures_are_drawn_of_any_ranking():
+    rows = rank_trials(
+        [
+            record(1, 0.9, status="stopped", epoch=2, **{RATE: 1e-3, "autoencoder.cell": "gru"}),
+            record(2, 0.5, **{"autoencoder.cell": "lstm"}),
+            record(3, None, status="failed"),
+        ],
+        maximises=True,
+    )
+    fields = [UNITS, RATE, "autoencoder.cell"]
+    for chosen in (rows, rows[:1], []):
+        for picture in (
+            trial_history(chosen, objective="UAR", maximises=True),
+            parallel_coordinates(chosen, fields, objective="UAR", maximises=False),
+        ):
+            assert picture.startswith("<?xml")
+    assert "too few trials" not in importance({UNITS: 0.7, RATE: 0.3})
+    assert importance({}).startswith("<?xml")
+
+
+# --- the best recipe
+
+
+@pytest.mark.parametrize("name", ["esc-10", "gtzan", "tut-as-2017"])
+def test_the_best_recipe_is_read_back_as_it_was(name, tmp_path):
+    recipe = load_recipe(name, seed=3)
+    base = base_of(recipe, None, TuneConfig(objective="loss"))
+    point = {UNITS: 96, RATE: 3e-5, "autoencoder.cell": "lstm", "spectrogram.n_mels": 64}
+    best = recipe_of(recipe, base, point, reserved_folds=(3, 4))
+    path = tmp_path / "best.toml"
+    path.write_text(recipe_toml(best, comment="one\ntwo"), "utf-8")
+    loaded = load_recipe(path)
+    assert loaded == best
+    (autoencoder,) = loaded.autoencoders.values()
+    assert (autoencoder.model.num_units, autoencoder.model.cell) == (96, "lstm")
+    assert autoencoder.training.learning_rate == 3e-5
+    # What the sweep held out for its own loss is trained on.
+    assert autoencoder.training.validation_fraction is None
+    assert autoencoder.training.seed == recipe.autoencoders[base.name].training.seed
+    assert loaded.evaluation.folds == (3, 4)
+    assert loaded.views[autoencoder.view].n_mels == 64
+
+
+def test_another_kind_of_autoencoder_is_read_back_too(tmp_path):
+    recipe = load_recipe("demo")
+    base = base_of(recipe, "60db", TuneConfig())
+    point = {"autoencoder.kind": "frequency", "autoencoder.window_bands": 10}
+    point["autoencoder.overlap_bands"] = 5
+    best = recipe_of(recipe, base, point, reserved_folds=(4,))
+    path = tmp_path / "best.toml"
+    path.write_text(recipe_toml(best), "utf-8")
+    assert load_recipe(path) == best
+    assert best.readouts == ("pooled",)
+
+
+def test_none_that_toml_cannot_say_is_refused_by_name():
+    recipe = load_recipe("demo")
+    own = recipe.autoencoders["30db"]
+    training = dataclasses.replace(own.training, gradient_clip=None)
+    named = {"30db": dataclasses.replace(own, training=training)}
+    recipe = dataclasses.replace(recipe, autoencoders=named)
+    with pytest.raises(ConfigError, match="'gradient_clip' of TrainingConfig is None"):
+        recipe_toml(recipe)
+
+
+def test_a_trial_is_named_by_what_it_trains():
+    base = base_of(load_recipe("demo"), None, TuneConfig())
+    first, second = candidate_of(base, {UNITS: 32}), candidate_of(base, {UNITS: 48})
+    assert first.id == candidate_of(base, {UNITS: 32}).id != second.id
+    assert candidate_of(base, {UNITS: base.model.num_units}).id == base.id
+
+
+def test_a_search_by_loss_holds_something_out():
+    recipe = load_recipe("demo")
+    tune = TuneConfig(objective="loss", validation_fraction=0.25)
+    assert base_of(recipe, None, tune).training.validation_fraction == 0.25
+    assert base_of(recipe, None, TuneConfig()).training.validation_fraction is None
+    with pytest.raises(ConfigError, match=r"no autoencoder '90db'\. It has '30db', '60db'"):
+        base_of(recipe, "90db", tune)
+
+
+# --- what is reserved
+
+
+def corpus(num_folds=5, per_fold=4, partitions=()):
+    rows = []
+    for number in range(num_folds * per_fold):
+        fold = number % num_folds
+        rows.append(
+            Recording(
+                file=f"{number:02}.wav",
+                uri=f"/corpus/{number:02}.wav",
+                label="ab"[number // num_folds % 2],
+                folds=tuple(int(i == fold) for i in range(num_folds)) if num_folds > 1 else None,
+                partition=partitions[number % len(partitions)] if partitions else None,
+            )
+        )
+    return manifest_table(rows)
+
+
+def divide(manifest, tune=None, **evaluation):
+    return divide_recordings(
+        manifest, EvaluationConfig(**evaluation), tune or TuneConfig(), corpus="/corpus"
+    )
+
+
+def valid_files(table, fold):
+    rows = table.to_pylist()
+    return {row["file"] for row in rows if row["folds"] and row["folds"][fold] == 1}
+
+
+@pytest.mark.parametrize(
+    ("tune", "evaluation", "reserved", "scored"),
+    [
+        ({}, {}, (4,), (0, 1, 2, 3)),
+        ({"reserved_folds": (0, 2)}, {}, (0, 2), (1, 3, 4)),
+        ({"reserved_folds": (0,), "scored_folds": (3,)}, {}, (0,), (3,)),
+        ({}, {"folds": (1,)}, (1,), (0, 2, 3, 4)),
+        ({}, {"num_folds": 4, "seed": 7}, (3,), (0, 1, 2)),
+        ({"objective": "loss"}, {}, (4,), (0, 1, 2, 3)),
+    ],
+)
+def test_no_recording_of_a_reserved_fold_is_left(tune, evaluation, reserved, scored):
+    division = divide(corpus(), TuneConfig(**tune), **evaluation)
+    assert (division.reserved_folds, division.scored_folds) == (reserved, scored)
+    held = set().union(*(valid_files(division.manifest, fold) for fold in reserved))
+    left = set(division.searched["file"].to_pylist())
+    assert held
+    assert left == set(division.manifest["file"].to_pylist()) - held
+    assert division.num_reserved == len(held)
+    # and the folds that score trials are the others, of what is left
+    for place, fold in enumerate(scored):
+        found = valid_files(division.searched, place)
+        assert found == valid_files(division.manifest, fold) & left
+
+
+def test_the_final_evaluation_scores_the_reserved_folds_alone():
+    division = divide(corpus(), TuneConfig(reserved_folds=(1, 3)))
+    evaluation = EvaluationConfig(folds=division.reserved_folds)
+    splits = splits_of(division.manifest, evaluation, "t")
+    assert [split.fold for split in splits] == [1, 3]
+    files = division.manifest["file"].to_pylist()
+    scored = {files[row] for split in splits for row in split.valid}
+    assert not scored & set(division.searched["file"].to_pylist())
+    with pytest.raises(EvaluationError, match="t has no fold 5; it has 5 folds, counted from 0"):
+        splits_of(division.manifest, EvaluationConfig(folds=(5,)), "t")
+
+
+def test_partitions_that_are_scored_are_reserved():
+    manifest = corpus(num_folds=1, per_fold=30, partitions=("train", "devel", "test"))
+    division = divide(manifest, train_partitions=("train", "devel"), eval_partitions=("test",))
+    assert division.reserved_partitions == ("test",)
+    assert set(division.searched["partition"].to_pylist()) == {"train", "devel"}
+    assert division.num_reserved == 10
+    assert len(division.scored_folds) == 5
+    partitions = {"train_partitions": ("train",), "eval_partitions": ("test",)}
+    with pytest.raises(ConfigError, match="evaluated by partitions: 'reserved_folds'"):
+        divide(manifest, TuneConfig(reserved_folds=(1,)), **partitions)
+
+
+def test_without_folds_only_the_loss_can_be_searched():
+    manifest = corpus(num_folds=1, per_fold=10)
+    with pytest.raises(EvaluationError, match=r"/corpus has no folds to reserve\. Set num_folds"):
+        divide(manifest)
+    assert divide(manifest, TuneConfig(objective="loss")).num_reserved == 0
+    unlabelled = manifest.set_column(2, "label", pa.nulls(10, pa.string()))
+    with pytest.raises(EvaluationError, match="fewer than two labels, so no trial can be scored"):
+        divide(unlabelled)
+
+
+@pytest.mark.parametrize(
+    ("tune", "said"),
+    [
+        ({"reserved_folds": (5,)}, r"'reserved_folds' must name some of the 5 folds"),
+        ({"scored_folds": (4,)}, r"'scored_folds' must name some.*\(4,\) reserved"),
+        ({"reserved_folds": (0, 1, 2, 3, 4)}, r"'scored_folds' must name some"),
+    ],
+)
+def test_folds_that_are_not_there_are_refused(tune, said):
+    with pytest.raises(ConfigError, match=said):
+        divide(corpus(), TuneConfig(**tune))
+
+
+def test_evaluations_without_chosen_folds_are_what_they_were():
+    from raudeep.pipeline.predictions import describe_evaluation
+
+    assert "folds" not in describe_evaluation(EvaluationConfig())
+    assert describe_evaluation(EvaluationConfig(folds=(1,)))["folds"] == (1,)
+    partitions = {"train_partitions": ("train",), "eval_partitions": ("test",)}
+    with pytest.raises(ConfigError, match="'folds' or partitions, not both"):
+        EvaluationConfig(folds=(1,), **partitions)
+
+
+# --- the ledger
+
+
+def test_a_ledger_gives_back_what_was_written(tmp_path):
+    places = SweepLayout(str(tmp_path / "sweep"))
+    identity = Identity("sweep", {"search": {"a": [1]}})
+    ledger = open_ledger(places, identity)
+    for number, status in enumerate(("finished", "running", "stopped", "failed")):
+        trial = ledger.add(f"t{number}", {UNITS: number})
+        trial.status = status
+        trial.add({"epoch": 1, "loss": 0.5, "objective": 0.25})
+        ledger.save(trial)
+    again = open_ledger(places, identity)
+    assert again.records == ledger.records
+    assert [record.id for record in again.done()] == ["t0", "t2"]
+    assert [record.id for record in again.open()] == ["t1", "t3"]
+    assert again.add("t9", {}).number == 5
+
+
+def test_a_ledger_of_another_sweep_is_refused_and_replaced_on_purpose(tmp_path):
+    places = SweepLayout(str(tmp_path))
+    ledger = open_ledger(places, Identity("sweep", {"search": {"a": [1]}}))
+    ledger.save(ledger.add("t1", {UNITS: 1}))
+    other = Identity("sweep", {"search": {"a": [2]}})
+    with pytest.raises(TableError, match=r"config\.search\.a is \[1\] there and \[2\] now"):
+        open_ledger(places, other)
+    assert open_ledger(places, other, overwrite=True).records == {}
+    assert open_ledger(places, other).records == {}
+
+
+def test_a_damaged_ledger_is_named(tmp_path):
+    places = SweepLayout(str(tmp_path))
+    identity = Identity("sweep", {})
+    ledger = open_ledger(places, identity)
+    ledger.save(ledger.add("t1", {}))
+    (tmp_path / "trials" / ".t2.json.tmp").write_text("half")
+    assert list(open_ledger(places, identity).records) == ["t1"]
+    (tmp_path / "trials" / "t1.json").write_text("{")
+    with pytest.raises(TableError, match=r"t1\.json cannot be read.*Delete it"):
+        open_ledger(places, identity)
+
+
+# --- looking without computing
+
+
+@pytest.fixture
+def run(capsys, tmp_path, monkeypatch):
+    """Run `raudeep tune` in an empty folder; return exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    root, own = logging.getLogger(), logging.getLogger("raudeep")
+    before = root.handlers[:], root.level, own.level
+
+    def run_command(space, *arguments):
+        (tmp_path / "space.toml").write_text(space)
+        with pytest.raises(SystemExit) as exit_info:
+            main(["tune", "demo", "space.toml", "--output", "out", *arguments])
+        captured = capsys.readouterr()
+        return exit_info.value.code or 0, captured.out, captured.err
+
+    yield run_command
+    logging.captureWarnings(capture=False)
+    root.handlers[:], root.level = before[0], before[1]
+    own.setLevel(before[2])
+
+
+FLOORS = "[search]\nspectrogram.clip_below_db = {choices = [-30, -60]}\n"
+
+
+def test_a_dry_run_says_what_is_searched_and_how_it_is_shared(run, tmp_path):
+    code, out, _ = run(FLOORS, "--dry-run", "--grace-epochs", "3", "--start-from", "60db")
+    plan = json.loads(out)
+    assert code == 0
+    assert (plan["autoencoder"], plan["spectrogram_tables"]) == ("60db", 2)
+    assert plan["compared_after_epochs"] == [3, 9]
+    assert plan["each"]["cpus_per_worker"] >= 1
+    assert plan["base"]["spectrogram"]["clip_below_db"] == -60
+    assert [path.name for path in tmp_path.iterdir()] == ["space.toml"]
+
+
+def test_tables_that_a_range_makes_are_not_known_beforehand(run):
+    space = "[search]\nspectrogram.clip_below_db = {low = -60, high = -30}\n"
+    _, out, _ = run(space, "--dry-run", "--searcher", "random")
+    assert json.loads(out)["spectrogram_tables"] == "one for each configuration of a trial"
+
+
+def test_losses_that_do_not_compare_are_warned_of(run):
+    _, _, said = run(FLOORS, "--dry-run", "--objective", "loss")
+    assert "losses of trials that differ in spectrogram.clip_below_db do not compare" in said
+    _, _, said = run(FLOORS, "--dry-run")
+    assert said == ""
+
+
+def test_a_representation_of_frames_cannot_be_scored(run):
+    space = '[search]\nautoencoder.kind = {choices = ["time", "frequency"]}\n'
+    code, _, said = run(space, "--dry-run", "--readout", "state")
+    assert code == 1
+    assert 'Set readout = "pooled"' in said
+
+
+def test_a_missing_optuna_is_said_with_the_way_out(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    code, _, said = run(FLOORS, "--dry-run")
+    assert code == 1
+    assert "pip install 'raudeep[tune]', or set searcher = \"random\"" in said
