@@ -58,7 +58,7 @@ def overrides_of(config: type[Any]) -> Any:
     described = {p.arg_name: p.description for p in parse_from_object(config).params}
     fields = []
     for field in dataclasses.fields(config):
-        parameter = Parameter(help=described.get(field.name))
+        parameter = Parameter(help=described.get(field.name), consume_multiple=True)
         hint: Any = field.type
         fields.append((field.name, Annotated[hint | None, parameter], None))
     partial = dataclasses.make_dataclass(

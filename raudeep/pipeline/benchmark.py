@@ -38,7 +38,14 @@ from raudeep.recipe import Recipe
 from raudeep.storage import uri as uris
 from raudeep.storage.table import package_versions, read_errors
 
-__all__ = ["Layout", "corpus_of", "plan_benchmark", "run_benchmark", "write_demo_corpus_at"]
+__all__ = [
+    "Layout",
+    "check_synthesised",
+    "corpus_of",
+    "plan_benchmark",
+    "run_benchmark",
+    "write_demo_corpus_at",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -237,7 +244,7 @@ def plan_benchmark(recipe: Recipe, corpus: str | None, output: str) -> dict[str,
     places = Layout(output)
     uris.check_writable(places.output)
     if corpus is None:
-        _check_synthesised(recipe)
+        check_synthesised(recipe)
         return {"recipe": asdict(recipe), "corpus": "synthesised", "output": places.output}
     manifest, layout = load_manifest(corpus, layout=recipe.corpus_layout)
     _check_scorable(manifest, recipe, corpus)
@@ -281,13 +288,14 @@ def corpus_of(recipe: Recipe, corpus: str | None, output: str) -> str:
     """Return the URI of a recipe's corpus; the demo corpus is synthesised below the output."""
     if corpus is not None:
         return uris.absolute(corpus)
-    _check_synthesised(recipe)
+    check_synthesised(recipe)
     synthesised = uris.join(output, "corpus")
     write_demo_corpus_at(synthesised)
     return synthesised
 
 
-def _check_synthesised(recipe: Recipe) -> None:
+def check_synthesised(recipe: Recipe) -> None:
+    """Refuse a recipe without a corpus, unless it has its own."""
     if recipe.name != "demo":
         raise ConfigError(
             f"recipe {recipe.name!r} needs a corpus. Pass --corpus FOLDER; only 'demo' has its own."

@@ -32,7 +32,7 @@ def write_outcome(
 
     Raises
     ------
-    RaudeepError
+    EvaluationError
         If no trial finished.
     """
     places = ledger.places

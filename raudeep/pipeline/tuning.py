@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from raudeep.config import Limits, ResourceConfig, SpectrogramConfig, SvmConfig, TuneConfig
 from raudeep.errors import ConfigError
 from raudeep.manifest import manifest_fingerprint
-from raudeep.pipeline.benchmark import corpus_of
+from raudeep.pipeline.benchmark import check_synthesised, corpus_of
 from raudeep.pipeline.corpus import load_manifest, write_manifest
 from raudeep.pipeline.ledger import Ledger, SweepLayout, open_ledger
 from raudeep.pipeline.objective import Objective
@@ -186,6 +186,7 @@ def plan_sweep(
         "output": places.output,
     }
     if corpus is None:
+        check_synthesised(recipe)
         return {**plan, "corpus": "synthesised"}
     manifest, layout = load_manifest(corpus, layout=recipe.corpus_layout)
     division = divide_recordings(manifest, recipe.evaluation, tune, corpus=corpus)

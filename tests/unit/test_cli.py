@@ -362,3 +362,13 @@ def test_choices_are_taken_in_any_case_and_listed_where_none_is_of_that_name(run
     assert (code, out) == (2, "")
     assert "gru" in err
     assert "lstm" in err
+
+
+def test_folds_of_a_benchmark_are_given_after_one_flag(run):
+    code, out, err = run(
+        *["benchmark", "demo", "--output", "out", "--dry-run"],
+        *["--evaluation.folds", "3", "4", "--seed", "5"],
+    )
+    assert code == 0, err
+    recipe = json.loads(out)["recipe"]
+    assert (recipe["evaluation"]["folds"], recipe["seed"]) == ([3, 4], 5)
