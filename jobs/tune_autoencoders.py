@@ -15,17 +15,7 @@ Outputs: ``results.json``, ``ranking.csv``, pictures and ``best.toml``, a recipe
 tries more. The flags are those of ``raudeep tune``.
 """
 
-import sys
-from pathlib import Path
-
-try:
-    from raudeep.cli import main
-except ModuleNotFoundError as error:
-    if error.name != "raudeep":
-        raise
-    # Not installed: run from a checkout or an uploaded working directory.
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from raudeep.cli import main
+from launch import run
 
 if __name__ == "__main__":
-    main(["tune", *sys.argv[1:]])
+    run("tune")

@@ -12,7 +12,7 @@ from typing import Any
 import ray
 from ray.tune import Trainable
 
-from raudeep.config import TuneConfig
+from raudeep.config import Tracker, TuneConfig
 from raudeep.errors import EvaluationError, RaudeepError
 from raudeep.pipeline.artifacts import is_artifact, read_history
 from raudeep.pipeline.ledger import SweepLayout
@@ -35,6 +35,7 @@ class TrialPlan:
     tune: TuneConfig
     objective: Objective
     share: Share
+    tracker: Tracker | None
     shelf: Any
     """Handle of the actor that has the spectrogram tables."""
 
@@ -78,7 +79,12 @@ def _train(plan: TrialPlan, candidate: Candidate) -> Generator[dict[str, Any], N
         identities = {run.name: run.identity()}
         objective = replace(plan.objective, rungs=plan.tune.rungs(run.training.num_epochs))
         entries = fit_runs(
-            [run], identities, plan.places.checkpoints, plan.share, objective=objective
+            [run],
+            identities,
+            plan.places.checkpoints,
+            plan.share,
+            tracker=plan.tracker,
+            objective=objective,
         )
         with closing(entries):
             for entry in entries:

@@ -27,6 +27,7 @@ from raudeep.pipeline.progress import stage_progress
 from raudeep.pipeline.reserving import Division, divide_recordings
 from raudeep.pipeline.runtime import ensure_ray, find_resources
 from raudeep.pipeline.shelf import extract_tables, make_shelf
+from raudeep.pipeline.tracking import check_tracker
 from raudeep.pipeline.training import share_resources
 from raudeep.recipe import Recipe
 from raudeep.storage import uri as uris
@@ -111,7 +112,9 @@ def tune_autoencoders(
     """
     started = time.perf_counter()
     tune, places = tune or TuneConfig(), SweepLayout(output)
+    resources = resources or ResourceConfig()
     base = _check(recipe, space, tune, autoencoder)
+    check_tracker(resources.tracker)
     uris.check_writable(places.output)
     corpus = corpus_of(recipe, corpus, places.output)
     manifest, layout = load_manifest(corpus, layout=recipe.corpus_layout)
@@ -125,7 +128,7 @@ def tune_autoencoders(
     if missing > 0:
         from raudeep.pipeline.trials import TrialPlan  # with Ray Tune, which takes a second
 
-        share = share_resources(ensure_ray(), resources or ResourceConfig(), missing)
+        share = share_resources(ensure_ray(), resources, missing)
         limits = limits or Limits()
         known = _spectrograms(base, space, at_most=tune.num_trials)
         if known:
@@ -136,6 +139,7 @@ def tune_autoencoders(
             tune=tune,
             objective=_objective(recipe, tune),
             share=share,
+            tracker=resources.tracker,
             shelf=make_shelf(places, division.searched, limits),
         )
         _search(ledger, sampler, space, plan, missing)
