@@ -96,9 +96,9 @@ def _comment(
         kind = "folds" if reserved["folds"] else "partitions"
         names = ", ".join(map(str, reserved[kind]))
         lines += [
-            f"Reserved {kind}{' (from 0)' if kind == 'folds' else ''}: {names}. No trial was",
-            f"trained or scored on their {reserved['recordings']} recordings.",
-            "This recipe is scored on them alone.",
+            f"Reserved {kind}: {names}{', counted from 0' * (kind == 'folds')}.",
+            f"No trial was trained or scored on their {reserved['recordings']} recordings; "
+            "this recipe is scored on them alone.",
         ]
     lines.append(f"raudeep benchmark best.toml --corpus {places.manifest} --output OUTPUT")
     return "\n".join(lines)
