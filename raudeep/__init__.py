@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from raudeep.pipeline.soundnet import embed_soundnet
     from raudeep.pipeline.spectrograms import extract_spectrograms
     from raudeep.pipeline.training import Run, train_autoencoders
-    from raudeep.pipeline.tuning import tune_autoencoders
+    from raudeep.pipeline.tuning.sweep import tune_autoencoders
     from raudeep.pipeline.validation import validate_table
     from raudeep.recipe import Recipe, load_recipe
     from raudeep.report.benchmark import write_report
@@ -121,7 +121,7 @@ _PLACES = {
     "score_sparse_coding": "pipeline.baselines",
     "train_autoencoders": "pipeline.training",
     "train_classifier": "pipeline.classifiers",
-    "tune_autoencoders": "pipeline.tuning",
+    "tune_autoencoders": "pipeline.tuning.sweep",
     "upsample_table": "pipeline.modifying",
     "validate_table": "pipeline.validation",
     "verify_table": "storage.verification",

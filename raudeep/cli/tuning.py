@@ -52,7 +52,7 @@ def tune(
     The same command goes on with a sweep that was interrupted. The lowest loss is not the best
     representation: without --objective loss, trials are ranked by what their embeddings score.
     """
-    from raudeep.pipeline.tuning import plan_sweep, tune_autoencoders
+    from raudeep.pipeline.tuning.sweep import plan_sweep, tune_autoencoders
     from raudeep.report.console import print_json, print_sweep
     from raudeep.report.sweep import write_sweep_pictures
     from raudeep.sweep.space import load_space

@@ -3,7 +3,7 @@
 import json
 
 from raudeep.errors import TableError
-from raudeep.pipeline.ledger import SweepLayout
+from raudeep.pipeline.tuning.ledger import SweepLayout
 from raudeep.report import sweep_plots
 from raudeep.report.text import objective_name
 from raudeep.storage import uri as uris

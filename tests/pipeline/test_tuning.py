@@ -10,7 +10,7 @@ import pytest
 
 from raudeep.config import TuneConfig
 from raudeep.errors import TableError
-from raudeep.pipeline.tuning import tune_autoencoders
+from raudeep.pipeline.tuning.sweep import tune_autoencoders
 from raudeep.recipe import load_recipe
 from raudeep.storage import uri as uris
 from raudeep.storage.table import read_index, read_table

@@ -12,9 +12,9 @@ from raudeep.cli import main
 from raudeep.config import EvaluationConfig, TuneConfig
 from raudeep.errors import ConfigError, EvaluationError, TableError
 from raudeep.manifest import Recording, manifest_table
-from raudeep.pipeline.ledger import SweepLayout, open_ledger
 from raudeep.pipeline.predictions import splits_of
-from raudeep.pipeline.reserving import divide_recordings
+from raudeep.pipeline.tuning.ledger import SweepLayout, open_ledger
+from raudeep.pipeline.tuning.reserving import divide_recordings
 from raudeep.recipe import load_recipe
 from raudeep.report.sweep_plots import importance, parallel_coordinates, trial_history
 from raudeep.storage.identity import Identity

@@ -20,15 +20,15 @@ from raudeep.errors import ConfigError
 from raudeep.manifest import manifest_fingerprint
 from raudeep.pipeline.benchmark import check_synthesised, corpus_of
 from raudeep.pipeline.corpus import load_manifest, write_manifest
-from raudeep.pipeline.ledger import Ledger, SweepLayout, open_ledger
 from raudeep.pipeline.objective import Objective
-from raudeep.pipeline.outcome import reserved_of, write_outcome
 from raudeep.pipeline.progress import stage_progress
-from raudeep.pipeline.reserving import Division, divide_recordings
 from raudeep.pipeline.runtime import ensure_ray, find_resources
-from raudeep.pipeline.shelf import extract_tables, make_shelf
 from raudeep.pipeline.tracking import check_tracker
 from raudeep.pipeline.training import share_resources
+from raudeep.pipeline.tuning.ledger import Ledger, SweepLayout, open_ledger
+from raudeep.pipeline.tuning.outcome import reserved_of, write_outcome
+from raudeep.pipeline.tuning.reserving import Division, divide_recordings
+from raudeep.pipeline.tuning.shelf import extract_tables, make_shelf
 from raudeep.recipe import Recipe
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
@@ -38,7 +38,7 @@ from raudeep.sweep.samplers import Sampler, make_sampler
 from raudeep.sweep.space import SearchSpace
 
 if TYPE_CHECKING:
-    from raudeep.pipeline.trials import TrialPlan
+    from raudeep.pipeline.tuning.trials import TrialPlan
 
 __all__ = ["plan_sweep", "tune_autoencoders"]
 
@@ -126,7 +126,7 @@ def tune_autoencoders(
     missing = tune.num_trials - len(ledger.done())
     logger.info("sweep of %s/%s -> %s", recipe.name, base.name, places.output)
     if missing > 0:
-        from raudeep.pipeline.trials import TrialPlan  # with Ray Tune, which takes a second
+        from raudeep.pipeline.tuning.trials import TrialPlan  # with Ray Tune, which takes a second
 
         share = share_resources(ensure_ray(), resources, missing)
         limits = limits or Limits()
@@ -290,8 +290,8 @@ def _search(
         os.environ.setdefault(name, value)
     from ray import tune as ray_tune
 
-    from raudeep.pipeline.trials import Trial
-    from raudeep.pipeline.tune_search import Asha, LedgerSearch
+    from raudeep.pipeline.tuning.search import Asha, LedgerSearch
+    from raudeep.pipeline.tuning.trials import Trial
 
     most = _most_epochs(plan.base, space)
     asha = Asha(plan.tune, num_epochs=most) if plan.tune.rungs(most) else None

@@ -10,9 +10,9 @@ from ray.tune.search import Searcher
 from raudeep.config import TuneConfig
 from raudeep.errors import ConfigError
 from raudeep.pipeline.artifacts import is_artifact, read_history
-from raudeep.pipeline.ledger import Ledger
 from raudeep.pipeline.progress import StageProgress
-from raudeep.pipeline.trials import FAILED
+from raudeep.pipeline.tuning.ledger import Ledger
+from raudeep.pipeline.tuning.trials import FAILED
 from raudeep.sweep.candidates import Candidate, candidate_of
 from raudeep.sweep.records import DONE, TrialRecord
 from raudeep.sweep.samplers import Sampler

@@ -15,10 +15,10 @@ from ray.tune import Trainable
 from raudeep.config import Tracker, TuneConfig
 from raudeep.errors import EvaluationError, RaudeepError
 from raudeep.pipeline.artifacts import is_artifact, read_history
-from raudeep.pipeline.ledger import SweepLayout
 from raudeep.pipeline.objective import Objective
 from raudeep.pipeline.runtime import unwrap
 from raudeep.pipeline.training import Run, Share, check_trainable, fit_runs
+from raudeep.pipeline.tuning.ledger import SweepLayout
 from raudeep.sweep.candidates import Candidate, candidate_of
 
 __all__ = ["FAILED", "Trial", "TrialPlan"]

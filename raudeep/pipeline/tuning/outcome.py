@@ -7,8 +7,8 @@ import pandas as pd
 
 from raudeep.config import TuneConfig
 from raudeep.errors import EvaluationError
-from raudeep.pipeline.ledger import Ledger, SweepLayout
-from raudeep.pipeline.reserving import Division
+from raudeep.pipeline.tuning.ledger import Ledger, SweepLayout
+from raudeep.pipeline.tuning.reserving import Division
 from raudeep.recipe import Recipe
 from raudeep.storage import uri as uris
 from raudeep.sweep.candidates import Candidate, recipe_of

@@ -1,0 +1,1 @@
+"""Sweeps on Ray Tune: what is tried and stopped, what is written down, what comes of it."""
