@@ -77,7 +77,7 @@ def decode(
     with _sound(file, max_duration) as sound:
         check_size(sound, file)
         samples = sound.read(dtype="float32", always_2d=True)
-        check_whole(sound, len(samples))
+        check_whole(sound, file, len(samples))
         return _checked(samples), sound.samplerate
 
 
@@ -121,7 +121,7 @@ def decode_blocks(
         while True:
             read = sound.read(length - len(kept), dtype="float32", always_2d=True)
             if len(kept) + len(read) < length:
-                check_whole(sound, start + len(kept) + len(read))
+                check_whole(sound, file, start + len(kept) + len(read))
             if len(read) == 0 and start > 0:
                 return
             frames = np.concatenate([kept, read]) if len(kept) else read
@@ -134,7 +134,7 @@ def decode_blocks(
             while skipped > 0:
                 passed = len(sound.read(min(skipped, length), dtype="float32", always_2d=True))
                 if passed == 0:
-                    check_whole(sound, start - skipped)
+                    check_whole(sound, file, start - skipped)
                     return
                 skipped -= passed
 

@@ -36,12 +36,32 @@ def check_size(sound: Any, file: BinaryIO) -> None:
         _check_last_page(file)
 
 
-def check_whole(sound: Any, num_frames: int) -> None:
-    """Raise `AudioError` if fewer samples were read of each channel than the header promises."""
-    if sound.frames >= _ENDLESS:
+def check_whole(sound: Any, file: BinaryIO, num_frames: int) -> None:
+    """Raise `AudioError` if fewer samples were read of each channel than the header promises.
+
+    `file` is what `sound` has read from, and is not read from again.
+    """
+    if sound.frames >= _ENDLESS or (sound.format == "MP3" and not _counts_frames(file)):
         return
     if num_frames < sound.frames - _SPARE_SECONDS * sound.samplerate:
         raise AudioError(f"is cut off: it holds {num_frames} of {sound.frames} samples")
+
+
+def _counts_frames(file: BinaryIO) -> bool:
+    """Return whether an MP3 file says how long it is; else the decoder has guessed.
+
+    The count is in the first frame, which follows the ID3v2 tag, if any.
+    """
+    file.seek(0)
+    tag = file.read(10)
+    size = 0
+    if tag[:3] == b"ID3":
+        for byte in tag[6:]:
+            size = size << 7 | byte
+        size += len(tag)
+    file.seek(size)
+    first = file.read(256)
+    return any(name in first for name in (b"Xing", b"Info", b"VBRI"))
 
 
 def _check_last_page(file: BinaryIO) -> None:
@@ -54,5 +74,6 @@ def _check_last_page(file: BinaryIO) -> None:
     page = tail[tail.rfind(b"OggS") :] if b"OggS" in tail else b""
     segments = page[_OGG_TABLE] if len(page) > _OGG_TABLE else 0
     table = page[_OGG_HEADER : _OGG_HEADER + segments]
-    if len(table) < max(1, segments) or len(page) < _OGG_HEADER + segments + sum(table):
+    size = _OGG_HEADER + segments + sum(table)
+    if len(page) < size or len(table) < segments:
         raise AudioError("is cut off: its last page is not whole")

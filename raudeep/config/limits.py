@@ -36,7 +36,7 @@ class Limits:
             value = Decimal(number) if is_share else Decimal(int(number))
         except (ValueError, InvalidOperation):
             value = Decimal(-1)
-        if not value >= 0 or (is_share and value > 100):
+        if not value.is_finite() or value < 0 or (is_share and value > 100):
             raise ConfigError(
                 "The 'max_errors' parameter of Limits must be a whole number, or a share from 0% "
                 f"to 100%. Got {self.max_errors!r}."

@@ -21,6 +21,7 @@ from raudeep.pipeline.packing import is_packed, read_packed
 from raudeep.pipeline.stage import StageSummary
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.plan import plan_name
 from raudeep.storage.table import is_table, open_table, read_index, read_table
 
 __all__ = ["load_manifest", "write_manifest"]
@@ -116,7 +117,7 @@ def _packed_files(tree: Tree) -> list[str]:
     names = [name for name in tree.files if name.endswith(".parquet") and "/." not in f"/{name}"]
     if not names or audio_files(tree):
         return []
-    if {"part-00000.parquet", "plan-00000.parquet"} & set(names):
+    if plan_name(0) in names:
         read_index(tree.root)  # which says that the table is unfinished
     places = [uris.join(tree.root, name) for name in names]
     return places if is_packed(places[0]) else []

@@ -56,7 +56,9 @@ class Crew:
         The iterator raises what `function` raised or, if the process died each time, `AudioError`.
         Each has to be used up, or left by an error, before the next is asked for.
         """
-        work = _Work(items, ahead=_AHEAD * len(self._processes), run=self._run)
+        # One run more than processes, so that all of them have work.
+        runs = max(len(self._processes) + 1, _AHEAD * len(self._processes) // self._run)
+        work = _Work(items, run=self._run, runs_ahead=runs)
         threads = [
             threading.Thread(target=work.run, args=(process,), daemon=True)
             for process in self._processes
@@ -84,12 +86,12 @@ class Crew:
 class _Work:
     """The items of one call of `Crew.map`: which are begun next, and the pieces of each."""
 
-    def __init__(self, items: Sequence[Any], *, ahead: int, run: int) -> None:
+    def __init__(self, items: Sequence[Any], *, run: int, runs_ahead: int) -> None:
         self._items = items
         self._length = run
         self._lock = threading.Lock()
         self._next = 0
-        self._room = threading.Semaphore(max(1, ahead // run))  # in runs
+        self._room = threading.Semaphore(runs_ahead)
         self._stopped = threading.Event()
         self._pieces: dict[int, queue.Queue[tuple[str, Any]]] = {}
         self._begun = threading.Condition(self._lock)

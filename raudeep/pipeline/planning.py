@@ -4,7 +4,6 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -21,6 +20,7 @@ from raudeep.pipeline.artifacts import load_autoencoder
 from raudeep.pipeline.decoding import Recording, Views, load_header, load_views
 from raudeep.pipeline.encoding import Embedder, EmbeddingCollector, Target
 from raudeep.pipeline.isolation import Crew
+from raudeep.pipeline.recordings import num_decoders
 from raudeep.pipeline.runtime import Resources, find_resources
 from raudeep.pipeline.spectrograms import bytes_per_recording, view_shapes
 from raudeep.pipeline.stage import recording_slices
@@ -35,7 +35,6 @@ _TIMED = 16  # of them that are computed
 _TIMED_SECONDS = 60.0  # of audio at most in each of these, where there are such
 _TIMED_CHUNKS = 8  # at most of each
 _FLOATS_PER_SAMPLE = 10  # frames overlap, and exist windowed, transformed and squared
-_DECODERS = 2  # of a worker with one core
 _DECODER_BYTES = 150 * 2**20
 _ENCODER_BYTES = 600 * 2**20
 
@@ -47,6 +46,8 @@ class _Sample:
     headers: Mapping[int, Header]
     """By row of the manifest."""
     failed: int
+    decoders: int
+    """Processes that decode, of a worker with one core."""
 
     @property
     def longest(self) -> Header:
@@ -182,7 +183,8 @@ def _sample(manifest: pa.Table, limits: Limits) -> _Sample:
     reader.close()
     if not headers:
         raise AudioError(f"none of {len(rows)} recordings could be read, e.g. {recordings[0]}")
-    return _Sample(headers, len(rows) - len(headers))
+    decoders = num_decoders(recordings[0]["uri"], 1)
+    return _Sample(headers, len(rows) - len(headers), decoders)
 
 
 def _time(
@@ -200,14 +202,13 @@ def _time(
     timed = [row for row in shortest if sample.headers[row].duration <= _TIMED_SECONDS][:_TIMED]
     timed = timed or shortest[:1]
     recordings = manifest.select(["file", "uri"]).take([timed[0], *timed]).to_pylist()
-    worker = Crew(load, processes=1)
+    worker = Crew(partial(_begin, load=load), processes=1)
     loaded: list[Views] = []
     spent = seconds = 0.0
     for number, row in enumerate([timed[0], *timed]):
         started = time.perf_counter()
         try:
-            with closing(worker.map([recordings[number]])) as items:
-                found = list(islice(next(items), _TIMED_CHUNKS))
+            (found,) = map(list, worker.map([recordings[number]]))
         except (OSError, RaudeepError):
             continue
         if number:  # the first starts the process
@@ -223,6 +224,13 @@ def _time(
     started = time.perf_counter()
     compute(loaded)
     return (spent + time.perf_counter() - started) / seconds
+
+
+def _begin(
+    recording: Recording, *, load: Callable[[Recording], Iterator[Views]]
+) -> Iterator[Views]:
+    """Yield the first chunks of a recording."""
+    yield from islice(load(recording), _TIMED_CHUNKS)
 
 
 def _durations(manifest: pa.Table, sample: _Sample) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -257,7 +265,7 @@ def _memory(sample: _Sample, chunks: ChunkConfig) -> int:
         seconds = min(header.duration, chunks.chunk_seconds or header.duration)
         samples = seconds * header.sample_rate
         needed = max(needed, 4 * samples * (2 * header.channels + _FLOATS_PER_SAMPLE))
-    return _DECODERS * (int(needed) + _DECODER_BYTES)
+    return sample.decoders * (int(needed) + _DECODER_BYTES)
 
 
 def _plan(

@@ -133,6 +133,8 @@ def predict_corpus(
     identity = _identity(classifier, {"recordings": recordings}, partitions)
     with _destination(output) as place:
         writer = open_table(place, identity, overwrite=overwrite)
+        if limits is not None and limits.retry_errors and is_table(place):
+            writer.delete()  # all errors lie beside its first part
         if is_table(place):
             index = read_index(place)
             parts = len(index.parts)

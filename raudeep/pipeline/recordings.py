@@ -33,6 +33,7 @@ __all__ = [
     "check_errors",
     "check_folder",
     "key_rows",
+    "num_decoders",
     "plan_recordings",
     "write_recordings",
 ]
@@ -211,11 +212,9 @@ class _SliceWorker:
         self._collector.begin(list(item["targets"]))
         errors = []
         if self._crew is None:
-            readers = 1 if uris.is_local(rows[0]["uri"]) else _READERS_PER_CORE
-            # One more than cores, which takes over while another worker is between two slices.
             # What lies in a pack is read in runs, or each process would read all of it.
             run = READ_TOGETHER if is_in_pack(rows[0]["uri"]) else 1
-            processes = readers * assigned_cores() + 1
+            processes = num_decoders(rows[0]["uri"], assigned_cores())
             self._crew = Crew(self._load, processes=processes, run=run)
         for number, (recording, pieces) in enumerate(zip(rows, self._crew.map(rows), strict=True)):
             try:
@@ -287,6 +286,12 @@ def check_errors(table: str, num_recordings: int, limits: Limits) -> None:
     if allowed is not None and errors.num_rows > allowed:
         raise AudioError(f"{said}. --max-errors is {limits.max_errors}.")
     logger.warning("%s. The errors table names all; --retry-errors tries them again.", said)
+
+
+def num_decoders(uri: str, cores: int) -> int:
+    """Return how many processes of a worker decode recordings that lie where this one does."""
+    # One more than cores, which takes over while another worker is between two slices.
+    return (1 if uris.is_local(uri) else _READERS_PER_CORE) * cores + 1
 
 
 def check_folder(uri: str) -> None:

@@ -60,21 +60,33 @@ def track(
         for field, value in fields.items()
     }
     start = {"mlflow": _start_mlflow, "wandb": _start_wandb}[tracker]
-    send, finish = start(package, name, key, flat)
+    ends: list[Finish] = []
 
     def log(result: EpochResult) -> None:
         values = {k: v for k, v in asdict(result).items() if k != "epoch" and v is not None}
-        try:
+        with _forgiving(tracker, f"epoch {result.epoch}"):
             send(values, result.epoch)
-        except Exception as error:  # a server that is away must not cost a training
-            logger.warning("%s did not take epoch %d: %s", tracker, result.epoch, error)
 
+    with _forgiving(tracker, "the beginning"):
+        send, finish = start(package, name, key, flat)
+        ends.append(finish)
+    good = False
     try:
-        yield log
-    except BaseException:
-        finish(False)
-        raise
-    finish(True)
+        yield log if ends else lambda result: None
+        good = True
+    finally:
+        for finish in ends:
+            with _forgiving(tracker, "the end"):
+                finish(good)
+
+
+@contextmanager
+def _forgiving(tracker: Tracker, what: str) -> Iterator[None]:
+    """Say what goes wrong: a server that is away must not cost a training."""
+    try:
+        yield
+    except Exception as error:
+        logger.warning("%s did not take %s: %s", tracker, what, error)
 
 
 Send = Callable[[dict[str, float], int], None]

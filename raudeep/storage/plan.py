@@ -21,7 +21,7 @@ from raudeep.schema import MANIFEST, read_metadata, with_metadata
 from raudeep.storage import uri as uris
 from raudeep.storage.table import TableWriter, read_part
 
-__all__ = ["Plan", "Slices", "extend_plan", "plan_names", "read_plan", "read_plans"]
+__all__ = ["Plan", "Slices", "extend_plan", "plan_name", "plan_names", "read_plan", "read_plans"]
 
 logger = logging.getLogger(__name__)
 
@@ -110,14 +110,15 @@ def _extended(
     overwrite: bool,
 ) -> Plan | None:
     """Return the extended plan; None where somebody else extended it meanwhile."""
-    plans = read_plans(writer.uri)
-    if not plans and writer.missing(1) == []:
+    try:
+        plans = read_plans(writer.uri)
+        if not plans and writer.missing(1) == []:
+            raise TableError(f"{writer.uri} has parts, but no plan that says what they hold.")
+    except TableError as error:
         if not overwrite:
-            raise TableError(
-                f"{writer.uri} has parts, but no plan that says what they are made of. Run "
-                "`raudeep verify --repair`, or pass --overwrite."
-            )
+            raise TableError(f"{error} Pass --overwrite to make the table again.") from error
         writer.delete()
+        plans = []
     before = pa.concat_tables([table for table, _ in plans] or [_SCHEMA.empty_table()])
     fingerprints = [found for _, found in plans]
     row_of = pc.index_in(before["file"], value_set=manifest["file"].combine_chunks())
@@ -144,7 +145,7 @@ def _extended(
         metadata = {"recordings": fingerprints[-1]}
         content = new.replace_schema_metadata(with_metadata(_SCHEMA, metadata).metadata)
         try:
-            writer.write_file(f"plan-{len(plans):05d}.parquet", content, only_new=True)
+            writer.write_file(plan_name(len(plans)), content, only_new=True)
         except FileExistsError:
             return None
         if len(plans):
@@ -154,8 +155,23 @@ def _extended(
 
 
 def read_plans(uri: str) -> list[tuple[pa.Table, str]]:
-    """Return the files of a table's plan, each with the fingerprint of its recordings."""
-    return [read_plan(uri, name) for name in plan_names(uris.list_files(uri))]
+    """Return the files of a table's plan, each with the fingerprint of its recordings.
+
+    Raises
+    ------
+    TableError
+        If one is missing or damaged.
+    """
+    names = plan_names(uris.list_files(uri))
+    for number, name in enumerate(names):
+        if name != plan_name(number):
+            raise TableError(f"{uris.join(uri, plan_name(number))} is missing.")
+    return [read_plan(uri, name) for name in names]
+
+
+def plan_name(number: int) -> str:
+    """Return the name of a file of a plan."""
+    return f"plan-{number:05d}.parquet"
 
 
 def plan_names(present: Iterable[str]) -> list[str]:

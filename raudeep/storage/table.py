@@ -138,7 +138,9 @@ class TableWriter:
             stage=self.identity.stage,
             config=self.identity.config,
             inputs=self.identity.inputs,
-            fingerprint=content_fingerprint(self.identity, recordings),
+            fingerprint=content_fingerprint(
+                self.identity, recordings, {name: rows[name] for name in error_names}
+            ),
             versions=package_versions(),
             parts=[Part(name, rows[name], sizes[name]) for name in names],
             errors=[Part(name, rows[name], sizes[name]) for name in error_names],
@@ -186,11 +188,16 @@ class TableWriter:
         return int(_read_footer(uris.join(self.uri, name)).num_rows)
 
 
-def content_fingerprint(identity: Identity, recordings: Sequence[str]) -> str:
-    """Return what stands for the rows of a table: what they are made with, and of what."""
-    return (
-        fingerprint(identity.fingerprint, list(recordings)) if recordings else identity.fingerprint
-    )
+def content_fingerprint(
+    identity: Identity, recordings: Sequence[str], errors: Mapping[str, int]
+) -> str:
+    """Return what stands for the rows of a table: what they are made with, and of what.
+
+    Of the recordings, `errors` of each part could not be used, which another try may find good.
+    """
+    if not recordings:
+        return identity.fingerprint
+    return fingerprint(identity.fingerprint, list(recordings), *([dict(errors)] if errors else []))
 
 
 def open_table(uri: str, identity: Identity, *, overwrite: bool = False) -> TableWriter:

@@ -60,6 +60,7 @@ _REFUSED_KEYS = {
     "SignatureDoesNotMatch",
     "TokenRefreshRequired",
 }
+_THERE_ALREADY = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 _BLOCK_BYTES = 4 * 2**20  # of a remote file that is read piece by piece
 _CREDENTIALS = "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or --anonymous"
 
@@ -74,7 +75,7 @@ def _os_errors(uri: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise FileNotFoundError(errno.ENOENT, "there is no such object or bucket", uri) from error
-    except FileExistsError:
+    except (FileExistsError, IsADirectoryError):
         raise
     except NoCredentialsError as error:
         raise ConnectionError(f"{uri}: there are no credentials. {_CREDENTIALS}.") from error
@@ -215,6 +216,8 @@ class _RemoteFile:
             return bytes(self._file.read(size))
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
         return getattr(self._file, name)
 
     def __enter__(self) -> "_RemoteFile":
@@ -275,7 +278,12 @@ def _put(uri: str, content: bytes, *, only_new: bool) -> None:
             raise FileExistsError(errno.EEXIST, "is there already", uri)
         # S3 refuses the later one of two that come at the same time; other stores may not.
         mode = {"mode": "create"} if only_new and _protocol(uri) in _S3 else {}
-        system.pipe_file(path, content, **mode)
+        try:
+            system.pipe_file(path, content, **mode)
+        except OSError as error:
+            if only_new and _code(error) in _THERE_ALREADY:
+                raise FileExistsError(errno.EEXIST, "is there already", uri) from error
+            raise
 
 
 def put_file(file: Path, uri: str) -> None:

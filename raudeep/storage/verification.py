@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from raudeep.errors import TableError
 from raudeep.schema import read_metadata
 from raudeep.storage import uri as uris
-from raudeep.storage.plan import plan_names, read_plan
+from raudeep.storage.plan import plan_name, plan_names, read_plan
 from raudeep.storage.table import (
     INDEX,
     Part,
@@ -66,17 +66,11 @@ def verify_table(uri: str, *, repair: bool = False) -> list[Fault]:
     planned, faults = _check_plan(uri, index, present)
     faults += [*_check_files(uri, index, present), *_check_content(uri, index, present, planned)]
     if repair and faults:
-        _drop(uri, index, present, faults, planned)
+        _drop(uri, present, faults, planned)
     return faults
 
 
-def _drop(
-    uri: str,
-    index: TableIndex,
-    present: dict[str, int],
-    faults: list[Fault],
-    planned: list[list[str]],
-) -> None:
+def _drop(uri: str, present: dict[str, int], faults: list[Fault], planned: list[list[str]]) -> None:
     """Delete the index, the parts that are broken, and what no plan speaks for."""
     uris.delete_file(uris.join(uri, INDEX))
     broken = {fault.name for fault in faults if fault.name != INDEX}
@@ -84,7 +78,8 @@ def _drop(
     lost = [name for name in broken if name.startswith("plan-")]
     parts = {_number(name) for name in broken if name not in lost}
     if lost:  # the plans after it continue its numbers
-        parts |= set(range(len(planned), len(index.parts)))
+        numbers = {_number(name) for name in present if name.startswith(("part-", "errors-"))}
+        parts |= {number for number in numbers if number >= len(planned)}
         for name in [name for name in plans if name >= min(lost)]:
             uris.delete_file(uris.join(uri, name))
     for part in sorted(parts):
@@ -194,7 +189,7 @@ def _check_plan(
     A table that is not made from recordings has none.
     """
     files: list[list[str]] = []
-    names = [*plan_names(present), *(f"plan-{n:05d}.parquet" for n in range(len(index.recordings)))]
+    names = [*plan_names(present), *map(plan_name, range(len(index.recordings)))]
     for name in sorted(set(names)):
         rule = "every file of the plan is readable"
         if name not in present:

@@ -97,6 +97,31 @@ def test_what_is_cut_off_is_no_shorter_recording(kind, share, rng):
             list(decode_blocks(io.BytesIO(cut), length_seconds=1.0, hop_seconds=hop))
 
 
+def test_an_mp3_that_does_not_say_its_length_is_taken_as_it_is(rng):
+    """Decoders guess it from the first frame."""
+    content = encode(
+        tone(3.0, rate=44100) + 0.01 * rng.standard_normal(3 * 44100), kind="MP3", rate=44100
+    )
+    kbits = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+    frames, place = [], 0
+    while place < len(content):
+        rate = kbits[content[place + 2] >> 4]
+        frames.append((rate, place))
+        place += 144_000 * rate // 44100 + (content[place + 2] >> 1 & 1)
+    rate, place = min(frames[1:20])
+    silent = content[place:]
+    with soundfile.SoundFile(io.BytesIO(silent)) as sound:
+        assert sound.frames > len(sound.read()) + 44100
+    assert decode(silent)[0].shape[1] > 2 * 44100
+
+
+def test_an_ogg_that_ends_with_an_empty_page_is_whole():
+    content = encode(STEREO, kind="OGG")
+    last = bytearray(content[content.rindex(b"OggS") :][:27])
+    last[26] = 0
+    assert decode(content + bytes(last))[0].shape == (2, len(STEREO))
+
+
 @pytest.mark.parametrize("size", [0x7FFFFFFF, 0xFFFFFFFF])
 def test_a_wav_that_was_streamed_does_not_know_its_size(size):
     content = bytearray(encode(STEREO))

@@ -121,6 +121,14 @@ def test_items_that_follow_each_other_go_to_the_same_process(tmp_path):
     assert len({pid for (pid,) in found}) == 3
 
 
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_runs_keep_all_processes_at_work(processes):
+    crew = Crew(work, processes=processes, run=8)
+    found = run(crew, [("pid", None)] * 8 * processes * 3)
+    crew.close()
+    assert len({pid for (pid,) in found}) == processes
+
+
 def test_an_answer_that_cannot_be_taken_costs_its_own_item_alone(crew, monkeypatch):
     def read(pipe):
         content = isolation_read(pipe)

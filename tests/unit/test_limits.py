@@ -3,6 +3,13 @@
 import pytest
 
 from raudeep.config import Limits
+from raudeep.errors import ConfigError
+
+
+@pytest.mark.parametrize("max_errors", ["nan%", "inf%", "-1", "101%", "few", "1.5", "%"])
+def test_what_is_no_share_is_refused(max_errors):
+    with pytest.raises(ConfigError, match="must be a whole number, or a share"):
+        Limits(max_errors=max_errors)
 
 
 @pytest.mark.parametrize(

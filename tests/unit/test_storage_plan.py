@@ -126,3 +126,12 @@ def test_parts_without_a_plan_are_refused(extend, tmp_path):
     with pytest.raises(TableError, match="has parts, but no plan"):
         extend(manifest("a"))
     assert parts(extend(manifest("a"), overwrite=True)) == [["a"]]
+
+
+def test_a_plan_with_a_file_missing_is_refused(extend, tmp_path):
+    extend(manifest("a"))
+    extend(manifest("a", "b"))
+    (tmp_path / "table" / "plan-00000.parquet").unlink()
+    with pytest.raises(TableError, match=r"plan-00000\.parquet is missing\. Pass --overwrite"):
+        extend(manifest("a", "b"))
+    assert parts(extend(manifest("a", "b"), overwrite=True)) == [["a", "b"]]

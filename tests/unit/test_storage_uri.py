@@ -258,3 +258,20 @@ def test_a_refused_key_is_told_from_a_refused_object(memory, monkeypatch, code, 
     with pytest.raises(OSError, match="access was denied") as error:
         uris.read_bytes(uris.join(memory, "a.bin"))
     assert isinstance(error.value, PermissionError) is raised
+
+
+@pytest.mark.parametrize("code", ["PreconditionFailed", "409"])
+def test_a_store_in_which_another_was_faster_says_so(monkeypatch, code):
+    """The file is there only when it is written, and not yet when it was looked for."""
+
+    class Store:
+        def exists(self, path):
+            return False
+
+        def pipe_file(self, path, content, *, mode):
+            assert mode == "create"
+            raise OSError("no") from ClientError({"Error": {"Code": code}}, "PutObject")
+
+    monkeypatch.setattr(uris, "filesystem", lambda uri: (Store(), "bucket/plan"))
+    with pytest.raises(FileExistsError):
+        uris.write_bytes("s3://bucket/plan", b"x", only_new=True)

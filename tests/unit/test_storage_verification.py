@@ -165,3 +165,12 @@ def test_a_plan_that_is_gone_or_damaged_is_made_again_with_its_parts(table, dama
     assert not [path for path in Path(table).iterdir() if path.name[0] != "."]
     make(table)
     assert verify_table(table) == []
+
+
+def test_parts_of_a_plan_that_is_lost_go_with_it_though_no_index_knows_them(table):
+    Path(table, "part-00003.parquet").write_bytes(Path(table, "part-00000.parquet").read_bytes())
+    Path(table, "plan-00001.parquet").write_bytes(b"PAR1")
+    assert ("every file of the plan is readable", "plan-00001.parquet") in rules(table, repair=True)
+    left = {path.name for path in Path(table).iterdir()}
+    assert "part-00002.parquet" in left
+    assert not left & {"part-00003.parquet", "plan-00001.parquet", "index.json"}

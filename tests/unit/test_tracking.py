@@ -134,3 +134,20 @@ def _missing(name):
 def test_an_unknown_tracker_is_refused():
     with pytest.raises(ConfigError, match=r"must be 'mlflow', 'wandb' or None\. Got 'comet'"):
         ResourceConfig(tracker="comet")
+
+
+@pytest.mark.parametrize("call", ["set_experiment", "end_run"])
+def test_a_server_that_goes_away_at_either_end_costs_no_training(monkeypatch, caplog, call):
+    def refuse(*_, **__):
+        raise ConnectionError("gone")
+
+    fake = FakeMlflow()
+    monkeypatch.setattr(fake, call, refuse, raising=False)
+    monkeypatch.setitem(sys.modules, "mlflow", fake)
+    run("mlflow", EPOCH)
+    assert "gone" in caplog.text
+    with (
+        pytest.raises(ValueError, match="of the training"),
+        track("mlflow", name="60db", key="abc", config=CONFIG),
+    ):
+        raise ValueError("of the training")
