@@ -111,7 +111,7 @@ def test_an_mp3_that_does_not_say_its_length_is_taken_as_it_is(rng):
     rate, place = min(frames[1:20])
     silent = content[place:]
     with soundfile.SoundFile(io.BytesIO(silent)) as sound:
-        assert sound.frames > len(sound.read()) + 44100
+        assert sound.frames > len(sound.read()) + 4410
     assert decode(silent)[0].shape[1] > 2 * 44100
 
 
