@@ -9,7 +9,7 @@ On a cluster, with corpus and output where every node reaches them:
         python jobs/compute_spectrograms.py s3://BUCKET/ESC-10 --fixed-seconds 5 \
         --clip-below-db -60 --output s3://BUCKET/spectrograms/60db
 
-Where nodes lack the dependencies: --runtime-env-json '{"pip": "cluster/requirements.txt"}'.
+Where nodes lack the dependencies, see "A Ray that is there" in cluster/README.md.
 
 Input: a folder of audio, a manifest or a packed table. Output: the table at --output, with a row of
 errors for each recording that could not be used. To resume, or to add what is new in the corpus,

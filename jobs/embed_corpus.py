@@ -9,7 +9,7 @@ seconds of every recording:
         python jobs/embed_corpus.py s3://BUCKET/recordings --model s3://BUCKET/models/60db \
         --chunk-seconds 10 --output s3://BUCKET/embeddings
 
-Where nodes lack the dependencies: --runtime-env-json '{"pip": "cluster/requirements.txt"}'.
+Where nodes lack the dependencies, see "A Ray that is there" in cluster/README.md.
 
 Inputs: a folder of audio, a manifest or a packed table, and trained autoencoders. Output: the table
 at --output, with a row of errors for each recording that could not be used. To resume, or to add

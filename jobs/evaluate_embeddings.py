@@ -8,7 +8,7 @@ On a cluster, with tables where every node reaches them, folds and repeats side 
         python jobs/evaluate_embeddings.py mlp s3://BUCKET/embeddings \
         --output s3://BUCKET/predictions --repeats 5 --json
 
-Where nodes lack the dependencies: --runtime-env-json '{"pip": "cluster/requirements.txt"}'.
+Where nodes lack the dependencies, see "A Ray that is there" in cluster/README.md.
 
 Inputs: mlp or svm, and a table with labels and folds or partitions. Output: the predictions at
 --output; accuracy and UAR on stdout. To resume, run the same command again. The flags are those of

@@ -9,7 +9,7 @@ working directory of a job is a copy and lost):
     RAY_AUTH_MODE=token ray job submit --address http://HEAD:8265 --working-dir . -- \
         python jobs/full_benchmark.py esc-10 --corpus s3://BUCKET/ESC-10 --output s3://BUCKET/esc-10
 
-Where nodes lack the dependencies: --runtime-env-json '{"pip": "cluster/requirements.txt"}'.
+Where nodes lack the dependencies, see "A Ray that is there" in cluster/README.md.
 
 Inputs: a recipe's name or file, and a folder of audio or a manifest. Outputs: tables, models,
 ``results.json`` and ``report.html`` below --output. To resume, run the same command again. The

@@ -9,7 +9,7 @@ On a cluster, with tables and output where every node reaches them, on two GPUs:
         python jobs/train_autoencoders.py time s3://BUCKET/spectrograms/60db --num-layers 2 \
         --num-units 256 --num-workers 2 --output s3://BUCKET/models/60db
 
-Where nodes lack the dependencies: --runtime-env-json '{"pip": "cluster/requirements.txt"}'.
+Where nodes lack the dependencies, see "A Ray that is there" in cluster/README.md.
 
 Inputs: time, frequency or frequency-time, and tables of spectrograms that are trained on together.
 Output: the model at --output, with its TensorBoard events. Several models are several jobs at once;

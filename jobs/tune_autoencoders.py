@@ -9,6 +9,8 @@ and GPUs:
         python jobs/tune_autoencoders.py esc-10 space.toml --corpus s3://BUCKET/ESC-10 \
         --num-trials 64 --output s3://BUCKET/sweep
 
+Where nodes lack the dependencies, see "A Ray that is there" in cluster/README.md.
+
 Inputs: a recipe's name or file, the searched fields as TOML, and a folder of audio or a manifest.
 Outputs: ``results.json``, ``ranking.csv``, pictures and ``best.toml``, a recipe for
 ``jobs/full_benchmark.py``. To resume, run the same command again; with a larger --num-trials it

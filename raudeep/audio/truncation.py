@@ -39,7 +39,7 @@ def check_size(sound: Any, file: BinaryIO) -> None:
 def check_whole(sound: Any, file: BinaryIO, num_frames: int) -> None:
     """Raise `AudioError` if fewer samples were read of each channel than the header promises.
 
-    `file` is what `sound` has read from, and is not read from again.
+    `file` is what `sound` reads from; its position is lost, so nothing more can be read.
     """
     if sound.frames >= _ENDLESS or (sound.format == "MP3" and not _counts_frames(file)):
         return

@@ -6,7 +6,16 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from raudeep.cli.app import app
-from raudeep.cli.parameters import CorpusLayout, DryRun, Flat, Json, Output, Overwrite, overrides_of
+from raudeep.cli.parameters import (
+    CorpusLayout,
+    DryRun,
+    Flat,
+    Json,
+    Output,
+    Overwrite,
+    given,
+    overrides_of,
+)
 from raudeep.config import (
     AutoencoderConfig,
     Baseline,
@@ -61,12 +70,7 @@ def benchmark(
     from raudeep.report.console import print_benchmark, print_json
 
     sections = (spectrogram, autoencoder, training, evaluation, mlp, cnn, sparse_coding)
-    given = dict(zip(SECTIONS, sections, strict=True))
-    overrides = {
-        section: {k: v for k, v in dataclasses.asdict(values).items() if v is not None}
-        for section, values in given.items()
-        if values is not None
-    }
+    overrides = {name: given(values) for name, values in zip(SECTIONS, sections, strict=True)}
     chosen = load_recipe(recipe, seed=seed, overrides=overrides)
     if corpus_layout is not None:
         chosen = dataclasses.replace(chosen, corpus_layout=corpus_layout)

@@ -22,6 +22,7 @@ __all__ = [
     "Output",
     "Overwrite",
     "TableUri",
+    "given",
     "is_quiet",
     "named",
     "overrides_of",
@@ -51,6 +52,12 @@ Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the res
 def is_quiet() -> bool:
     """Return whether --quiet was given."""
     return logging.getLogger("raudeep").getEffectiveLevel() >= logging.ERROR
+
+
+def given(overrides: Any) -> dict[str, Any]:
+    """Return the values of `overrides_of` that were given; none without."""
+    found = {} if overrides is None else dataclasses.asdict(overrides)
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def overrides_of(config: type[Any]) -> Any:

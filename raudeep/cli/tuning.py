@@ -6,7 +6,16 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from raudeep.cli.app import app
-from raudeep.cli.parameters import CorpusLayout, DryRun, Flat, Json, Output, Overwrite, overrides_of
+from raudeep.cli.parameters import (
+    CorpusLayout,
+    DryRun,
+    Flat,
+    Json,
+    Output,
+    Overwrite,
+    given,
+    overrides_of,
+)
 from raudeep.config import (
     AutoencoderConfig,
     EvaluationConfig,
@@ -64,11 +73,11 @@ def tune(
         "evaluation": evaluation,
     }
     chosen = load_recipe(
-        recipe, overrides={name: _given(values) for name, values in sections.items()}
+        recipe, overrides={name: given(values) for name, values in sections.items()}
     )
     if corpus_layout is not None:
         chosen = dataclasses.replace(chosen, corpus_layout=corpus_layout)
-    searched, config = load_space(space, overrides=_given(settings))
+    searched, config = load_space(space, overrides=given(settings))
     if dry_run:
         print_json(
             plan_sweep(
@@ -98,9 +107,3 @@ def tune(
         print_json(results)
     else:
         print_sweep(results, pictures)
-
-
-def _given(values: object) -> dict[str, object]:
-    """Return the flags that were given."""
-    found = {} if values is None else dataclasses.asdict(values)  # type: ignore[call-overload]
-    return {key: value for key, value in found.items() if value is not None}

@@ -127,8 +127,8 @@ class EmbeddingCollector:
         self._done: dict[str, dict[int, _Embedded]] = {name: {} for name in names}
         self._waiting: dict[str, list[tuple[int, Floats]]] = {name: [] for name in names}
 
-    def add(self, number: int, piece: Views) -> None:
-        """Take the spectrograms of a recording, or of one chunk of it."""
+    def add(self, number: int, piece: Views) -> float:
+        """Take the spectrograms of a recording, or of one chunk of it; return where they end."""
         for name, waiting in self._waiting.items():
             done = self._done[name].setdefault(number, _Embedded())
             for spectrogram in piece[name]:
@@ -142,6 +142,7 @@ class EmbeddingCollector:
                 waiting.append((number, spectrogram.values))
             if len(waiting) >= self._models.batch_size:
                 self._embed(name)
+        return max(each.end for spectrograms in piece.values() for each in spectrograms)
 
     def drop(self, number: int) -> None:
         """Forget a recording that turned out to be bad."""

@@ -13,7 +13,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, BinaryIO
 
@@ -50,7 +50,7 @@ class Crew:
         self._run = run
         self._processes = [_Process(self._function) for _ in range(processes)]
 
-    def map(self, items: Sequence[Any]) -> Generator[Iterator[Any], None, None]:
+    def map(self, items: Sequence[Any]) -> Iterator[Iterator[Any]]:
         """Yield for each item, in order, the iterator of its pieces.
 
         The iterator raises what `function` raised or, if the process died each time, `AudioError`.

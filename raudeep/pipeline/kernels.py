@@ -113,13 +113,14 @@ class _KernelCollector:
     def begin(self, targets: Sequence[str]) -> None:
         self._pieces = {}
 
-    def add(self, number: int, piece: NDArray[np.float32]) -> None:
+    def add(self, number: int, piece: NDArray[np.float32]) -> float:
         # One thread everywhere, or the rounding would depend on where a slice is computed.
         with threadpool_limits(1):
             pieces = self._kernel(piece)
         if not all(np.isfinite(each.values).all() for each in pieces):
             raise AudioError("holds amplitudes too large for float32")
         self._pieces[number] = pieces
+        return max((each.end for each in pieces), default=0.0)
 
     def drop(self, number: int) -> None:
         self._pieces.pop(number, None)

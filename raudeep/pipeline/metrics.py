@@ -13,7 +13,7 @@ __all__ = ["COUNTERS", "GAUGES", "add", "show"]
 # Ray exports a counter under its name and ``_total``.
 COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "raudeep_recordings": ("Recordings that a stage has read, good and bad.", ("stage",)),
-    "raudeep_audio_seconds": ("Seconds of audio turned into spectrograms.", ("stage",)),
+    "raudeep_audio_seconds": ("Seconds of audio that a stage has read.", ("stage",)),
     "raudeep_errors": ("Recordings that could not be used.", ("stage",)),
 }
 """Description and tags of each counter, by name."""

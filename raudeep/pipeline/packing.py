@@ -79,11 +79,7 @@ def pack_corpus(
     (summary,) = write_recordings(
         "recordings",
         {output: writer},
-        {
-            output: extend_plan(
-                writer, _with_sizes(manifest), _slices, manifest_fingerprint, overwrite=overwrite
-            )
-        },
+        {output: extend_plan(writer, manifest, _slices, manifest_fingerprint, overwrite=overwrite)},
         load=load_content,
         make_collector=lambda: _Packer(writer),
         seconds_per_recording=_SECONDS_PER_RECORDING,
@@ -114,8 +110,9 @@ class _Packer:
     def begin(self, targets: Sequence[str]) -> None:
         self._found = {}
 
-    def add(self, number: int, piece: _Content) -> None:
+    def add(self, number: int, piece: _Content) -> float:
         self._found[number] = piece
+        return piece.header.duration if piece.header else 0.0
 
     def drop(self, number: int) -> None:
         self._found.pop(number, None)
@@ -216,18 +213,6 @@ def _read_schema(uri: str) -> pa.Schema:
         raise ManifestError(f"{uri} cannot be read: {error}") from error
 
 
-def _with_sizes(manifest: pa.Table) -> pa.Table:
-    """Return a manifest that says the size of each recording; 0 where it cannot be had."""
-    sizes = manifest["bytes"].to_pylist()
-    unknown = [row for row, size in enumerate(sizes) if size is None]
-    with ThreadPoolExecutor(_THREADS) as pool:
-        places = manifest["uri"].take(pa.array(unknown, pa.int64())).to_pylist()
-        for row, size in zip(unknown, pool.map(_size, places), strict=True):
-            sizes[row] = size
-    place = manifest.column_names.index("bytes")
-    return manifest.set_column(place, manifest.field("bytes"), pa.array(sizes, pa.int64()))
-
-
 def _size(uri: str) -> int:
     try:
         return uris.file_size(uri) or 0
@@ -237,7 +222,13 @@ def _size(uri: str) -> int:
 
 def _slices(recordings: pa.Table, *, is_first: bool) -> list[tuple[int, int]]:
     """Return the bounds of parts of 256 MB, or of a single recording that is larger."""
-    ends = np.cumsum(recordings["bytes"].to_numpy())
+    sizes = recordings["bytes"].to_pylist()
+    unknown = [row for row, size in enumerate(sizes) if size is None]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        places = recordings["uri"].take(pa.array(unknown, pa.int64())).to_pylist()
+        for row, size in zip(unknown, pool.map(_size, places), strict=True):
+            sizes[row] = size
+    ends = np.cumsum(sizes)
     bounds, start, before = [], 0, 0
     while start < len(ends):
         heavy = int(np.searchsorted(ends, before + _PART_BYTES, side="right"))

@@ -242,6 +242,7 @@ def _embed(
         Embedder(name=f"model {number}", model=model, outputs=outputs, epoch=epoch)
         for number, ((model, epoch), outputs) in enumerate(embedders.items())
     ]
+    # A killed run may have embedded with other models.
     embed_corpus(manifest, named, limits=limits, overwrite=True)
     first = pieces["00"]
     if len(pieces) == 1:

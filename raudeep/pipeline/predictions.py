@@ -59,8 +59,6 @@ def describe_evaluation(evaluation: EvaluationConfig) -> dict[str, Any]:
     """Return what of an evaluation the predictions depend on."""
     described = asdict(evaluation)
     described.pop("majority_vote")  # concerns the score
-    if not evaluation.folds:  # as in tables that were made before single folds could be chosen
-        described.pop("folds")
     return described
 
 

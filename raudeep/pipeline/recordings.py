@@ -60,10 +60,11 @@ class Collector(Protocol):
     def begin(self, targets: Sequence[str]) -> None:
         """Start a slice, of which the parts of these tables are wanted."""
 
-    def add(self, number: int, piece: Any) -> None:
+    def add(self, number: int, piece: Any) -> float:
         """Take a piece of the recording of this number in the slice.
 
-        `AudioError` says that the recording cannot be used.
+        Returns up to which second of the recording the pieces so far reach. `AudioError` says that
+        the recording cannot be used.
         """
 
     def drop(self, number: int) -> None:
@@ -234,13 +235,12 @@ class _SliceWorker:
         seconds = 0.0
         for piece in pieces:
             try:
-                self._collector.add(number, piece)
+                before, seconds = seconds, self._collector.add(number, piece)
             except AudioError:
                 raise
             except Exception as error:
                 # Not the recording's fault: a GPU without memory, a disc that is full.
                 raise TableError(f"the stage failed: {type(error).__name__}: {error}") from error
-            before, seconds = seconds, _end(piece)
             metrics.add("raudeep_audio_seconds", seconds - before, stage=self._title)
 
 
@@ -258,12 +258,6 @@ def key_rows(recordings: pa.Table, spans: Mapping[int, Sequence[tuple[float, flo
         **{column.name: inherited[column.name] for column in FILE_METADATA},
     }
     return pa.table(columns, schema=pa.schema([*KEYS, *FILE_METADATA]))
-
-
-def _end(piece: Any) -> float:
-    """Return where a piece ends in its recording, in seconds; 0 for what is no spectrogram."""
-    views = piece.values() if isinstance(piece, dict) else ()
-    return max((each.end for found in views for each in found), default=0.0)
 
 
 def check_errors(table: str, num_recordings: int, limits: Limits) -> None:
@@ -310,10 +304,8 @@ def _check_reachable(recording: Recording, error: Exception) -> None:
     """Raise where nobody can tell whether a recording is good, and what the stage itself raises."""
     if isinstance(error, TableError):
         raise error
-    mine = FileNotFoundError, PermissionError, IsADirectoryError
-    if isinstance(error, OSError) and not isinstance(error, mine):
-        if uris.is_local(recording["uri"]) and error.errno not in _OF_THE_MACHINE:
-            return
+    of_the_machine = isinstance(error, OSError) and error.errno in _OF_THE_MACHINE
+    if of_the_machine or isinstance(error, uris.StoreError):
         raise TableError(
             f"{recording['uri']} cannot be read, and may be good: {error}. What is finished stays; "
             "run the same command again."

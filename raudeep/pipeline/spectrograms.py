@@ -175,7 +175,7 @@ class _SpectrogramCollector:
     def begin(self, targets: Sequence[str]) -> None:
         self._recordings, self._wanted = {}, targets
 
-    def add(self, number: int, piece: Views) -> None:
+    def add(self, number: int, piece: Views) -> float:
         for view in self._wanted:
             wanted, found = self.shapes[view], piece[view][0].values.shape
             if wanted.frames is not None and found != (wanted.frames, wanted.bands):
@@ -184,6 +184,7 @@ class _SpectrogramCollector:
                     f"{wanted.frames} x {wanted.bands}. Set sample_rate to resample."
                 )
         self._recordings[number] = {view: piece[view] for view in self._wanted}
+        return max(each.end for spectrograms in piece.values() for each in spectrograms)
 
     def drop(self, number: int) -> None:
         self._recordings.pop(number, None)

@@ -26,10 +26,12 @@ __all__ = [
     "colours",
     "confusion_matrix",
     "data_uri",
+    "ink",
     "loss_curves",
     "preview",
     "projection",
     "reconstruction",
+    "svg",
 ]
 
 MAX_CLASSES_WITH_COUNTS = 15
@@ -84,8 +86,8 @@ def loss_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     axes.tick_params(labelsize=9)
     axes.grid(color=LINES, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    _ink(axes)
-    return _svg(figure)
+    ink(axes)
+    return svg(figure)
 
 
 def confusion_matrix(confusion: ArrayLike, labels: Sequence[str]) -> str:
@@ -120,12 +122,12 @@ def confusion_matrix(confusion: ArrayLike, labels: Sequence[str]) -> str:
         axes.set_yticks(range(num_classes), names, **style)
     if num_classes <= MAX_CLASSES_WITH_COUNTS:
         for (row, column), count in np.ndenumerate(counts):
-            ink = ON_ACCENT if shares[row, column] > 0.8 else INK
+            colour = ON_ACCENT if shares[row, column] > 0.8 else INK
             if count:
                 text = f"{count:.4g}" if count < 1e4 else f"{count:.0f}"
-                axes.text(column, row, text, ha="center", va="center", color=ink, size=8)
-    _ink(axes)
-    return _svg(figure)
+                axes.text(column, row, text, ha="center", va="center", color=colour, size=8)
+    ink(axes)
+    return svg(figure)
 
 
 def reconstruction(target: NDArray[np.float32], output: NDArray[np.float32]) -> str:
@@ -157,13 +159,13 @@ def reconstruction(target: NDArray[np.float32], output: NDArray[np.float32]) -> 
         axes.set_title(title, fontsize=9, color=INK)
         axes.set_xlabel("time (frames)")
         axes.tick_params(labelsize=8)
-        _ink(axes)
+        ink(axes)
     pair[0].set_ylabel("mel band")
     bar = figure.colorbar(image, ax=pair, ticks=[-1, 0, 1], pad=0.02, aspect=18)
     bar.ax.tick_params(labelsize=8)
     bar.outline.set_visible(False)
-    _ink(bar.ax)
-    return _svg(figure)
+    ink(bar.ax)
+    return svg(figure)
 
 
 def preview(decibels: NDArray[np.float32]) -> str:
@@ -196,8 +198,8 @@ def preview(decibels: NDArray[np.float32]) -> str:
     lower.set_ylabel("share of the values")
     for axes in (upper, lower, bar.ax):
         axes.tick_params(labelsize=8)
-        _ink(axes)
-    return _svg(figure)
+        ink(axes)
+    return svg(figure)
 
 
 def projection(points: NDArray[np.float32], labels: Sequence[str | None]) -> str:
@@ -216,8 +218,8 @@ def projection(points: NDArray[np.float32], labels: Sequence[str | None]) -> str
         legend = axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9)
         for text in legend.get_texts():
             text.set(color=INK, parse_math=False)
-    _ink(axes)
-    return _svg(figure)
+    ink(axes)
+    return svg(figure)
 
 
 def data_uri(svg: str) -> str:
@@ -225,7 +227,8 @@ def data_uri(svg: str) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
-def _ink(axes: Axes) -> None:
+def ink(axes: Axes) -> None:
+    """Draw ticks, labels and lines of axes in the colours of the page."""
     axes.tick_params(color=LINES, labelcolor=INK)
     for axis in (axes.xaxis, axes.yaxis):
         axis.label.set(color=INK, size=9)
@@ -233,7 +236,7 @@ def _ink(axes: Axes) -> None:
         spine.set_color(LINES)
 
 
-def _svg(figure: Figure) -> str:
+def svg(figure: Figure) -> str:
     """Return the figure with a theme for ink, and ids that are equal in equal pictures."""
     buffer = io.StringIO()
     figure.patch.set_visible(False)
@@ -241,11 +244,11 @@ def _svg(figure: Figure) -> str:
         axes.patch.set_visible(False)
     metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     figure.savefig(buffer, format="svg", metadata=metadata)
-    svg = buffer.getvalue()
-    for number, name in enumerate(dict.fromkeys(re.findall(r'id="([a-z]+[0-9a-f]{10})"', svg))):
-        svg = svg.replace(name, f"i{number}")
-    svg = svg.replace(INK, "var(--ink)").replace(LINES, "var(--lines)")
-    return svg.replace("<defs>", THEME + "<defs>", 1)
+    text = buffer.getvalue()
+    for number, name in enumerate(dict.fromkeys(re.findall(r'id="([a-z]+[0-9a-f]{10})"', text))):
+        text = text.replace(name, f"i{number}")
+    text = text.replace(INK, "var(--ink)").replace(LINES, "var(--lines)")
+    return text.replace("<defs>", THEME + "<defs>", 1)
 
 
 @cache

@@ -8,7 +8,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from raudeep.report.plots import ACCENT, INK, LINES, PALETTE, _ink, _svg
+from raudeep.report.plots import ACCENT, INK, LINES, PALETTE, ink, svg
 
 __all__ = ["importance", "parallel_coordinates", "trial_history"]
 
@@ -45,8 +45,8 @@ def trial_history(rows: Sequence[Mapping[str, Any]], *, objective: str, maximise
         for text in legend.get_texts():
             text.set_color(INK)
     axes.tick_params(labelsize=9)
-    _ink(axes)
-    return _svg(figure)
+    ink(axes)
+    return svg(figure)
 
 
 def parallel_coordinates(
@@ -87,8 +87,8 @@ def parallel_coordinates(
     axes.set_xticks(range(len(names)), labels, size=8)
     axes.set_yticks([])
     axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
-    _ink(axes)
-    return _svg(figure)
+    ink(axes)
+    return svg(figure)
 
 
 def importance(shares: Mapping[str, float]) -> str:
@@ -103,8 +103,8 @@ def importance(shares: Mapping[str, float]) -> str:
     if not shares:
         axes.text(0.5, 0.5, "too few trials", ha="center", color=INK, transform=axes.transAxes)
         axes.set_yticks([])
-    _ink(axes)
-    return _svg(figure)
+    ink(axes)
+    return svg(figure)
 
 
 def _scored(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

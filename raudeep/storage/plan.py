@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from raudeep.errors import TableError
 from raudeep.schema import MANIFEST, read_metadata, with_metadata
 from raudeep.storage import uri as uris
-from raudeep.storage.table import TableWriter, read_part
+from raudeep.storage.table import TableWriter, part_name, read_part
 
 __all__ = ["Plan", "Slices", "extend_plan", "plan_name", "plan_names", "read_plan", "read_plans"]
 
@@ -93,7 +93,7 @@ def extend_plan(
     Raises
     ------
     TableError
-        If a file of the plan is damaged, or there are parts that no plan names.
+        If a file of the plan is damaged or missing.
     """
     while True:
         plan = _extended(writer, manifest, slices, fingerprint, overwrite=overwrite)
@@ -110,28 +110,34 @@ def _extended(
     overwrite: bool,
 ) -> Plan | None:
     """Return the extended plan; None where somebody else extended it meanwhile."""
-    try:
-        plans = read_plans(writer.uri)
-        if not plans and writer.missing(1) == []:
-            raise TableError(f"{writer.uri} has parts, but no plan that says what they hold.")
-    except TableError as error:
+    present = uris.list_files(writer.uri)
+    names = plan_names(present)
+    least = max(len(names), int(part_name(0) in present))
+    if names != [plan_name(number) for number in range(least)]:
         if not overwrite:
-            raise TableError(f"{error} Pass --overwrite to make the table again.") from error
+            raise TableError(
+                f"{writer.uri} has parts, but not the whole plan that says what they hold. Pass "
+                "--overwrite to make the table again."
+            )
         writer.delete()
-        plans = []
+        names = []
+    plans = [read_plan(writer.uri, name) for name in names]
     before = pa.concat_tables([table for table, _ in plans] or [_SCHEMA.empty_table()])
     fingerprints = [found for _, found in plans]
     row_of = pc.index_in(before["file"], value_set=manifest["file"].combine_chunks())
-    present = row_of.is_valid()
-    if plans and _report(before, manifest, row_of, present, writer.uri) and overwrite:
+    here = row_of.is_valid()
+    changes = _changes(before, manifest, row_of, here) if plans else []
+    for change in changes:
+        what = "The table is made again" if overwrite else "Their rows stay, without --overwrite"
+        logger.warning("%s: %s. %s.", writer.uri, change, what)
+    if changes and overwrite:
         writer.delete()
         return None
     old = pc.is_in(manifest["file"], value_set=before["file"].combine_chunks())
     new = manifest.select(MANIFEST.names).filter(pc.invert(old))
     # What a manifest says today counts: the corpus may have moved.
     rows = np.arange(before.num_rows) + manifest.num_rows
-    here = present.to_numpy(zero_copy_only=False)
-    rows[here] = pc.drop_null(row_of).to_numpy()
+    rows[here.to_numpy(zero_copy_only=False)] = pc.drop_null(row_of).to_numpy()
     known = pa.concat_tables([manifest.select(MANIFEST.names), before.drop_columns(["part"])])
     recordings = known.take(rows).append_column("part", before["part"]).cast(_SCHEMA)
     if new.num_rows:
@@ -155,18 +161,8 @@ def _extended(
 
 
 def read_plans(uri: str) -> list[tuple[pa.Table, str]]:
-    """Return the files of a table's plan, each with the fingerprint of its recordings.
-
-    Raises
-    ------
-    TableError
-        If one is missing or damaged.
-    """
-    names = plan_names(uris.list_files(uri))
-    for number, name in enumerate(names):
-        if name != plan_name(number):
-            raise TableError(f"{uris.join(uri, plan_name(number))} is missing.")
-    return [read_plan(uri, name) for name in names]
+    """Return the files of a table's plan, each with the fingerprint of its recordings."""
+    return [read_plan(uri, name) for name in plan_names(uris.list_files(uri))]
 
 
 def plan_name(number: int) -> str:
@@ -195,22 +191,16 @@ def read_plan(uri: str, name: str) -> tuple[pa.Table, str]:
 _SCHEMA = MANIFEST.append(pa.field("part", pa.int32(), nullable=False))
 
 
-def _report(
-    before: pa.Table, manifest: pa.Table, row_of: pa.Array, present: pa.Array, uri: str
-) -> bool:
-    """Say which recordings are gone from the corpus, or not what they were; whether any are."""
-    gone = before["file"].filter(pc.invert(present))
+def _changes(before: pa.Table, manifest: pa.Table, row_of: pa.Array, here: pa.Array) -> list[str]:
+    """Return which recordings are gone from the corpus, and which are not what they were."""
+    found = []
+    gone = before["file"].filter(pc.invert(here))
     if len(gone):
-        logger.warning(
-            "%s: %d recordings are no longer in the corpus, e.g. %r. Their rows stay.",
-            uri,
-            len(gone),
-            gone[0].as_py(),
+        found.append(
+            f"{len(gone)} recordings are no longer in the corpus, e.g. {gone[0].as_py()!r}"
         )
-    then = before.select(_COMPARED).filter(present)
+    then = before.select(_COMPARED).filter(here)
     now = manifest.select(_COMPARED).take(pc.drop_null(row_of))
-    if then.equals(now):
-        return len(gone) > 0
     differs = np.zeros(then.num_rows, dtype=bool)
     for name in _COMPARED:
         if not then[name].equals(now[name]):
@@ -218,12 +208,8 @@ def _report(
             unknown = name == "bytes"  # a manifest need not say the size
             differs |= [a != b and not (unknown and None in (a, b)) for a, b in pairs]
     if differs.any():
-        files = before["file"].filter(present)
-        logger.warning(
-            "%s: %d recordings changed since they were computed, e.g. %r. Their rows are those "
-            "of before; --overwrite makes the table again.",
-            uri,
-            int(differs.sum()),
-            files[int(np.flatnonzero(differs)[0])].as_py(),
+        first = before["file"].filter(here)[int(np.flatnonzero(differs)[0])].as_py()
+        found.append(
+            f"{int(differs.sum())} recordings changed since they were computed, e.g. {first!r}"
         )
-    return len(gone) > 0 or bool(differs.any())
+    return found

@@ -18,6 +18,7 @@ from raudeep.errors import TableError
 
 __all__ = [
     "ArrowPlace",
+    "StoreError",
     "absolute",
     "arrow_filesystem",
     "check_writable",
@@ -65,9 +66,16 @@ _BLOCK_BYTES = 4 * 2**20  # of a remote file that is read piece by piece
 _CREDENTIALS = "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or --anonymous"
 
 
+class StoreError(OSError):
+    """A store does not answer as it should, so that nothing is known of what was asked for."""
+
+
 @contextmanager
 def _os_errors(uri: str) -> Iterator[None]:
-    """Raise whatever a store says as an OSError whose text names the URI and a way out."""
+    """Raise whatever a store says as an OSError whose text names the URI and a way out.
+
+    `StoreError` is what says nothing of the file.
+    """
     if is_local(uri):
         yield
         return
@@ -78,13 +86,13 @@ def _os_errors(uri: str) -> Iterator[None]:
     except (FileExistsError, IsADirectoryError):
         raise
     except NoCredentialsError as error:
-        raise ConnectionError(f"{uri}: there are no credentials. {_CREDENTIALS}.") from error
+        raise StoreError(f"{uri}: there are no credentials. {_CREDENTIALS}.") from error
     except PermissionError as error:
         # Where the key itself is refused, the object may be as good as any.
-        kind = ConnectionError if _code(error) in _REFUSED_KEYS else PermissionError
+        kind = StoreError if _code(error) in _REFUSED_KEYS else PermissionError
         raise kind(f"{uri}: access was denied ({error}). {_CREDENTIALS}.") from error
     except Exception as error:  # of the store's own library: nothing else is called within
-        raise OSError(f"{uri}: the store does not answer as it should: {error}") from error
+        raise StoreError(f"{uri}: the store does not answer as it should: {error}") from error
 
 
 def _code(error: BaseException) -> str:

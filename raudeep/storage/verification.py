@@ -61,7 +61,7 @@ def verify_table(uri: str, *, repair: bool = False) -> list[Fault]:
         index = read_index(uri)
     except TableError as error:
         if repair and INDEX in present and not is_table(uri):
-            uris.delete(uris.join(uri, INDEX))
+            uris.delete_file(uris.join(uri, INDEX))
         return [Fault("the table is finished", INDEX, str(error))]
     planned, faults = _check_plan(uri, index, present)
     faults += [*_check_files(uri, index, present), *_check_content(uri, index, present, planned)]
@@ -151,8 +151,15 @@ def _read(uri: str, part: Part) -> tuple[pa.Table, pa.Schema] | str:
     try:
         table = read_part(uri, part.name, verify=True)
     except TableError as error:
-        return str(error)
+        return _damage(error)
     return table.select([name for name in _KEY if name in table.column_names]), table.schema
+
+
+def _damage(error: TableError) -> str:
+    """Return what is wrong with a file; raise where the store has not given it."""
+    if isinstance(error.__cause__, uris.StoreError):
+        raise error
+    return str(error)
 
 
 def _hashes(table: pa.Table) -> NDArray[np.uint64]:
@@ -197,7 +204,7 @@ def _check_plan(
         try:
             plan, _ = read_plan(uri, name)
         except TableError as error:
-            return files, [Fault(rule, name, str(error))]
+            return files, [Fault(rule, name, _damage(error))]
         for part, file in zip(plan["part"].to_pylist(), plan["file"].to_pylist(), strict=True):
             files += [[] for _ in range(part + 1 - len(files))]
             files[part].append(file)

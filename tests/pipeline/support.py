@@ -21,3 +21,10 @@ def run(*arguments) -> tuple[int, str, str]:
     process = start(*arguments)
     stdout, stderr = process.communicate()
     return process.returncode, stdout, stderr
+
+
+def assert_one_line(err, *words):
+    assert len(err.splitlines()) == 1, err
+    assert err.startswith("raudeep: ")
+    for word in words:
+        assert word in err

@@ -79,6 +79,7 @@ class Collector:
     def add(self, number, piece):
         if number == 1:
             raise AudioError("is empty")
+        return max(each.end for found in piece.values() for each in found)
 
     def drop(self, number):
         pass

@@ -7,6 +7,7 @@ import pytest
 
 from raudeep.errors import TableError
 from raudeep.manifest import Recording, manifest_fingerprint, manifest_table
+from raudeep.storage import plan
 from raudeep.storage.identity import Identity
 from raudeep.storage.plan import extend_plan, read_plans
 from raudeep.storage.table import open_table
@@ -123,7 +124,7 @@ def test_parts_without_a_plan_are_refused(extend, tmp_path):
     extend(manifest("a"))
     plan = tmp_path / "table" / "plan-00000.parquet"
     plan.rename(tmp_path / "table" / "part-00000.parquet")
-    with pytest.raises(TableError, match="has parts, but no plan"):
+    with pytest.raises(TableError, match="has parts, but not the whole plan"):
         extend(manifest("a"))
     assert parts(extend(manifest("a"), overwrite=True)) == [["a"]]
 
@@ -132,6 +133,18 @@ def test_a_plan_with_a_file_missing_is_refused(extend, tmp_path):
     extend(manifest("a"))
     extend(manifest("a", "b"))
     (tmp_path / "table" / "plan-00000.parquet").unlink()
-    with pytest.raises(TableError, match=r"plan-00000\.parquet is missing\. Pass --overwrite"):
+    with pytest.raises(TableError, match=r"not the whole plan .* Pass --overwrite"):
         extend(manifest("a", "b"))
     assert parts(extend(manifest("a", "b"), overwrite=True)) == [["a", "b"]]
+
+
+def test_a_store_that_is_away_is_no_reason_to_make_a_table_again(extend, tmp_path, monkeypatch):
+    extend(manifest("a"))
+
+    def away(uri, name):
+        raise TableError("the store does not answer")
+
+    monkeypatch.setattr(plan, "read_part", away)
+    with pytest.raises(TableError, match="does not answer"):
+        extend(manifest("a"), overwrite=True)
+    assert (tmp_path / "table" / "plan-00000.parquet").exists()

@@ -4,79 +4,24 @@ import json
 import pickle
 from dataclasses import asdict, replace
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from raudeep.config import EvaluationConfig, SpectrogramConfig
+from raudeep.config import EvaluationConfig
 from raudeep.errors import TableError
-from raudeep.schema import ERRORS, SCHEMA_VERSION, embeddings_schema, read_metadata, with_metadata
+from raudeep.schema import ERRORS, SCHEMA_VERSION, read_metadata
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import (
     is_table,
-    iterate_parts,
     open_table,
     read_errors,
     read_index,
     read_part,
     read_table,
 )
-
-IDENTITY = Identity("embeddings", {"view": asdict(SpectrogramConfig())}, {"manifest": "0123abcd"})
-OTHER = replace(IDENTITY, config={"view": asdict(SpectrogramConfig(n_mels=40))})
-
-
-def rows(start, stop):
-    """Rows of an embeddings table with vectors of three values."""
-    numbers = np.arange(start, stop)
-    vectors = (numbers[:, np.newaxis] + np.array([0.0, 0.25, 0.5])).astype(np.float32)
-    return pa.table(
-        {
-            "file": [f"{number:03d}.wav" for number in numbers],
-            "chunk": pa.array(numbers * 0, pa.int32()),
-            "start": numbers * 0.0,
-            "end": numbers * 1.0,
-            "label": ["dog" if number % 2 else None for number in numbers],
-            "partition": pa.nulls(len(numbers), pa.string()),
-            "folds": pa.array([[0, 1, None]] * len(numbers), pa.list_(pa.int8())),
-            "embedding": pa.FixedSizeListArray.from_arrays(vectors.ravel(), 3),
-        },
-        schema=with_metadata(embeddings_schema(3), {"axes": ["value"]}),
-    )
-
-
-def failures(*files):
-    return pa.table(
-        {
-            "file": files,
-            "uri": [f"/corpus/{file}" for file in files],
-            "stage": ["embeddings"] * len(files),
-            "error": ["AudioError"] * len(files),
-            "message": ["is empty"] * len(files),
-        },
-        schema=ERRORS,
-    )
-
-
-@pytest.fixture(params=["local", "memory"])
-def place(request, tmp_path):
-    """Where a table may go, on disk and on fsspec's in-memory file system."""
-    uri = str(tmp_path / "table") if request.param == "local" else f"memory://{tmp_path.name}"
-    yield uri
-    uris.delete(uri)
-
-
-@pytest.fixture
-def finished(place):
-    """A finished table of two parts with errors in the second slice."""
-    writer = open_table(place, IDENTITY)
-    writer.write(1, rows(3, 5), failures("005.wav"))
-    writer.write(0, rows(0, 3))
-    writer.commit(2)
-    return place
-
+from tests.tables import IDENTITY, OTHER, failures, rows
 
 # --- writing
 
@@ -368,81 +313,3 @@ def test_place_below_a_regular_file_is_refused_in_one_line(tmp_path):
     with pytest.raises(TableError, match=r"plain/table cannot be written: Not a dir") as info:
         open_table(str(tmp_path / "plain" / "table"), IDENTITY)
     assert "\n" not in str(info.value)
-
-
-# --- reading
-
-
-def test_nothing_is_no_table(place):
-    assert not is_table(place)
-    with pytest.raises(TableError, match=r"holds no table \(no index.json\)"):
-        read_index(place)
-
-
-@pytest.mark.parametrize("content", [b"", b"garbage", b'{"schema_version": 1', b"\xff\xfe"])
-def test_damaged_index_is_a_table_error(place, content):
-    uris.write_bytes(uris.join(place, "index.json"), content)
-    with pytest.raises(TableError, match=r"index.json cannot be read"):
-        read_index(place)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"[1]",
-        b"3",
-        b"null",
-        b"{}",
-        b'{"name": "of a web page"}',
-        b'{"schema_version": 2}',
-        b'{"schema_version": 2, "parts": 3, "errors": []}',
-        b'{"schema_version": 2, "parts": [3], "errors": []}',
-        b'{"schema_version": 2, "parts": [{"name": "a"}], "errors": []}',
-        b'{"schema_version": 2, "parts": [], "errors": [], "other": 1}',
-    ],
-)
-def test_json_that_is_no_index_is_a_table_error(place, content):
-    uris.write_bytes(uris.join(place, "index.json"), content)
-    assert not is_table(place)
-    with pytest.raises(TableError, match=r"index.json is not that of a table"):
-        read_index(place)
-
-
-@pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, None])
-def test_other_schema_version_is_refused(finished, version):
-    index = json.loads(uris.read_bytes(uris.join(finished, "index.json")))
-    content = json.dumps({**index, "schema_version": version}).encode()
-    uris.write_bytes(uris.join(finished, "index.json"), content)
-    with pytest.raises(
-        TableError, match=rf"schema version {version}; .*reads version {SCHEMA_VERSION}"
-    ):
-        read_index(finished)
-
-
-def test_table_of_another_stage_is_refused_where_a_stage_is_asked_for(finished):
-    assert read_index(finished, stage="embeddings").rows == 5
-    with pytest.raises(TableError, match=r"is a table of embeddings; a table of spectrograms is"):
-        read_index(finished, stage="spectrograms")
-
-
-def test_rows_come_in_the_order_of_their_parts(finished):
-    table = read_table(finished)
-    assert table.column_names == embeddings_schema(3).names
-    assert table["file"].to_pylist() == [f"{number:03d}.wav" for number in range(5)]
-    assert table.to_pylist() == rows(0, 5).to_pylist()
-    names = [(part.name, table.num_rows) for part, table in iterate_parts(finished)]
-    assert names == [("part-00000.parquet", 3), ("part-00001.parquet", 2)]
-
-
-def test_only_the_columns_asked_for_are_read(finished):
-    table = read_table(finished, columns=["file", "label"])
-    assert table.column_names == ["file", "label"]
-    assert table.num_rows == 5
-
-
-def test_missing_or_damaged_part_is_a_table_error(finished):
-    with pytest.raises(TableError, match=r"part-00009.parquet cannot be read"):
-        read_part(finished, "part-00009.parquet")
-    uris.write_bytes(uris.join(finished, "part-00001.parquet"), b"half a fi")
-    with pytest.raises(TableError, match=r"part-00001.parquet cannot be read"):
-        read_table(finished)

@@ -6,6 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from botocore.exceptions import EndpointConnectionError
+from fsspec.implementations.memory import MemoryFileSystem
 
 from raudeep.errors import TableError
 from raudeep.manifest import Recording, manifest_fingerprint, manifest_table
@@ -174,3 +176,24 @@ def test_parts_of_a_plan_that_is_lost_go_with_it_though_no_index_knows_them(tabl
     left = {path.name for path in Path(table).iterdir()}
     assert "part-00002.parquet" in left
     assert not left & {"part-00003.parquet", "plan-00001.parquet", "index.json"}
+
+
+@pytest.mark.parametrize("name", ["plan-00000.parquet", "part-00001.parquet"])
+def test_a_store_that_does_not_answer_is_no_fault_of_the_table(monkeypatch, name):
+    """Or --repair would delete what cannot be read at the moment."""
+    place = "memory://verify/away"
+    make(place)
+    before = uris.list_files(place)
+    opened = MemoryFileSystem._open
+
+    def away(self, path, *arguments, **settings):
+        if path.endswith(name):
+            raise EndpointConnectionError(endpoint_url="x")
+        return opened(self, path, *arguments, **settings)
+
+    monkeypatch.setattr(MemoryFileSystem, "_open", away)
+    with pytest.raises(TableError, match="the store does not answer"):
+        verify_table(place, repair=True)
+    assert uris.list_files(place) == before
+    monkeypatch.undo()
+    uris.delete(place)

@@ -260,16 +260,6 @@ def test_folds_that_are_not_there_are_refused(tune, said):
         divide(corpus(), TuneConfig(**tune))
 
 
-def test_evaluations_without_chosen_folds_are_what_they_were():
-    from raudeep.pipeline.predictions import describe_evaluation
-
-    assert "folds" not in describe_evaluation(EvaluationConfig())
-    assert describe_evaluation(EvaluationConfig(folds=(1,)))["folds"] == (1,)
-    partitions = {"train_partitions": ("train",), "eval_partitions": ("test",)}
-    with pytest.raises(ConfigError, match="'folds' or partitions, not both"):
-        EvaluationConfig(folds=(1,), **partitions)
-
-
 # --- the ledger
 
 

@@ -1,0 +1,132 @@
+"""`predict` on audio: as its embeddings are, with the models that it needs, of what was asked."""
+
+import json
+
+import numpy as np
+import pytest
+
+from raudeep.config import AutoencoderConfig, SpectrogramConfig, TrainingConfig
+from raudeep.pipeline.corpus import load_manifest
+from raudeep.pipeline.embedding import Embedder, embed_corpus
+from raudeep.pipeline.fusing import fuse_tables
+from raudeep.pipeline.spectrograms import extract_spectrograms
+from raudeep.pipeline.training import Run, train_autoencoders
+from raudeep.storage.table import read_index, read_table
+from tests.pipeline.support import assert_one_line
+
+
+@pytest.fixture(scope="module")
+def models(corpus, tmp_path_factory):
+    """Return a folder with the models a and b, their embeddings and these fused, a before b."""
+    folder = tmp_path_factory.mktemp("models")
+    manifest, _ = load_manifest(str(corpus))
+    for name, clip in (("a", -30), ("b", -60)):
+        view = SpectrogramConfig(
+            window_seconds=0.064, n_mels=16, fixed_seconds=0.5, clip_below_db=clip
+        )
+        spectrograms = str(folder / f"spectrograms-{name}")
+        extract_spectrograms(manifest, {"view": view}, {"view": spectrograms})
+        run = Run(
+            name=name,
+            spectrograms=(spectrograms,),
+            output=str(folder / name),
+            model=AutoencoderConfig(num_units=8),
+            training=TrainingConfig(num_epochs=1, batch_size=8),
+        )
+        train_autoencoders([run], checkpoints=str(folder / "runs"))
+        outputs = {r: str(folder / f"{r}-{name}") for r in ("state", "pooled")}
+        embed_corpus(manifest, [Embedder(name=name, model=run.output, outputs=outputs)])
+    for first, second in (("a", "b"), ("b", "a")):
+        tables = {name: str(folder / f"pooled-{name}") for name in (first, second)}
+        fuse_tables(tables, str(folder / f"{first}{second}"))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("table", "given"), [("state-a", ["a"]), ("ab", ["a", "b"]), ("ab", ["b", "a"])]
+)
+def test_audio_is_predicted_as_its_embeddings_are(cli, models, corpus, tmp_path, table, given):
+    kept = tmp_path / "kept"
+    code, _, err = cli("train-classifier", "svm", models / table, "--output", kept)
+    assert code == 0, err
+    flags = ("--classifier", kept, "--output")
+    given = [models / name for name in given]
+    code, _, err = cli("predict", models / table, *flags, tmp_path / "of-table")
+    assert code == 0, err
+    command = ("predict", corpus, *flags, tmp_path / "of-audio", "--model", *given, "--json")
+    code, out, err = cli(*command)
+    assert code == 0, err
+    assert json.loads(out)[0]["reused"] == 0
+    names = {path.name for path in (tmp_path / "of-audio").iterdir()}
+    assert not [name for name in names if name.startswith(".")]
+    of_table, of_audio = (read_table(str(tmp_path / f"of-{x}")) for x in ("table", "audio"))
+    assert of_table.drop_columns("probabilities").equals(of_audio.drop_columns("probabilities"))
+    both = [np.array(each["probabilities"].to_pylist()) for each in (of_table, of_audio)]
+    np.testing.assert_allclose(*both, atol=1e-5)
+    code, out, _ = cli(*command)
+    assert json.loads(out)[0]["reused"] == json.loads(out)[0]["parts"] > 0
+
+
+def test_one_recording_is_predicted_and_a_broken_one_named(cli, models, corpus, tmp_path):
+    kept = tmp_path / "kept"
+    cli("train-classifier", "svm", models / "ab", "--output", kept)
+    flags = ("--classifier", kept, "--model", models / "a", models / "b", "--output")
+    clip = sorted(corpus.rglob("*.wav"))[0]
+    code, _, err = cli("predict", clip, *flags, tmp_path / "one.tsv")
+    assert code == 0, err
+    (line,) = (tmp_path / "one.tsv").read_text().splitlines()
+    assert line.split("\t")[0] == clip.name
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "good.wav").write_bytes(clip.read_bytes())
+    (tmp_path / "new" / "broken.wav").write_bytes(b"not audio")
+    code, out, err = cli("predict", tmp_path / "new", *flags, tmp_path / "out", "--json")
+    assert code == 0, err
+    assert "1 of 2 recordings could not be used, e.g. 'broken.wav'" in err
+    assert (json.loads(out)[0]["rows"], json.loads(out)[0]["errors"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["a"], ["--model gives 1 of 2 models"]),
+        ([], ["--model gives 0 of 2 models"]),
+    ],
+)
+def test_audio_needs_the_models_of_the_classifier(cli, models, corpus, tmp_path, given, words):
+    cli("train-classifier", "svm", models / "ab", "--output", tmp_path / "kept")
+    models_given = [str(models / name) for name in given]
+    code, out, err = cli(
+        *("predict", corpus, "--classifier", tmp_path / "kept", "--output", tmp_path / "out"),
+        *(("--model", *models_given) if given else ()),
+    )
+    assert (code, out) == (1, "")
+    assert_one_line(err.splitlines()[-1], *words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_embeddings_of_other_models_are_refused_though_they_fit_in_size(cli, models, tmp_path):
+    cli("train-classifier", "svm", models / "ab", "--output", tmp_path / "kept")
+    assert read_index(str(models / "ab")).rows == read_index(str(models / "ba")).rows
+    code, out, err = cli(
+        "predict", models / "ba", "--classifier", tmp_path / "kept", "--output", tmp_path / "out"
+    )
+    assert (code, out) == (1, "")
+    assert_one_line(err, "'pooled' of model", "fuse them in the same order")
+    assert not (tmp_path / "out").exists()
+
+
+def test_predictions_of_other_recordings_are_not_taken_for_these(cli, models, corpus, tmp_path):
+    """Also where they were embedded by the same model."""
+    kept, output = tmp_path / "kept", tmp_path / "predictions"
+    assert cli("train-classifier", "svm", models / "state-a", "--output", kept)[0] == 0
+    few = tmp_path / "few.csv"
+    clips = sorted(corpus.rglob("*.wav"))[:3]
+    few.write_text("file\n" + "".join(f"{clip}\n" for clip in clips))
+    assert cli("embed", few, "--model", models / "a", "--output", tmp_path / "few")[0] == 0
+    flags = ("--classifier", kept, "--output", output)
+    assert cli("predict", tmp_path / "few", *flags)[0] == 0
+    code, _, err = cli("predict", models / "state-a", *flags)
+    assert code == 1
+    assert_one_line(err, "embeddings", "--overwrite")
+    assert cli("predict", models / "state-a", *flags, "--overwrite")[0] == 0
+    assert read_table(str(output)).num_rows == 25
