@@ -44,14 +44,13 @@ _S3_SETTINGS: dict[str, Any] = {
     "retries": {"mode": "standard", "max_attempts": 5},
 }
 _S3 = ("s3", "s3a")
-_CARRIED = {
+_VARIABLES = {
     "AWS_ACCESS_KEY_ID": "key",
     "AWS_SECRET_ACCESS_KEY": "secret",
     "AWS_SESSION_TOKEN": "token",
     "AWS_ENDPOINT_URL": "endpoint_url",
     "AWS_ENDPOINT_URL_S3": "endpoint_url",
 }
-_ENDPOINTS = {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"}
 _REFUSED_KEYS = {
     "ExpiredToken",
     "ExpiredTokenException",
@@ -143,15 +142,21 @@ def filesystem(uri: str) -> tuple[Any, str]:
 
 
 def _options(uri: str) -> dict[str, Any]:
-    """Return how a store is spoken to, beyond what the user set by fsspec's configuration."""
+    """Return how a store is spoken to; what the user set by fsspec's configuration counts first.
+
+    The keys and the endpoint of the environment are said, not left to be found: fsspec keeps a file
+    system for the next call with the same options, which may be made in another environment, and
+    hands it to workers of a Ray that was started without them.
+    """
     if _protocol(uri) not in _S3:
         return {}
-    configured = fsspec.config.conf.get(_protocol(uri), {}).get("config_kwargs", {})
-    settings = {**_S3_SETTINGS, **configured}
-    if _ENDPOINTS & os.environ.keys():
+    found = {option: os.environ[name] for name, option in _VARIABLES.items() if name in os.environ}
+    options = {**found, **fsspec.config.conf.get(_protocol(uri), {})}
+    settings = {**_S3_SETTINGS, **options.get("config_kwargs", {})}
+    if "endpoint_url" in options:
         settings.setdefault("s3", {"addressing_style": "path"})  # as MinIO and its like need it
     # Other processes write the same folders: what was listed a moment ago is out of date.
-    return {"config_kwargs": settings, "use_listings_cache": False}
+    return {**options, "config_kwargs": settings, "use_listings_cache": False}
 
 
 def _protocol(uri: str) -> str:
@@ -166,18 +171,10 @@ class ArrowPlace(NamedTuple):
 
 
 def arrow_filesystem(uri: str) -> ArrowPlace:
-    """Return the PyArrow form of a place.
-
-    It holds the keys and the endpoint of this process's environment, so that a worker of a Ray that
-    was started without them can use it.
-    """
-    if is_local(uri):
-        return ArrowPlace(None, absolute(uri))
+    """Return the PyArrow form of a place."""
     system, path = filesystem(uri)
-    if _protocol(uri) in _S3:
-        carried = {key: os.environ[name] for name, key in _CARRIED.items() if name in os.environ}
-        configured = fsspec.config.conf.get(_protocol(uri), {})
-        system = type(system)(**{**configured, **carried, **_options(uri)})
+    if is_local(uri):
+        return ArrowPlace(None, path)
     return ArrowPlace(pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(system)), path)
 
 

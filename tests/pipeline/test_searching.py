@@ -144,7 +144,8 @@ def test_an_index_finds_as_many_recordings_as_are_wanted_though_one_has_most_row
     """A long recording may fill all that an index gives at first."""
     place = str(tmp_path / "table")
     files = ["long"] * 500 + [f"{number:02d}" for number in range(20)]
-    vectors = np.concatenate([np.ones((500, 8)), 1 + rng.random((20, 8))]).astype(np.float32)
+    near, far = 1 + 0.01 * rng.random((500, 8)), 1 + rng.random((20, 8))
+    vectors = np.concatenate([near, far]).astype(np.float32)
     keys = {
         "file": files,
         "chunk": [*range(500), *[0] * 20],
@@ -161,8 +162,8 @@ def test_an_index_finds_as_many_recordings_as_are_wanted_though_one_has_most_row
     exact = find_nearest(place, np.ones((1, 8), np.float32), **settings)
     index = str(tmp_path / "rows.index")
     found = find_nearest(place, np.ones((1, 8), np.float32), index=index, **settings)
-    assert len(exact) == 10
-    assert set(found["file"]) == set(exact["file"])
+    assert len(exact) == len(set(found["file"])) == 10
+    assert len(set(found["file"]) & set(exact["file"])) >= 8  # an index may miss one
 
 
 def test_a_table_of_an_epoch_is_searched_with_the_weights_of_that_epoch(

@@ -275,3 +275,14 @@ def test_a_store_in_which_another_was_faster_says_so(monkeypatch, code):
     monkeypatch.setattr(uris, "filesystem", lambda uri: (Store(), "bucket/plan"))
     with pytest.raises(FileExistsError):
         uris.write_bytes("s3://bucket/plan", b"x", only_new=True)
+
+
+def test_a_store_is_the_one_that_the_environment_names_now(monkeypatch):
+    """And not the one of the last call, which fsspec keeps."""
+    ends = []
+    for port in (1, 2):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        ends.append(uris.filesystem("s3://bucket")[0].endpoint_url)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:3")
+    ends.append(uris.filesystem("s3://bucket")[0].endpoint_url)
+    assert ends == [f"http://127.0.0.1:{port}" for port in (1, 2, 3)]
