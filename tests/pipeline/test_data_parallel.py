@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -56,30 +57,26 @@ def train(spectrograms, folder, resources, **changes):
     return [each[name] for each in history for name in ("loss", "validation_loss")]
 
 
-def kill_a_worker(table, killed):
-    """Kill one of two workers as soon as they read the table, as the kernel does."""
+def kill_a_worker(checkpoints, killed):
+    """Kill one of two workers after the first checkpoint, as the kernel would."""
     while not killed:
+        time.sleep(0.1)
+        if not list(checkpoints.glob("*/checkpoint_*")):
+            continue
         for child in psutil.Process().children(recursive=True):
-            try:
-                if "RayTrainWorker" in " ".join(child.cmdline()) and child.num_threads() > 0:
-                    if not list(table.glob("*")):
-                        continue
+            with suppress(psutil.Error):
+                if "RayTrainWorker" in " ".join(child.cmdline()):
                     child.kill()
                     killed.append(child.pid)
                     break
-            except psutil.Error:
-                continue
-        time.sleep(0.2)
 
 
 def test_two_workers_of_which_one_is_killed_have_the_losses_of_one(spectrograms, tmp_path):
     assert len(row_groups(spectrograms)) > 2
     alone = train(spectrograms, tmp_path / "one", None, **STREAMED)
     killed: list[int] = []
-    # Its first events: the first epoch is over.
-    events = tmp_path / "two" / "model" / "tensorboard"
-    killer = threading.Thread(target=kill_a_worker, args=(events, killed), daemon=True)
-    killer.start()
+    arguments = (tmp_path / "two" / "runs", killed)
+    threading.Thread(target=kill_a_worker, args=arguments, daemon=True).start()
     together = train(spectrograms, tmp_path / "two", TWO, **STREAMED)
     assert killed
     assert together == pytest.approx(alone, rel=1e-3)
