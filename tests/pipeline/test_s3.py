@@ -6,15 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from raudeep.config import SpectrogramConfig, TrainingConfig
 from raudeep.errors import TableError
+from raudeep.models.batching import Shard
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.embedding import Embedder, embed_corpus
 from raudeep.pipeline.packing import pack_corpus
 from raudeep.pipeline.reading import read_table
 from raudeep.pipeline.runtime import ensure_ray
+from raudeep.pipeline.spectrograms import extract_spectrograms
 from raudeep.pipeline.stage import embedding_array
+from raudeep.pipeline.training_data import read_training_data
 from raudeep.storage import uri as uris
+from raudeep.storage.row_groups import row_groups
 from raudeep.storage.verification import verify_table
 from tests.models import write_model
 from tests.pipeline.support import run
@@ -139,6 +145,20 @@ def test_a_pack_takes_fewer_requests_than_its_recordings(proxy, model, expected)
     assert 0 < len(fetched) < 25
 
 
+def test_a_streamed_table_takes_one_request_for_each_row_group(proxy, corpus):
+    manifest, _ = load_manifest(str(corpus))
+    table = "s3://out/streamed"
+    view = SpectrogramConfig(window_seconds=0.064, overlap_seconds=0.032, n_mels=16)
+    extract_spectrograms(manifest, {"view": view}, {"view": table})
+    counting = proxy()
+    data = read_training_data([table], TrainingConfig(in_memory_gb=0))
+    counting.requests.clear()
+    shard = Shard(0, 1, torch.device("cpu"))
+    rows = [batch.num_rows for batch in data.spectrograms.shuffled(1, 5, 0, shard)]
+    assert rows == [5] * 5
+    assert len(counting.gets()) == len(row_groups(table)) > 2
+
+
 @pytest.mark.parametrize(
     ("settings", "place", "said"),
     [
@@ -196,8 +216,12 @@ def test_a_public_bucket_is_read_without_credentials(port, monkeypatch):
 
 @pytest.mark.timeout(1200)
 def test_the_main_job_runs_with_everything_in_a_store(store, recipe):
-    """Corpus, tables, checkpoints, models and reports; then again, which computes nothing."""
+    """Corpus, tables, checkpoints, models and reports; then again, which computes nothing.
+
+    The spectrograms are streamed into the training.
+    """
     command = ("benchmark", recipe, "--corpus", "s3://audio", "--output", "s3://out/benchmark")
+    command += ("--training.in-memory-gb", "0")
     code, stdout, stderr = run(*command, "--json")
     assert code == 0, stderr
     results = json.loads(stdout)

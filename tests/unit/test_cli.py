@@ -79,7 +79,7 @@ def test_help_of_the_benchmark_lists_the_fields_of_each_section(run):
         "--dry-run",
     ):
         assert flag in out
-    assert "full batches each." in out
+    assert "Recurrent layers of encoder and decoder." in out
 
 
 @pytest.mark.parametrize(
