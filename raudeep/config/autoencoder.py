@@ -161,7 +161,7 @@ class TrainingConfig:
     in_memory_gb: float = 2.0
     """Gigabytes of spectrograms that stay on the device; more than that is streamed each epoch."""
     shuffle_buffer_size: int = 4096
-    """Chunks among which streamed ones are shuffled, and which are in memory at a time."""
+    """Chunks among which streamed ones are shuffled; about as many are in memory at a time."""
     checkpoints_to_keep: int | None = 1
     """Epochs whose weights the artifact keeps, the last ones; None keeps all."""
     seed: int = 0

@@ -25,7 +25,7 @@ from raudeep.models.batching import (
 __all__ = ["StreamedOrder", "StreamedSpectrograms", "streamed_order"]
 
 _READERS = 8  # a store answers many small questions at once better than one after the other
-_READ_AHEAD = 16  # batches whose groups are being read while one is computed
+_READ_AHEAD = 16  # batches at most whose groups are being read while one is computed
 _BUILD_AHEAD = 2  # batches that are ready
 
 Item = TypeVar("Item")
@@ -90,7 +90,7 @@ class StreamedSpectrograms:
     places: Tensor
     """Row within its group, int64 of shape (N,), ascending within a group."""
     buffer_size: int
-    """Rows among which they are shuffled, and which are in memory at a time."""
+    """Rows among which they are shuffled; as many are in memory, twice that if lengths differ."""
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -194,12 +194,14 @@ class StreamedSpectrograms:
         ends: list[list[int]] = [[] for _ in shares]
         for group, index in last.items():
             ends[index].append(group)
+        longest = max(map(len, shares), default=0) or 1
+        ahead = max(1, min(_READ_AHEAD, self.buffer_size // longest))
         waiting, reading = deque(first), dict[int, Future[Spectrograms]]()
         loaded: dict[int, Spectrograms] = {}
         pool = ThreadPoolExecutor(_READERS)
         try:
             for index in range(len(shares)):
-                while waiting and first[waiting[0]] <= index + _READ_AHEAD:
+                while waiting and first[waiting[0]] <= index + ahead:
                     group = waiting.popleft()
                     reading[group] = pool.submit(self.read, group)
                 for group in [group for group in reading if first[group] <= index]:

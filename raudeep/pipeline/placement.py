@@ -100,10 +100,11 @@ def find_places(share: Share, tell: Callable[[str], None]) -> int:
     while True:
         for workers in range(share.num_workers, fewest - 1, -1):
             group = placement_group([place] * workers)
-            found = group.wait(_SECONDS_TO_PLACE)
-            remove_placement_group(group)
-            if found:
-                return workers
+            try:
+                if group.wait(_SECONDS_TO_PLACE):
+                    return workers
+            finally:
+                remove_placement_group(group)
         free = ray.available_resources()
         tell(
             f"waiting for {fewest} worker(s) with {share.cpus_per_worker} CPU(s) and "

@@ -47,13 +47,14 @@ class StageProgress:
         """Say that `count` more units are done."""
         self.done += count
         now = time.monotonic()
-        self._first = self._first or (now, self.done)
+        if count:
+            self._first = self._first or (now, self.done)
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=self.done, note=note)
         elif not self._quiet and now - self._printed >= _SECONDS_BETWEEN_LINES:
             self._printed = now
             # The rate leaves out the start, in which processes are started and nothing is done.
-            since, count_then = self._first
+            since, count_then = self._first or (now, self.done)
             rate = (self.done - count_then) / max(now - since, 1e-9)
             left = f", about {(self.total - self.done) / rate:.0f} s left" if rate else ""
             print(

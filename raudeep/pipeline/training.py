@@ -245,7 +245,9 @@ def _fit(job: WorkerJob, checkpoints: str, share: Share) -> None:
         try:
             trainer.fit()
         except ControllerError as error:
-            if start == _MAX_STARTS:
+            # Ray's own classes for places that are gone, or workers that died as they started.
+            failed_to_start = type(error.controller_failure).__name__.startswith("WorkerGroupStart")
+            if not failed_to_start or start == _MAX_STARTS:
                 raise unwrap(error) from error
         except TrainingFailedError as error:
             raise unwrap(error) from error

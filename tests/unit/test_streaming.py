@@ -140,15 +140,16 @@ def test_shares_are_nearly_equal():
 
 
 def test_no_more_is_in_memory_than_the_buffer_and_what_is_read_ahead():
-    source = uniform(4000, buffer_size=100)
-    most = max(len(source.at_hand) for _ in source.spectrograms.shuffled(1, 5, 0, ALONE))
-    # The buffer, sixteen batches that are read ahead, two that are ready, and their beginnings.
-    assert most * GROUP <= 100 + 16 * 5 + 2 * 5 + 3 * GROUP
-    assert most * GROUP > 100
+    for buffer_size, size, ahead in ((100, 5, 16), (100, 50, 2)):
+        source = uniform(4000, buffer_size=buffer_size)
+        most = max(len(source.at_hand) for _ in source.spectrograms.shuffled(1, size, 0, ALONE))
+        # The buffer, the batches that are read ahead, two that are ready, and their beginnings.
+        assert most * GROUP <= buffer_size + (ahead + 3) * size + 3 * GROUP
+        assert most * GROUP > buffer_size
 
 
 def test_groups_are_read_before_their_batch_is_asked_for():
-    source = uniform(1000, buffer_size=20)
+    source = uniform(1000, buffer_size=80)
     batches = source.spectrograms.shuffled(1, 5, 0, ALONE)
     first = rows_of(next(batches))
     deadline = threading.Event()
