@@ -145,7 +145,7 @@ class TrainingConfig:
     """How an autoencoder is trained."""
 
     num_epochs: int = 10
-    """Epochs of ceil(chunks / batch_size) full batches each."""
+    """Epochs of ceil(chunks / batch_size) full batches each, floor where they are streamed."""
     batch_size: int = 64
     """Chunks per step, over all workers."""
     learning_rate: float = 1e-3
@@ -158,6 +158,10 @@ class TrainingConfig:
     """Share of the recordings held out for a validation loss each epoch; None trains on all."""
     early_stopping_epochs: int | None = None
     """Stop after so many epochs without a lower validation loss, and keep the best epoch."""
+    in_memory_gb: float = 2.0
+    """Gigabytes of spectrograms that stay on the device; more than that is streamed each epoch."""
+    shuffle_buffer_size: int = 4096
+    """Chunks among which streamed ones are shuffled, and which are in memory at a time."""
     checkpoints_to_keep: int | None = 1
     """Epochs whose weights the artifact keeps, the last ones; None keeps all."""
     seed: int = 0
@@ -165,9 +169,10 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         settle(self)
-        for name in ("num_epochs", "batch_size"):
+        for name in ("num_epochs", "batch_size", "shuffle_buffer_size"):
             check(self, name, getattr(self, name) >= 1, "at least 1")
-        check(self, "seed", self.seed >= 0, "at least 0")
+        for name in ("seed", "in_memory_gb"):
+            check(self, name, getattr(self, name) >= 0, "at least 0")
         check(self, "learning_rate", self.learning_rate > 0, "greater than 0")
         for name, most in (("gradient_clip", float("inf")), ("validation_fraction", 1.0)):
             value = getattr(self, name)
@@ -188,6 +193,8 @@ class ResourceConfig:
 
     num_workers: int = 1
     """Data-parallel workers of each training run."""
+    min_workers: int | None = None
+    """Fewest workers to start with while others hold the rest of the places; None waits for all."""
     cpus_per_worker: int | None = None
     """CPU cores of each training worker; None shares the cores evenly among the runs."""
     gpus_per_worker: float | None = None
@@ -200,6 +207,13 @@ class ResourceConfig:
     def __post_init__(self) -> None:
         settle(self)
         check(self, "num_workers", self.num_workers >= 1, "at least 1")
+        few, many = self.min_workers, self.num_workers
+        check(
+            self,
+            "min_workers",
+            few is None or 1 <= few <= many,
+            f"in the range [1, num_workers={many}] or None",
+        )
         for name in ("cpus_per_worker", "gpus_per_worker", "max_concurrent_runs"):
             value = getattr(self, name)
             check(self, name, value is None or value > 0, "greater than 0 or None")

@@ -1,17 +1,87 @@
 """Spectrograms of one or of many lengths in memory, and the batches that are made of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
-__all__ = ["Spectrograms", "batches_by_length", "shuffled_batches"]
+__all__ = [
+    "Batch",
+    "Shard",
+    "SpectrogramSource",
+    "Spectrograms",
+    "batches_by_length",
+    "deal_by_length",
+    "generator",
+    "joined",
+    "share_of_batch",
+    "shuffled_batches",
+]
 
 _LENGTH_JITTER = 0.1  # so that a spectrogram does not meet the same others in every epoch
+
+
+class Shard(NamedTuple):
+    """Which of the data-parallel workers this one is, and where it computes."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+
+
+class Batch(NamedTuple):
+    """A worker's share of a global batch."""
+
+    values: Tensor
+    """Shape (B, T, F), on the worker's device; shorter spectrograms are padded with zeros."""
+    lengths: Tensor | None
+    """Frames of each, None where all have T."""
+    weight: float
+    """1, or 0 for a share without a row, which holds one that counts for nothing."""
+    num_rows: int
+    """Of the global batch."""
+    num_frames: int
+    """Of the global batch."""
+
+
+class SpectrogramSource(Protocol):
+    """What an autoencoder is trained on: spectrograms in memory, or streamed from storage.
+
+    What the workers are given together does not depend on how many they are.
+    """
+
+    @property
+    def bands(self) -> int:
+        """F."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def shuffled(self, epoch: int, size: int, seed: int, shard: Shard) -> Iterator[Batch]:
+        """Yield the shares of an epoch's batches, in an order that the seed and the epoch give."""
+        ...
+
+    def ordered(self, size: int, shard: Shard) -> Iterator[Batch]:
+        """Yield batches of this worker alone; those of all workers hold every row once."""
+        ...
+
+    def take(self, rows: Tensor) -> "SpectrogramSource":
+        """Return some rows, given in ascending order."""
+        ...
+
+    def to(self, device: torch.device) -> "SpectrogramSource":
+        """Return them on a device, where they stay if they are in memory."""
+        ...
+
+    def pieces(self) -> Iterator["Spectrograms"]:
+        """Yield all rows in their order, as many at a time as fit into memory."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -53,8 +123,29 @@ class Spectrograms:
 
     def take(self, rows: Tensor) -> "Spectrograms":
         """Return some of them as spectrograms of their own."""
-        pieces = [self.frames[start:end] for start, end in self._bounds(rows)]
+        pieces = self.unpadded(rows)
         return Spectrograms(torch.cat(pieces) if pieces else self.frames[:0], self.lengths[rows])
+
+    def unpadded(self, rows: Tensor) -> list[Tensor]:
+        """Return some of them, each (T, F), without a copy."""
+        ends = self._ends[rows]
+        bounds = zip((ends - self.lengths[rows]).tolist(), ends.tolist(), strict=True)
+        return [self.frames[start:end] for start, end in bounds]
+
+    def shuffled(self, epoch: int, size: int, seed: int, shard: Shard) -> Iterator[Batch]:
+        """Yield the shares of the batches of `shuffled_batches`."""
+        batches = shuffled_batches(self.lengths, size, epoch=epoch, seed=seed)
+        shares = [rows[shard.rank :: shard.world_size] for rows in batches]
+        return self._batches(shares, batches, shard)
+
+    def ordered(self, size: int, shard: Shard) -> Iterator[Batch]:
+        """Yield every batch that is this worker's, neighbours in length together."""
+        batches = list(batches_by_length(self.lengths, size))[shard.rank :: shard.world_size]
+        return self._batches(batches, batches, shard)
+
+    def pieces(self) -> Iterator["Spectrograms"]:
+        """Yield them all."""
+        yield self
 
     def batch(self, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor | None]:
         """Return some as one tensor (B, T, F) with their lengths, None where all have T frames.
@@ -65,18 +156,35 @@ class Spectrograms:
         if self.is_uniform:
             values = self.frames.view(len(self), -1, self.bands)[rows.to(self.frames.device)]
             return values.to(device), None
-        values = self.frames.new_zeros(len(rows), int(lengths.max()), self.bands)
-        for target, (start, end) in zip(values, self._bounds(rows), strict=True):
-            target[: end - start] = self.frames[start:end]
-        return values.to(device), lengths
+        return pad_sequence(self.unpadded(rows), batch_first=True).to(device), lengths
 
-    def _bounds(self, rows: Tensor) -> list[tuple[int, int]]:
-        ends = self._ends[rows]
-        return list(zip((ends - self.lengths[rows]).tolist(), ends.tolist(), strict=True))
+    def _batches(
+        self, shares: Sequence[Tensor], batches: Sequence[Tensor], shard: Shard
+    ) -> Iterator[Batch]:
+        for share, rows in zip(shares, batches, strict=True):
+            found = self.batch(share, shard.device) if len(share) else None
+            yield share_of_batch(found, self.lengths[rows], self.bands, shard.device)
 
     @cached_property
     def _ends(self) -> Tensor:
         return self.lengths.cumsum(0)
+
+
+def joined(pieces: Iterable[Spectrograms]) -> Spectrograms:
+    """Return the rows of several, of which there is at least one, in memory."""
+    frames, lengths = zip(*((piece.frames, piece.lengths) for piece in pieces), strict=True)
+    return Spectrograms(torch.cat(frames), torch.cat(lengths))
+
+
+def share_of_batch(
+    share: tuple[Tensor, Tensor | None] | None, lengths: Tensor, bands: int, device: torch.device
+) -> Batch:
+    """Return what a worker computes of a batch of the given lengths.
+
+    A worker without a row takes part with one that counts for nothing, or all would wait for it.
+    """
+    values, own = share or (torch.zeros(1, 1, bands, device=device), None)
+    return Batch(values, own, float(share is not None), len(lengths), int(lengths.sum()))
 
 
 def batches_by_length(lengths: Tensor, size: int) -> Iterator[Tensor]:
@@ -98,17 +206,24 @@ def shuffled_batches(lengths: Tensor, size: int, *, epoch: int, seed: int) -> li
     start = (epoch - 1) * num_steps * size
     passes = range(start // num_rows, (start + num_steps * size - 1) // num_rows + 1)
     orders = [
-        torch.randperm(num_rows, generator=_generator(seed * 1_000_003 + index)) for index in passes
+        torch.randperm(num_rows, generator=generator(seed * 1_000_003 + index)) for index in passes
     ]
     first = start - passes[0] * num_rows
     rows = torch.cat(orders)[first : first + num_steps * size]
     if bool((lengths == lengths[:1]).all()):
         return list(torch.split(rows, size))
-    generator = _generator((seed * 1_000_003 + epoch) * 1_000_003)
-    jitter = 1 + _LENGTH_JITTER * (2 * torch.rand(len(rows), generator=generator) - 1)
+    return deal_by_length(rows, lengths, size, generator((seed * 1_000_003 + epoch) * 1_000_003))
+
+
+def deal_by_length(
+    rows: Tensor, lengths: Tensor, size: int, random: torch.Generator
+) -> list[Tensor]:
+    """Return rows in batches of similar lengths, the batches in a random order."""
+    jitter = 1 + _LENGTH_JITTER * (2 * torch.rand(len(rows), generator=random) - 1)
     batches = torch.split(rows[torch.argsort(lengths[rows] * jitter)], size)
-    return [batches[index] for index in torch.randperm(num_steps, generator=generator).tolist()]
+    return [batches[index] for index in torch.randperm(len(batches), generator=random).tolist()]
 
 
-def _generator(seed: int) -> torch.Generator:
+def generator(seed: int) -> torch.Generator:
+    """Return a source of random numbers of its own."""
     return torch.Generator().manual_seed(seed % 2**63)

@@ -1,4 +1,4 @@
-"""The training loop of an autoencoder: spectrograms in memory in, a trained model out.
+"""The training loop of an autoencoder: spectrograms in, a trained model out.
 
 It knows nothing of Ray, files or progress. Data-parallel workers call it alike: each computes its
 share of every global batch, and all arrive at the same weights.
@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from raudeep.config import TrainingConfig
 from raudeep.models.autoencoder import Autoencoder, reconstruction_error
-from raudeep.models.batching import Spectrograms, batches_by_length, shuffled_batches
+from raudeep.models.batching import Batch, Shard, SpectrogramSource
 
 __all__ = ["EpochResult", "Fit", "bfloat16_is_faster", "split_by_recording"]
 
@@ -49,9 +49,12 @@ class Fit:
         self.config = config
         self.device = next(model.parameters()).device
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-        self.rank = torch.distributed.get_rank() if distributed else 0
-        self.world_size = torch.distributed.get_world_size() if distributed else 1
-        self._network: nn.Module = DistributedDataParallel(model) if self.world_size > 1 else model
+        self._shard = Shard(
+            rank=torch.distributed.get_rank() if distributed else 0,
+            world_size=torch.distributed.get_world_size() if distributed else 1,
+            device=self.device,
+        )
+        self._network: nn.Module = DistributedDataParallel(model) if self._is_shared else model
         self._optimizer = torch.optim.Adam(
             model.parameters(), lr=config.learning_rate, fused=self.device.type in ("cpu", "cuda")
         )
@@ -59,8 +62,20 @@ class Fit:
             config.precision == "auto" and bfloat16_is_faster(self.device)
         )
 
+    @property
+    def rank(self) -> int:
+        """Which of the data-parallel workers this one is."""
+        return self._shard.rank
+
+    @property
+    def _is_shared(self) -> bool:
+        return self._shard.world_size > 1
+
     def run_epoch(
-        self, epoch: int, spectrograms: Spectrograms, validation: Spectrograms | None = None
+        self,
+        epoch: int,
+        spectrograms: SpectrogramSource,
+        validation: SpectrogramSource | None = None,
     ) -> EpochResult:
         """Train on as many spectrograms as there are, in full batches, and return the losses.
 
@@ -68,9 +83,9 @@ class Fit:
         ----------
         epoch : int
             From 1; seeds the order and the dropout.
-        spectrograms : Spectrograms
-            Values in [-1, 1], on the CPU or the model's device.
-        validation : Spectrograms, optional
+        spectrograms : SpectrogramSource
+            Values in [-1, 1].
+        validation : SpectrogramSource, optional
             What the validation loss is computed on.
         """
         started = time.perf_counter()
@@ -79,10 +94,10 @@ class Fit:
         torch.manual_seed(seed % 2**63)
         self.model.train()
         config = self.config
-        batches = shuffled_batches(
-            spectrograms.lengths, config.batch_size, epoch=epoch, seed=config.seed
-        )
-        losses = [self._step(rows, spectrograms) for rows in batches]
+        losses, num_rows = [], 0
+        for batch in spectrograms.shuffled(epoch, config.batch_size, config.seed, self._shard):
+            losses.append(self._step(batch))
+            num_rows += batch.num_rows
         loss = float(torch.stack(losses).mean())
         seconds = time.perf_counter() - started
         return EpochResult(
@@ -90,7 +105,7 @@ class Fit:
             loss=loss,
             validation_loss=None if validation is None else self._validate(validation),
             seconds=seconds,
-            chunks_per_second=sum(map(len, batches)) / seconds,
+            chunks_per_second=num_rows / seconds,
         )
 
     def weights(self) -> dict[str, Tensor]:
@@ -115,21 +130,17 @@ class Fit:
         groups = self._optimizer.state_dict()["param_groups"]
         self._optimizer.load_state_dict({"state": state, "param_groups": groups})
 
-    def _step(self, rows: Tensor, spectrograms: Spectrograms) -> Tensor:
+    def _step(self, batch: Batch) -> Tensor:
         """Update the weights on one global batch and return its RMSE, shape ()."""
-        share = rows[self.rank :: self.world_size]
-        # A worker without a row takes part with one that counts for nothing, or all would wait.
-        weight = 1.0 if len(share) else 0.0
-        batch, lengths = spectrograms.batch(share if len(share) else rows[:1], self.device)
-        error = self._error(self._network, batch, lengths)
+        error = self._error(self._network, batch)
         # The workers' gradients are averaged; scaled like this they add up to the global mean's.
-        cells = int(spectrograms.lengths[rows].sum()) * error[0, 0].numel()
-        mean_square = error.sum() * (weight * self.world_size / cells)
+        cells = batch.num_frames * error[0, 0].numel()
+        mean_square = error.sum() * (batch.weight * self._shard.world_size / cells)
         overall = mean_square.detach()
-        if self.world_size > 1:
+        if self._is_shared:
             overall = overall.clone()
             torch.distributed.all_reduce(overall)
-            overall /= self.world_size
+            overall /= self._shard.world_size
         rmse = overall.sqrt()
         self._optimizer.zero_grad()
         # The gradient of sqrt(m) is that of m over 2 sqrt(m), whoever computed which part of m.
@@ -139,22 +150,26 @@ class Fit:
         self._optimizer.step()
         return rmse
 
-    def _error(self, network: nn.Module, batch: Tensor, lengths: Tensor | None) -> Tensor:
+    def _error(self, network: nn.Module, batch: Batch) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
-            reconstruction, target = network(batch, lengths)
+            reconstruction, target = network(batch.values, batch.lengths)
         mask_silence = self.model.config.mask_silence
-        return reconstruction_error(reconstruction, target, lengths, mask_silence=mask_silence)
+        return reconstruction_error(
+            reconstruction, target, batch.lengths, mask_silence=mask_silence
+        )
 
     @torch.inference_mode()
-    def _validate(self, spectrograms: Spectrograms) -> float:
+    def _validate(self, spectrograms: SpectrogramSource) -> float:
+        """Return the RMSE over all cells, of which each worker computes its part."""
         self.model.eval()
-        total, cells = 0.0, 0
-        for rows in batches_by_length(spectrograms.lengths, self.config.batch_size):
-            batch, lengths = spectrograms.batch(rows, self.device)
-            error = self._error(self.model, batch, lengths)
-            total += float(error.sum())
-            cells += int(spectrograms.lengths[rows].sum()) * error[0, 0].numel()
-        return float((total / cells) ** 0.5)
+        sums = torch.zeros(2, dtype=torch.float64, device=self.device)
+        for batch in spectrograms.ordered(self.config.batch_size, self._shard):
+            error = self._error(self.model, batch)
+            sums[0] += error.sum()
+            sums[1] += batch.num_frames * error[0, 0].numel()
+        if self._is_shared:
+            torch.distributed.all_reduce(sums)
+        return float((sums[0] / sums[1]).sqrt())
 
 
 def bfloat16_is_faster(device: torch.device) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import pyarrow as pa
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from raudeep.evaluation.cross_validation import evaluate_split
 from raudeep.evaluation.folds import splits_from_folds
 from raudeep.evaluation.metrics import score_predictions
 from raudeep.models.autoencoder import Autoencoder
-from raudeep.models.batching import Spectrograms
+from raudeep.models.batching import SpectrogramSource
 from raudeep.models.inference import embed_spectrograms
 from raudeep.pipeline.classifiers import fit_function
 from raudeep.pipeline.predictions import label_ids, label_map
@@ -42,7 +43,7 @@ class Objective:
         self,
         model: Autoencoder,
         weights: Mapping[str, Tensor],
-        spectrograms: Spectrograms,
+        spectrograms: SpectrogramSource,
         tables: Sequence[str],
     ) -> float:
         """Return the mean UAR over the folds that the rows of the tables carry.
@@ -53,7 +54,7 @@ class Objective:
             As it is trained.
         weights : mapping
             Embed with these instead of its own; empty for its own.
-        spectrograms : Spectrograms
+        spectrograms : SpectrogramSource
             All rows of the tables.
         tables : sequence of URI
             The tables, which say file, label and folds of each row.
@@ -62,7 +63,12 @@ class Objective:
         if weights:
             model.load_state_dict(weights)
         model.eval()  # an epoch begins with training mode
-        embeddings = embed_spectrograms(model, spectrograms, readouts=(self.readout,))
+        embeddings = np.concatenate(
+            [
+                embed_spectrograms(model, piece, readouts=(self.readout,))[self.readout]
+                for piece in spectrograms.pieces()
+            ]
+        )
         model.load_state_dict(own)
         columns = ["file", "label", "folds"]
         rows = pa.concat_tables([read_table(uri, columns=columns) for uri in tables])
@@ -71,7 +77,7 @@ class Objective:
         scores = []
         for split in splits_from_folds(files, rows["folds"].to_pylist()):
             probabilities = evaluate_split(
-                embeddings[self.readout],
+                embeddings,
                 ids,
                 split,
                 fit=fit_function(self.svm),

@@ -3,21 +3,20 @@
 ``spectrogram tables -> run (a TorchTrainer started from a 0-CPU task) -> artifact``
 """
 
-import math
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Any
 
 from raudeep.config import ResourceConfig, Tracker
-from raudeep.errors import ConfigError, ResourceError, TableError
+from raudeep.errors import ConfigError, TableError
 from raudeep.models.autoencoder import build_autoencoder
 from raudeep.pipeline.artifacts import artifact_identity, is_artifact, load_autoencoder
 from raudeep.pipeline.board import Board
 from raudeep.pipeline.objective import Objective
+from raudeep.pipeline.placement import Share, find_places, share_resources
 from raudeep.pipeline.progress import stage_progress
-from raudeep.pipeline.runtime import Resources, ensure_ray, unwrap
+from raudeep.pipeline.runtime import ensure_ray, unwrap
 from raudeep.pipeline.stage import StageSummary
 from raudeep.pipeline.tracking import check_tracker
 from raudeep.pipeline.training_worker import Run, WorkerJob, train_worker
@@ -25,20 +24,12 @@ from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import read_index, read_table
 
-__all__ = ["Run", "Share", "check_trainable", "fit_runs", "share_resources", "train_autoencoders"]
+__all__ = ["Run", "check_trainable", "fit_runs", "train_autoencoders"]
 
 _MAX_FAILURES = 3  # of a run's workers, before the run fails
+_MAX_STARTS = 20  # of a run whose places are gone, or taken by others, when it starts
+_SECONDS_TO_START = "30"  # that workers are given to take the places that were found for them
 _SECONDS_TO_END = 30.0  # that a cancelled run is waited for
-
-
-@dataclass(frozen=True)
-class Share:
-    """What one run gets of the cluster, and how many runs there are at a time."""
-
-    concurrent: int
-    num_workers: int
-    cpus_per_worker: int
-    gpus_per_worker: float
 
 
 def train_autoencoders(
@@ -105,6 +96,9 @@ def train_autoencoders(
         ):
             for entry in entries:
                 name = entry["name"]
+                if "waiting" in entry:
+                    progress.advance(0, f"{name} is {entry['waiting']}")
+                    continue
                 note = f"{name} epoch {entry['epoch']}, loss {entry['loss']:.4f}"
                 progress.advance(max(0, entry["done"] - done[name]), note)
                 done[name] = max(done[name], entry["done"])
@@ -119,52 +113,6 @@ def train_autoencoders(
         )
         for run in runs
     ]
-
-
-def share_resources(cluster: Resources, wanted: ResourceConfig, num_runs: int) -> Share:
-    """Return how `num_runs` runs share a cluster.
-
-    GPUs and cores are divided among the runs; a data-parallel worker never gets less than a core,
-    and a whole GPU where there are GPUs.
-
-    Raises
-    ------
-    ResourceError
-        If one run asks for more than there is.
-    """
-    workers = wanted.num_workers
-    wished = min(num_runs, wanted.max_concurrent_runs or num_runs)
-    gpus = wanted.gpus_per_worker or 0.0
-    if wanted.gpus_per_worker is None and cluster.gpus >= 1:
-        # Shares of a GPU are its whole parts, or the last run would not find room on any.
-        gpus = 1.0 if workers > 1 else 1 / math.ceil(wished / cluster.gpus)
-    most = _places(cluster, wanted.cpus_per_worker or 1, gpus) // workers
-    if most < 1:
-        raise ResourceError(
-            f"a run of {workers} worker(s) with {wanted.cpus_per_worker or 1} CPU(s) and {gpus:g} "
-            f"GPU(s) each was requested; the cluster has {cluster.cpus:g} CPUs and "
-            f"{cluster.gpus:g} GPUs on {len(cluster.nodes)} node(s). Lower num_workers, "
-            "cpus_per_worker or gpus_per_worker."
-        )
-    concurrent = min(wished, most)
-    cpus = wanted.cpus_per_worker or 1
-    if wanted.cpus_per_worker is None:
-        while _places(cluster, cpus + 1, gpus) >= concurrent * workers:
-            cpus += 1
-    return Share(concurrent, workers, cpus, gpus)
-
-
-def _places(cluster: Resources, cpus: int, gpus: float) -> int:
-    """Return how many workers the nodes hold at once."""
-    places = 0
-    for node in cluster.nodes:
-        fits = int(node.cpus // cpus)
-        if gpus >= 1:
-            fits = min(fits, int(node.gpus // gpus))
-        elif gpus > 0:
-            fits = min(fits, int(node.gpus) * int(1 / gpus + 1e-6))
-        places += fits
-    return places
 
 
 def check_trainable(run: Run) -> None:
@@ -200,11 +148,16 @@ def fit_runs(
 ) -> Generator[dict[str, Any], None, None]:
     """Run all, never more at once than fit, and yield every epoch of every run.
 
-    Closed before its end it ends the runs, and returns when what they held is free.
+    An entry with the key ``waiting`` says what a run that has not started waits for. Closed before
+    its end it ends the runs, and returns when what they held is free.
     """
     import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    board = ray.remote(num_cpus=0)(Board).remote()
+    # Beside this process: what only waits must not be lost with a node that trains, and not lie in
+    # the placement group of a trial that starts it, which has no room for workers.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    board = ray.remote(num_cpus=0, scheduling_strategy=here)(Board).remote()
     waiting = list(runs)
     running: set[Any] = set()
     # No CPU of its own: a task that waits must not starve the workers it waits for. The address
@@ -213,10 +166,12 @@ def fit_runs(
     settings_of_task = {
         "num_cpus": 0,
         "max_retries": 0,
-        # Not in the placement group of a trial that starts it, which has no room for workers.
-        "scheduling_strategy": "DEFAULT",
+        "scheduling_strategy": here,
         "runtime_env": {
-            "env_vars": {"RAY_ADDRESS": ray.get_runtime_context().gcs_address},
+            "env_vars": {
+                "RAY_ADDRESS": ray.get_runtime_context().gcs_address,
+                "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": _SECONDS_TO_START,
+            },
         },
     }
     try:
@@ -258,30 +213,43 @@ def _fit(job: WorkerJob, checkpoints: str, share: Share) -> None:
 
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
-    from ray.train.v2.api.exceptions import TrainingFailedError
+    from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError
 
     logging.getLogger("ray").setLevel(logging.ERROR)
     storage = uris.arrow_filesystem(checkpoints)
-    trainer = TorchTrainer(
-        train_worker,
-        train_loop_config={"job": job},
-        scaling_config=ScalingConfig(
-            num_workers=share.num_workers,
-            use_gpu=share.gpus_per_worker > 0,
-            resources_per_worker={"CPU": share.cpus_per_worker, "GPU": share.gpus_per_worker},
-        ),
-        run_config=RunConfig(
-            # The fingerprint in the name makes the same command resume, and no other one.
-            name=f"{job.run.name}-{job.identity.fingerprint}",
-            storage_path=storage.path,
-            storage_filesystem=storage.system,
-            checkpoint_config=CheckpointConfig(num_to_keep=1),
-            failure_config=FailureConfig(max_failures=_MAX_FAILURES),
-        ),
-    )
-    try:
-        trainer.fit()
-    except TrainingFailedError as error:
-        raise unwrap(error) from error
-    except SystemExit:  # what Ray makes of a run that was cancelled; it would end the process
-        return
+
+    def tell(line: str) -> None:
+        job.board.put.remote({"name": job.run.name, "waiting": line})
+
+    for start in range(1, _MAX_STARTS + 1):
+        trainer = TorchTrainer(
+            train_worker,
+            train_loop_config={"job": job},
+            scaling_config=ScalingConfig(
+                num_workers=find_places(share, tell),
+                use_gpu=share.gpus_per_worker > 0,
+                resources_per_worker=share.resources_per_worker,
+            ),
+            run_config=RunConfig(
+                # The fingerprint in the name makes the same command resume, and no other one.
+                name=f"{job.run.name}-{job.identity.fingerprint}",
+                storage_path=storage.path,
+                storage_filesystem=storage.system,
+                checkpoint_config=CheckpointConfig(num_to_keep=1),
+                # Where the places are gone, others are looked for, which may be fewer.
+                failure_config=FailureConfig(
+                    max_failures=_MAX_FAILURES, controller_failure_limit=0
+                ),
+            ),
+        )
+        try:
+            trainer.fit()
+        except ControllerError as error:
+            if start == _MAX_STARTS:
+                raise unwrap(error) from error
+        except TrainingFailedError as error:
+            raise unwrap(error) from error
+        except SystemExit:  # what Ray makes of a run that was cancelled; it would end the process
+            return
+        else:
+            return

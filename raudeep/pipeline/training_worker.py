@@ -17,7 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 from raudeep.config import AutoencoderConfig, Tracker, TrainingConfig, fingerprint
 from raudeep.models.artifact import TrainedAutoencoder, pack_tensors, unpack_tensors
 from raudeep.models.autoencoder import Autoencoder, build_autoencoder
-from raudeep.models.batching import Spectrograms
+from raudeep.models.batching import Spectrograms, SpectrogramSource, joined
 from raudeep.models.fitting import EpochResult, Fit, split_by_recording
 from raudeep.models.inference import default_device, reconstruct_spectrograms
 from raudeep.pipeline import metrics as ray_metrics
@@ -31,17 +31,16 @@ from raudeep.pipeline.artifacts import (
     write_artifact,
 )
 from raudeep.pipeline.objective import Objective
-from raudeep.pipeline.stage import spectrogram_values
 from raudeep.pipeline.tracking import track
+from raudeep.pipeline.training_data import read_training_data
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.table import iterate_parts, read_index
+from raudeep.storage.table import read_index
 
 __all__ = ["Run", "WorkerJob", "train_worker"]
 
 _NUM_EXAMPLES = 3
 _PROGRESS, _WEIGHTS, _OPTIMIZER, _BEST = "progress.json", "weights", "optimizer", "best"
-_METADATA = ["file", "chunk", "label"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,14 +126,14 @@ def train_worker(loop_config: dict[str, Any]) -> None:
     job: WorkerJob = loop_config["job"]
     run = job.run
     torch.set_num_threads(job.threads)
-    metadata, spectrograms = _load(run.spectrograms)
+    metadata, spectrograms = read_training_data(run.spectrograms, run.training)
     rows, held_out = split_by_recording(
         metadata["file"].to_pylist(),
         fraction=run.training.validation_fraction,
         seed=run.training.seed,
     )
     device = default_device()
-    chosen = (spectrograms if not len(held_out) else spectrograms.take(rows)).to(device)
+    chosen = (spectrograms.take(rows) if len(held_out) else spectrograms).to(device)
     validation = spectrograms.take(held_out).to(device) if len(held_out) else None
 
     torch.manual_seed(run.training.seed)
@@ -142,7 +141,7 @@ def train_worker(loop_config: dict[str, Any]) -> None:
     progress = _restore(job, fit, ray.train.get_checkpoint())
     step = max(1, len(spectrograms) // _NUM_EXAMPLES)
     rows = torch.arange(0, len(spectrograms), step)[:_NUM_EXAMPLES]
-    examples = _Examples(metadata.take(rows.numpy()), spectrograms.take(rows))
+    examples = _Examples(metadata.take(rows.numpy()), joined(spectrograms.take(rows).pieces()))
     with tempfile.TemporaryDirectory() as logs, _track(job, rank=fit.rank) as log:
         writer = SummaryWriter(logs) if fit.rank == 0 else None
         while not progress.is_done(run.training.early_stopping_epochs):
@@ -190,21 +189,6 @@ class _Examples:
         ]
 
 
-def _load(tables: tuple[str, ...]) -> tuple[pa.Table, Spectrograms]:
-    """Return the keys and the spectrograms of all tables."""
-    metadata, frames, lengths = [], [], []
-    for uri in tables:
-        for _, part in iterate_parts(uri):
-            if part.num_rows:
-                metadata.append(part.select(_METADATA).replace_schema_metadata())
-                values, counts = spectrogram_values(part, where=uri)
-                frames.append(values)
-                lengths.append(counts)
-    return pa.concat_tables(metadata), Spectrograms.from_numpy(
-        np.concatenate(frames), np.concatenate(lengths)
-    )
-
-
 def _restore(job: WorkerJob, fit: Fit, checkpoint: Any) -> _Progress:
     """Return how far the training is, with the weights and the optimiser of that moment."""
     run = job.run
@@ -228,7 +212,11 @@ def _restore(job: WorkerJob, fit: Fit, checkpoint: Any) -> _Progress:
 
 
 def _measure(
-    job: WorkerJob, objective: Objective, fit: Fit, progress: _Progress, spectrograms: Spectrograms
+    job: WorkerJob,
+    objective: Objective,
+    fit: Fit,
+    progress: _Progress,
+    spectrograms: SpectrogramSource,
 ) -> dict[str, Any]:
     """Return the objective of what the artifact would hold if the training ended here."""
     last = progress.is_done(job.run.training.early_stopping_epochs)

@@ -38,6 +38,7 @@ __all__ = [
     "package_versions",
     "part_name",
     "read_errors",
+    "read_footer",
     "read_index",
     "read_part",
     "read_table",
@@ -185,7 +186,7 @@ class TableWriter:
         return {part.name: part.rows for part in known if sizes.get(part.name) == part.bytes}
 
     def _rows(self, name: str) -> int:
-        return int(_read_footer(uris.join(self.uri, name)).num_rows)
+        return int(read_footer(uris.join(self.uri, name)).num_rows)
 
 
 def content_fingerprint(
@@ -342,7 +343,8 @@ def errors_name(part: int) -> str:
     return f"errors-{part:05d}.parquet"
 
 
-def _read_footer(uri: str) -> Any:
+def read_footer(uri: str) -> Any:
+    """Return what a Parquet file says of itself; TableError if it is missing or damaged."""
     try:
         with uris.open_file(uri) as file:
             return pq.read_metadata(file)
@@ -352,7 +354,7 @@ def _read_footer(uri: str) -> Any:
 
 def _is_part(uri: str, name: str) -> bool:
     try:
-        footer = _read_footer(uris.join(uri, name))
+        footer = read_footer(uris.join(uri, name))
     except TableError:
         return False
     return "stage" in read_metadata(footer.schema.to_arrow_schema())
@@ -362,7 +364,7 @@ def _stored_identity(uri: str, present: Sequence[str]) -> Identity:
     if INDEX in present:
         return read_index(uri).identity
     part = present[0]
-    metadata = read_metadata(_read_footer(uris.join(uri, part)).schema.to_arrow_schema())
+    metadata = read_metadata(read_footer(uris.join(uri, part)).schema.to_arrow_schema())
     if "stage" not in metadata:
         raise TableError(f"{uri} holds Parquet files, but not of raudeep. Choose another output.")
     return Identity(metadata["stage"], metadata["config"], metadata["inputs"])

@@ -201,13 +201,17 @@ def read_bytes(uri: str) -> bytes:
         return bytes(system.cat_file(path))
 
 
-def open_file(uri: str) -> Any:
-    """Return a seekable file object for reading, whose errors are OSErrors."""
+def open_file(uri: str, *, whole_reads: bool = False) -> Any:
+    """Return a seekable file object for reading, whose errors are OSErrors.
+
+    With `whole_reads` nothing is asked of a store but what each read wants.
+    """
     if is_local(uri):
         return _local(uri).open("rb")
     system, path = filesystem(uri)
+    cache = {"cache_type": "none"} if whole_reads else {}
     with _os_errors(uri):
-        return _RemoteFile(system.open(path, "rb", block_size=_BLOCK_BYTES), uri)
+        return _RemoteFile(system.open(path, "rb", block_size=_BLOCK_BYTES, **cache), uri)
 
 
 class _RemoteFile:

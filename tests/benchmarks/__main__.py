@@ -4,6 +4,7 @@
 
 loop, spectrograms    a stage against a bare loop over the same kernels
 throughput            audio to embeddings, against a process pool without Ray and against Daft
+data-parallel         one autoencoder on one and two workers: losses, steps beside a bare DDP loop
 million               the plan for a manifest of a million rows
 ten-hours             a recording of ten hours in overlapping chunks: memory, start and end
 soak                  50 000 short recordings, 1 % of them bad: rows, errors, memory over time
@@ -25,6 +26,7 @@ from rich.table import Table
 
 from tests.benchmarks.at_once import bench_at_once
 from tests.benchmarks.corpus import Ratio
+from tests.benchmarks.data_parallel import bench_data_parallel
 from tests.benchmarks.kills import bench_kills
 from tests.benchmarks.million import bench_million
 from tests.benchmarks.nodes import bench_nodes
@@ -39,6 +41,7 @@ RATIOS = {
     "throughput": bench_throughput,
 }
 CHECKS = {
+    "data-parallel": bench_data_parallel,
     "million": bench_million,
     "ten-hours": bench_ten_hours,
     "soak": bench_soak,

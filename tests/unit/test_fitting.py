@@ -10,6 +10,7 @@ from raudeep.models.artifact import pack_tensors, unpack_tensors
 from raudeep.models.autoencoder import TimeAutoencoder
 from raudeep.models.batching import Spectrograms
 from raudeep.models.fitting import Fit, bfloat16_is_faster, split_by_recording
+from raudeep.models.streaming import StreamedSpectrograms
 
 N, T, F = 8, 6, 4
 PLAIN = AutoencoderConfig(num_units=6, dropout=0.0)
@@ -42,6 +43,19 @@ def run(fit, spectrograms, epochs, validation=None):
 def as_set(values):
     """Return an array (N, T, F) as what `Fit` takes."""
     return Spectrograms.from_numpy(values.numpy())
+
+
+def as_stream(values, group_rows=2):
+    """Return an array (N, T, F) as a stream of groups of rows."""
+    rows = torch.arange(len(values))
+    return StreamedSpectrograms(
+        read=lambda group: as_set(values[rows // group_rows == group]),
+        bands=F,
+        lengths=torch.full((len(values),), T),
+        groups=rows // group_rows,
+        places=rows % group_rows,
+        buffer_size=4,
+    )
 
 
 def reconstruct(model, spectrograms):
@@ -310,18 +324,26 @@ def test_no_fraction_trains_on_all():
     assert held_out.tolist() == []
 
 
+def train_both_ways(seed, size):
+    """Return weights and losses of training in memory, and of training on a stream."""
+    values = make_spectrograms(6)
+    found = []
+    for source in (as_set, as_stream):
+        torch.manual_seed(seed)
+        fit = Fit(TimeAutoencoder(F, PLAIN), TrainingConfig(batch_size=size, precision="float32"))
+        results = [fit.run_epoch(epoch, source(values), source(values[:5])) for epoch in (1, 2)]
+        losses = [loss for each in results for loss in (each.loss, each.validation_loss)]
+        found.append((fit.weights(), losses))
+    return found
+
+
 def train_shared(rank, port, folder):
     """Train as one of two data-parallel workers."""
     store = f"tcp://127.0.0.1:{port}"
     torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
     try:
-        shared = {}
-        for size in SHARED_BATCHES:
-            torch.manual_seed(rank)  # all begin with the weights of the first
-            training = TrainingConfig(batch_size=size, precision="float32")
-            fit = Fit(TimeAutoencoder(F, PLAIN), training)
-            results = run(fit, make_spectrograms(6), [1, 2])
-            shared[size] = (fit.weights(), [result.loss for result in results])
+        # All begin with the weights of the first.
+        shared = {size: train_both_ways(rank, size) for size in SHARED_BATCHES}
     finally:
         torch.distributed.destroy_process_group()
     torch.save(shared, folder / f"{rank}.pt")
@@ -344,11 +366,23 @@ def test_two_data_parallel_workers_arrive_at_the_weights_of_one(tmp_path):
         pass
     workers = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
     for size in SHARED_BATCHES:
-        torch.manual_seed(0)
-        training = TrainingConfig(batch_size=size, precision="float32")
-        alone = Fit(TimeAutoencoder(F, PLAIN), training)
-        results = run(alone, make_spectrograms(6), [1, 2])
-        for weights, losses in (worker[size] for worker in workers):
-            for name, parameter in alone.model.state_dict().items():
-                torch.testing.assert_close(weights[name], parameter, rtol=0, atol=1e-5)
-            assert losses == pytest.approx([result.loss for result in results], rel=1e-5)
+        for alone, *shared in zip(
+            train_both_ways(0, size), *(worker[size] for worker in workers), strict=True
+        ):
+            for weights, losses in shared:
+                for name, parameter in alone[0].items():
+                    torch.testing.assert_close(weights[name], parameter, rtol=0, atol=1e-5)
+                assert losses == pytest.approx(alone[1], rel=1e-5)
+
+
+def test_a_stream_is_validated_and_resumed_as_what_is_in_memory_is(spectrograms):
+    whole, interrupted = make(RANDOM), make(RANDOM)
+    stream = as_stream(spectrograms)
+    losses = [whole.run_epoch(epoch, stream, stream) for epoch in (1, 2)]
+    interrupted.run_epoch(1, stream)
+    resumed = Fit(TimeAutoencoder(F, RANDOM), whole.config)
+    resumed.restore(dict(interrupted.weights()), interrupted.optimizer_state())
+    again = resumed.run_epoch(2, stream, as_set(spectrograms))
+    assert again.loss == losses[1].loss
+    assert again.validation_loss == pytest.approx(losses[1].validation_loss, rel=1e-6)
+    assert same_weights(resumed, whole)

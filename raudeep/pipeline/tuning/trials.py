@@ -16,8 +16,9 @@ from raudeep.config import Tracker, TuneConfig
 from raudeep.errors import EvaluationError, RaudeepError
 from raudeep.pipeline.artifacts import is_artifact, read_history
 from raudeep.pipeline.objective import Objective
+from raudeep.pipeline.placement import Share
 from raudeep.pipeline.runtime import unwrap
-from raudeep.pipeline.training import Run, Share, check_trainable, fit_runs
+from raudeep.pipeline.training import Run, check_trainable, fit_runs
 from raudeep.pipeline.tuning.ledger import SweepLayout
 from raudeep.sweep.candidates import Candidate, candidate_of
 
@@ -88,6 +89,8 @@ def _train(plan: TrialPlan, candidate: Candidate) -> Generator[dict[str, Any], N
         )
         with closing(entries):
             for entry in entries:
+                if "waiting" in entry:
+                    continue
                 result = _result(entry)
                 # The last one is reported when the artifact is there: then nothing can stop it.
                 if "objective" in result and not entry["last"]:

@@ -6,8 +6,8 @@ import pytest
 from raudeep.config import ResourceConfig
 from raudeep.errors import ResourceError
 from raudeep.pipeline import runtime
+from raudeep.pipeline.placement import Share, share_resources
 from raudeep.pipeline.runtime import Node, Resources
-from raudeep.pipeline.training import Share, share_resources
 
 
 def machines(*nodes):
@@ -47,6 +47,10 @@ def machines(*nodes):
         (machines((16, 2)), {"gpus_per_worker": 0.6}, 4, Share(2, 1, 8, 0.6)),
         (machines((16, 1)), {"max_concurrent_runs": 1}, 4, Share(1, 1, 16, 1.0)),
         (machines((16, 1)), {"max_concurrent_runs": 2}, 4, Share(2, 1, 8, 0.5)),
+        # with fewer workers than asked for, where that is allowed
+        (machines((16, 2)), {"num_workers": 4, "min_workers": 1}, 1, Share(1, 2, 8, 1.0, 1)),
+        (machines((16, 8)), {"num_workers": 4, "min_workers": 1}, 4, Share(2, 4, 2, 1.0, 1)),
+        (machines((2, 0)), {"num_workers": 4, "min_workers": 2}, 3, Share(1, 2, 1, 0.0, 2)),
     ],
 )
 def test_cores_and_gpus_are_divided_among_the_runs(cluster, wanted, num_runs, expected):
@@ -63,6 +67,8 @@ def test_cores_and_gpus_are_divided_among_the_runs(cluster, wanted, num_runs, ex
         (machines((0, 0)), {}, r"1 worker\(s\).*has 0 CPUs"),
         (machines((2, 0), (2, 0)), {"cpus_per_worker": 4}, r"4 CPU.*has 4 CPUs.*on 2 node\(s\)"),
         (machines((8, 1), (8, 1)), {"gpus_per_worker": 2.0}, r"2 GPU\(s\).*2 GPUs on 2 node"),
+        (machines((2, 0)), {"num_workers": 4, "min_workers": 3}, r"at least 3 worker\(s\)"),
+        (machines((8, 2)), {"num_workers": 2, "gpus_per_worker": 0.5}, "needs a GPU of its own"),
     ],
 )
 def test_asking_for_more_than_there_is_is_refused_with_both_numbers(cluster, wanted, words):

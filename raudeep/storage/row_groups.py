@@ -1,0 +1,56 @@
+"""The row groups of a table, the pieces in which a table is read that memory does not hold."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from raudeep.errors import TableError
+from raudeep.storage import uri as uris
+from raudeep.storage.table import read_footer, read_index
+
+__all__ = ["RowGroup", "read_row_group", "row_groups"]
+
+_READERS = 16  # a footer is a small question to a store that answers many at once
+
+
+class RowGroup(NamedTuple):
+    """Where a row group lies."""
+
+    uri: str
+    """Of the part."""
+    number: int
+    rows: int
+    footer: Any
+    """Of the part, so that it is not read again with each of its groups."""
+
+
+def row_groups(uri: str) -> list[RowGroup]:
+    """Return the row groups of a finished table, in the order of its rows."""
+    places = [uris.join(uri, part.name) for part in read_index(uri).parts]
+    with ThreadPoolExecutor(_READERS) as pool:
+        footers = list(pool.map(read_footer, places))
+    return [
+        RowGroup(place, number, footer.row_group(number).num_rows, footer)
+        for place, footer in zip(places, footers, strict=True)
+        for number in range(footer.num_row_groups)
+    ]
+
+
+def read_row_group(group: RowGroup, *, columns: Sequence[str]) -> pa.Table:
+    """Return the rows of a row group.
+
+    Raises
+    ------
+    TableError
+        If the file is missing or damaged.
+    """
+    try:
+        with uris.open_file(group.uri, whole_reads=True) as file:
+            # The columns lie side by side: with `pre_buffer` they are one request to a store.
+            parquet = pq.ParquetFile(file, metadata=group.footer, pre_buffer=True)
+            return parquet.read_row_group(group.number, columns=list(columns), use_threads=False)
+    except (OSError, pa.ArrowException) as error:
+        raise TableError(f"{group.uri} cannot be read: {error}") from error

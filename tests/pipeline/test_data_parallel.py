@@ -1,0 +1,119 @@
+"""Several workers for one autoencoder: losses, streams, a killed worker, places that are taken."""
+
+import threading
+import time
+from contextlib import suppress
+
+import psutil
+import pytest
+import ray
+
+from raudeep.config import AutoencoderConfig, ResourceConfig, SpectrogramConfig, TrainingConfig
+from raudeep.corpora.demo import write_demo_corpus
+from raudeep.pipeline.artifacts import read_history
+from raudeep.pipeline.corpus import load_manifest
+from raudeep.pipeline.placement import Share, find_places
+from raudeep.pipeline.runtime import ensure_ray
+from raudeep.pipeline.spectrograms import extract_spectrograms
+from raudeep.pipeline.training import Run, train_autoencoders
+from raudeep.storage.row_groups import row_groups
+
+EPOCHS = 12
+VIEW = SpectrogramConfig(window_seconds=0.064, overlap_seconds=0.032, n_mels=16, clip_below_db=-60)
+STREAMED = {"in_memory_gb": 0.0, "shuffle_buffer_size": 40}
+TWO = ResourceConfig(num_workers=2)
+
+
+@pytest.fixture(scope="module")
+def spectrograms(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data-parallel")
+    write_demo_corpus(folder / "corpus", clips_per_class=24)
+    manifest, _ = load_manifest(str(folder / "corpus"))
+    table = str(folder / "spectrograms")
+    extract_spectrograms(manifest, {"view": VIEW}, {"view": table})
+    return table
+
+
+def train(spectrograms, folder, resources, **changes):
+    """Return the losses of each epoch."""
+    training = {
+        "num_epochs": EPOCHS,
+        "batch_size": 16,
+        "learning_rate": 0.01,
+        "validation_fraction": 0.2,
+        "precision": "float32",
+        **changes,
+    }
+    run = Run(
+        name="model",
+        spectrograms=(spectrograms,),
+        output=str(folder / "model"),
+        model=AutoencoderConfig(num_units=16, dropout=0.0),
+        training=TrainingConfig(**training),
+    )
+    train_autoencoders([run], checkpoints=str(folder / "runs"), resources=resources)
+    history = read_history(run.output)
+    assert [each["epoch"] for each in history] == list(range(1, run.training.num_epochs + 1))
+    return [each[name] for each in history for name in ("loss", "validation_loss")]
+
+
+def kill_a_worker(checkpoints, killed):
+    """Kill one of two workers after the first checkpoint, as the kernel would."""
+    while not killed:
+        time.sleep(0.1)
+        if not list(checkpoints.glob("*/checkpoint_*")):
+            continue
+        for child in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                if "RayTrainWorker" in " ".join(child.cmdline()):
+                    child.kill()
+                    killed.append(child.pid)
+                    break
+
+
+def test_two_workers_of_which_one_is_killed_have_the_losses_of_one(spectrograms, tmp_path):
+    assert len(row_groups(spectrograms)) > 2
+    alone = train(spectrograms, tmp_path / "one", None, **STREAMED)
+    killed: list[int] = []
+    arguments = (tmp_path / "two" / "runs", killed)
+    threading.Thread(target=kill_a_worker, args=arguments, daemon=True).start()
+    together = train(spectrograms, tmp_path / "two", TWO, **STREAMED)
+    assert killed
+    assert together == pytest.approx(alone, rel=1e-3)
+    assert together[-2] < 0.8 * together[0]
+
+
+@ray.remote(num_cpus=1)
+class Holder:
+    """Somebody else's work, which holds a core."""
+
+    def ready(self):
+        return True
+
+
+@pytest.fixture
+def holder():
+    assert ensure_ray().cpus == 2
+    holder = Holder.remote()
+    ray.get(holder.ready.remote())
+    yield holder
+    ray.kill(holder)
+
+
+def test_a_run_starts_with_the_workers_that_find_a_place(spectrograms, tmp_path, holder):
+    resources = ResourceConfig(num_workers=2, min_workers=1)
+    losses = train(spectrograms, tmp_path, resources, num_epochs=1)
+    assert losses[0] > 0
+
+
+def test_a_run_waits_for_its_places_and_says_what_is_free(holder):
+    lines = []
+
+    def tell(line):
+        lines.append(line)
+        ray.kill(holder)
+
+    assert find_places(Share(1, 2, 1, 0.0), tell) == 2
+    assert lines == [
+        "waiting for 2 worker(s) with 1 CPU(s) and 0 GPU(s) each; 1 CPUs and 0 GPUs are free"
+    ]
