@@ -5,11 +5,11 @@
 loop, spectrograms    a stage against a bare loop over the same kernels
 throughput            audio to embeddings, against a process pool without Ray and against Daft
 data-parallel         one autoencoder on one and two workers: losses, steps beside a bare DDP loop
+at-once               four autoencoders trained at once and one after another: time and memory
 million               the plan for a manifest of a million rows
 ten-hours             a recording of ten hours in overlapping chunks: memory, start and end
 soak                  50 000 short recordings, 1 % of them bad: rows, errors, memory over time
 kills                 twenty runs that are killed at a random moment, and run again
-at-once               four autoencoders trained at once and one after another: time and memory
 nodes                 a benchmark on three nodes of which two vanish: the same tables and scores
 
 Without a name the first three lines. ``RAUDEEP_TEST_DATA`` names the folder that holds ``esc-10``;
@@ -42,12 +42,12 @@ RATIOS = {
 }
 CHECKS = {
     "data-parallel": bench_data_parallel,
+    "at-once": bench_at_once,
     "million": bench_million,
     "ten-hours": bench_ten_hours,
     "soak": bench_soak,
     "kills": bench_kills,
     "nodes": bench_nodes,
-    "at-once": bench_at_once,
 }
 
 

@@ -17,9 +17,9 @@ import psutil
 from raudeep.config import ResourceConfig
 from raudeep.pipeline.benchmark import Layout
 from raudeep.pipeline.corpus import load_manifest, write_manifest
+from raudeep.pipeline.placement import share_resources
 from raudeep.pipeline.runtime import find_resources
 from raudeep.pipeline.spectrograms import extract_spectrograms
-from raudeep.pipeline.training import share_resources
 from raudeep.recipe import load_recipe
 from tests.benchmarks.corpus import BUILD
 from tests.benchmarks.process import MIB, Watched

@@ -68,7 +68,7 @@ def bench_nodes() -> dict[str, str]:
         ),
         "keys, metadata and errors of the tables": "those of the undisturbed run",
         **{
-            f"largest difference of {kind}": f"{max(values):.1e} in {len(values)} tables"
+            f"largest difference of {kind}": f"{max(values):.1e} (tables: {len(values)})"
             for kind, values in differences.items()
         },
         "scores": "those of the undisturbed run",
