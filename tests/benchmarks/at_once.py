@@ -21,7 +21,7 @@ from raudeep.pipeline.placement import share_resources
 from raudeep.pipeline.runtime import find_resources
 from raudeep.pipeline.spectrograms import extract_spectrograms
 from raudeep.recipe import load_recipe
-from tests.benchmarks.corpus import BUILD
+from tests.benchmarks.corpus import BUILD, audio_folder
 from tests.benchmarks.process import MIB, Watched
 
 PAIRS = int(os.environ.get("RAUDEEP_AT_ONCE_PAIRS", "2"))
@@ -42,14 +42,13 @@ class Training(NamedTuple):
 def bench_at_once() -> dict[str, str]:
     folder = (BUILD / "at-once").absolute()
     shutil.rmtree(folder, ignore_errors=True)
-    corpus = str(Path(os.environ["RAUDEEP_TEST_DATA"]) / "esc-10")
-    _extract(corpus, folder / "prepared")
+    source = _prepare(str(audio_folder(folder)), folder / "prepared")
     found: dict[str, list[Training]] = {"at once": [], "one after another": []}
     flags = {"at once": (), "one after another": ("--resources.max-concurrent-runs", 1)}
     for number in range(PAIRS):
         for name in list(found) if number % 2 == 0 else list(found)[::-1]:
             shutil.copytree(folder / "prepared", folder / "run")
-            found[name].append(_train(corpus, folder / "run", *flags[name]))
+            found[name].append(_train(folder / "run", *source, *flags[name]))
             shutil.rmtree(folder / "run")
             print(f"{name}: {found[name][-1]}", flush=True)
     ratios = [each.seconds / alone.seconds for each, alone in zip(*found.values(), strict=True)]
@@ -57,7 +56,9 @@ def bench_at_once() -> dict[str, str]:
     share = share_resources(
         find_resources(), ResourceConfig(), len(load_recipe(RECIPE).autoencoders)
     )
-    facts = {"runs that are at once, cores of each": f"{share.concurrent} {share.cpus_per_worker}"}
+    facts = {
+        "at once: runs at a time, cores of each": f"{share.concurrent} {share.cpus_per_worker}"
+    }
     for name, trainings in found.items():
         columns = zip(*trainings, strict=True)
         seconds, speeds, peaks = (" ".join(f"{v:.1f}" for v in column) for column in columns)
@@ -68,19 +69,20 @@ def bench_at_once() -> dict[str, str]:
     return facts | {"ratio of seconds, median, each": f"{statistics.median(ratios):.3f} {spread}"}
 
 
-def _extract(corpus: str, output: Path) -> None:
-    """Make what a run finds there: the manifest and the spectrograms of all views."""
+def _prepare(corpus: str, output: Path) -> tuple[str, ...]:
+    """Make what a run finds there, manifest and spectrograms; return the flags of the corpus."""
     places, recipe = Layout(str(output)), load_recipe(RECIPE)
-    manifest, _ = load_manifest(corpus, layout=recipe.corpus_layout)
+    manifest, layout = load_manifest(corpus)
     write_manifest(manifest, places.manifest)
     tables = {view: places.spectrograms(view) for view in recipe.views}
     extract_spectrograms(manifest, recipe.views, tables)
+    return "--corpus", corpus, "--corpus-layout", layout
 
 
-def _train(corpus: str, output: Path, *flags: object) -> Training:
+def _train(output: Path, *flags: object) -> Training:
     run = Watched(
-        *("benchmark", RECIPE, "--corpus", corpus, "--output", output),
-        *("--training.num-epochs", EPOCHS, *SHORT, *flags),
+        *("benchmark", RECIPE, "--output", output, *flags),
+        *("--training.num-epochs", EPOCHS, *SHORT),
         interval=INTERVAL,
         weighs_all=True,
     )
