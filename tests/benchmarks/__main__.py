@@ -5,10 +5,12 @@
 loop, spectrograms    a stage against a bare loop over the same kernels
 throughput            audio to embeddings, against a process pool without Ray and against Daft
 data-parallel         one autoencoder on one and two workers: losses, steps beside a bare DDP loop
+at-once               four autoencoders trained at once and one after another: time and memory
 million               the plan for a manifest of a million rows
 ten-hours             a recording of ten hours in overlapping chunks: memory, start and end
 soak                  50 000 short recordings, 1 % of them bad: rows, errors, memory over time
 kills                 twenty runs that are killed at a random moment, and run again
+nodes                 a benchmark on three nodes of which two vanish: the same tables and scores
 
 Without a name the first three lines. ``RAUDEEP_TEST_DATA`` names the folder that holds ``esc-10``;
 without it the synthesised corpus is used. Pictures and files go to ``build/benchmarks``.
@@ -22,10 +24,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from tests.benchmarks.at_once import bench_at_once
 from tests.benchmarks.corpus import Ratio
 from tests.benchmarks.data_parallel import bench_data_parallel
 from tests.benchmarks.kills import bench_kills
 from tests.benchmarks.million import bench_million
+from tests.benchmarks.nodes import bench_nodes
 from tests.benchmarks.ratios import bench_loop, bench_spectrograms
 from tests.benchmarks.soak import bench_soak
 from tests.benchmarks.ten_hours import bench_ten_hours
@@ -38,10 +42,12 @@ RATIOS = {
 }
 CHECKS = {
     "data-parallel": bench_data_parallel,
+    "at-once": bench_at_once,
     "million": bench_million,
     "ten-hours": bench_ten_hours,
     "soak": bench_soak,
     "kills": bench_kills,
+    "nodes": bench_nodes,
 }
 
 

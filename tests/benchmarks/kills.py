@@ -7,9 +7,7 @@ is known which recordings were read again.
 import os
 import random
 import shutil
-import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from contextlib import suppress
@@ -26,51 +24,15 @@ from raudeep.storage import uri as uris
 from raudeep.storage.plan import read_plans
 from raudeep.storage.table import read_errors, read_table
 from raudeep.storage.uri import filesystem
+from tests.benchmarks.cluster import Nodes
 from tests.benchmarks.corpus import BUILD, Archive, write_archive
-from tests.benchmarks.process import role_of
+from tests.benchmarks.process import finish, role_of, start
 from tests.models import write_model
 from tests.s3 import FaultProxy, environment, moto_server
 
 RECORDINGS = 700
 BUCKET = "archive"
 RUNS = int(os.environ.get("RAUDEEP_KILLS", "20"))
-NODES = """
-import sys, time
-from ray.cluster_utils import Cluster
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-second = cluster.add_node(num_cpus=1)
-cluster.wait_for_nodes()
-raylet = second.all_processes["raylet"][0].process.pid
-print(cluster.address, raylet, flush=True)
-sys.stdin.read()
-"""
-
-
-class Nodes:
-    """A Ray of two nodes on this machine."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", NODES],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            words = line.split()
-            if len(words) == 2 and words[1].isdecimal():
-                self.address, self.raylet = words[0], int(words[1])
-                return
-        raise AssertionError("no cluster")
-
-    def close(self) -> None:
-        own = psutil.Process(self._process.pid)
-        for process in [*own.children(recursive=True), own]:
-            with suppress(psutil.Error):
-                process.kill()
-        self._process.wait()
 
 
 def bench_kills() -> dict[str, str]:
@@ -84,7 +46,7 @@ def bench_kills() -> dict[str, str]:
         os.environ.update(environment(proxy.port))
         command = ["embed", _upload(archive, folder / "archive"), "--model", model, "--output"]
         started = time.perf_counter()
-        _finish(_start(command, folder / "undisturbed"))
+        finish(start(*command, folder / "undisturbed"))
         duration = time.perf_counter() - started
         expected = _content(folder / "undisturbed")
         parts = _count(folder / "undisturbed")
@@ -129,10 +91,10 @@ def _run(
 
     None if it had ended before.
     """
-    nodes = Nodes() if target == "raylet" else None
+    nodes = Nodes(2) if target == "raylet" else None
     address = {"RAY_ADDRESS": nodes.address} if nodes else {}
     try:
-        process = _start(command, output, **address)
+        process = start(*command, output, **address)
         while _count(output) < after and process.poll() is None:
             time.sleep(0.05)
         time.sleep(wait)
@@ -140,7 +102,7 @@ def _run(
         proxy.requests.clear()  # what is read from now on is of other parts, or read again
         in_time = process.poll() is None and _kill(target, process, nodes)
         process.communicate()  # without a worker or a node it goes on, or fails
-        _finish(_start(command, output, **address))
+        finish(start(*command, output, **address))
     finally:
         if nodes:
             nodes.close()
@@ -155,26 +117,11 @@ def _count(output: Path) -> int:
     return len(list(output.glob("part-*.parquet")))
 
 
-def _start(command: list[str], output: Path, **environment: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "raudeep", *command, str(output)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=os.environ | environment,
-    )
-
-
-def _finish(process: "subprocess.Popen[str]") -> None:
-    said, _ = process.communicate()
-    assert process.returncode == 0, said
-
-
 def _kill(target: str, process: "subprocess.Popen[str]", nodes: Nodes | None) -> bool:
     """Kill what is to be killed; False where there is none yet."""
     if target == "raylet":
         assert nodes is not None
-        os.kill(nodes.raylet, signal.SIGKILL)
+        nodes.remove(0)
         return True
     if target == "driver":
         process.kill()
