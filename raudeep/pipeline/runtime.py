@@ -318,6 +318,9 @@ def _silence() -> None:
         return
     import ray.data
 
+    # What raylets say of workers and nodes that died goes to stdout, which is the command's own,
+    # whatever `log_to_driver` is. The switch is that of Ray's debugger.
+    ray._private.worker._worker_logs_enabled = False
     ray.data.DataContext.get_current().enable_progress_bars = False
     for name in ("ray", "ray.data", "ray.train", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)

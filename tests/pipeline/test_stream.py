@@ -75,6 +75,17 @@ def test_an_error_of_ours_arrives_as_it_was_and_frees_the_cores(stages, name, er
         time.sleep(0.2)
 
 
+def test_what_raylets_say_of_dead_workers_is_not_on_stdout(capfd):
+    @ray.remote(max_retries=0)
+    def dies():
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(ray.exceptions.WorkerCrashedError):
+        ray.get(dies.remote())
+    time.sleep(3)  # messages come later, by a thread of Ray's
+    assert capfd.readouterr().out == ""
+
+
 def test_what_a_killed_worker_had_in_hand_is_done_again(tmp_path):
     class Mortal:
         def __call__(self, item):
