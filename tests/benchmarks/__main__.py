@@ -12,8 +12,8 @@ soak                  50 000 short recordings, 1 % of them bad: rows, errors, me
 kills                 twenty runs that are killed at a random moment, and run again
 nodes                 a benchmark on three nodes of which two vanish: the same tables and scores
 
-Without a name: loop, spectrograms, throughput. ``RAUDEEP_TEST_DATA`` names the folder that holds ``esc-10``;
-without it the synthesised corpus is used. Pictures and files go to ``build/benchmarks``.
+Without a name: loop, spectrograms, throughput. ``RAUDEEP_TEST_DATA`` names the folder that holds
+``esc-10``; without it the synthesised corpus is used. Pictures and files go to ``build/benchmarks``.
 """
 
 import os
