@@ -13,7 +13,7 @@ kills                 twenty runs that are killed at a random moment, and run ag
 nodes                 a benchmark on three nodes of which two vanish: the same tables and scores
 
 Without a name: loop, spectrograms, throughput. ``RAUDEEP_TEST_DATA`` names the folder that holds
-``esc-10``; without it the synthesised corpus is used. Pictures and files go to ``build/benchmarks``.
+``esc-10``; without it a corpus is synthesised. Files and pictures are in ``build/benchmarks``.
 """
 
 import os
