@@ -35,8 +35,6 @@ Item = dict[str, Any]
 _ERROR = "raudeep error"  # of an item that failed: the name of the error's class
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    # The controller of a training run polls its workers; 2 s would be a large part of a demo.
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",
     # Runs have helper processes without a core of their own; Ray warns of them on stdout.
     "RAY_worker_maximum_startup_concurrency": "16",
 }

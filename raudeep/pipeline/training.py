@@ -28,7 +28,12 @@ __all__ = ["Run", "check_trainable", "fit_runs", "train_autoencoders"]
 
 _MAX_FAILURES = 3  # of a run's workers, before the run fails
 _MAX_STARTS = 20  # of a run whose places are gone, or taken by others, when it starts
-_SECONDS_TO_START = "30"  # that workers are given to take the places that were found for them
+_SETTINGS = {  # of Ray Train, for its processes
+    # That workers are given to take the places that were found for them.
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "30",
+    # Between two polls. A worker that reports an epoch waits until the one before was taken.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25",
+}
 _SECONDS_TO_END = 30.0  # that a cancelled run is waited for
 
 
@@ -170,7 +175,7 @@ def fit_runs(
         "runtime_env": {
             "env_vars": {
                 "RAY_ADDRESS": ray.get_runtime_context().gcs_address,
-                "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": _SECONDS_TO_START,
+                **_SETTINGS,
             },
         },
     }
