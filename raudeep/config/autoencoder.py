@@ -160,8 +160,8 @@ class TrainingConfig:
     """Stop after so many epochs without a lower validation loss, and keep the best epoch."""
     in_memory_gb: float = 2.0
     """Gigabytes of spectrograms that stay on the device; more than that is streamed each epoch."""
-    shuffle_buffer_size: int = 4096
-    """Chunks among which streamed ones are shuffled; about as many are in memory at a time."""
+    shuffle_buffer_gb: float = 0.5
+    """Gigabytes among which streamed ones are shuffled, and which each run then has in memory."""
     checkpoints_to_keep: int | None = 1
     """Epochs whose weights the artifact keeps, the last ones; None keeps all."""
     seed: int = 0
@@ -169,11 +169,12 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         settle(self)
-        for name in ("num_epochs", "batch_size", "shuffle_buffer_size"):
+        for name in ("num_epochs", "batch_size"):
             check(self, name, getattr(self, name) >= 1, "at least 1")
         for name in ("seed", "in_memory_gb"):
             check(self, name, getattr(self, name) >= 0, "at least 0")
-        check(self, "learning_rate", self.learning_rate > 0, "greater than 0")
+        for name in ("learning_rate", "shuffle_buffer_gb"):
+            check(self, name, getattr(self, name) > 0, "greater than 0")
         for name, most in (("gradient_clip", float("inf")), ("validation_fraction", 1.0)):
             value = getattr(self, name)
             check(self, name, value is None or 0 < value < most, f"in (0, {most}) or None")

@@ -1,6 +1,6 @@
 """Spectrograms of one or of many lengths in memory, and the batches that are made of them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Protocol
@@ -16,10 +16,10 @@ __all__ = [
     "Shard",
     "SpectrogramSource",
     "Spectrograms",
+    "are_equal",
     "batches_by_length",
     "deal_by_length",
     "generator",
-    "joined",
     "share_of_batch",
     "shuffled_batches",
 ]
@@ -61,6 +61,11 @@ class SpectrogramSource(Protocol):
         """F."""
         ...
 
+    @property
+    def lengths(self) -> Tensor:
+        """Frames of each row, int64 of shape (N,), on the CPU."""
+        ...
+
     def __len__(self) -> int: ...
 
     def shuffled(self, epoch: int, size: int, seed: int, shard: Shard) -> Iterator[Batch]:
@@ -81,6 +86,10 @@ class SpectrogramSource(Protocol):
 
     def pieces(self) -> Iterator["Spectrograms"]:
         """Yield all rows in their order, as many at a time as fit into memory."""
+        ...
+
+    def loaded(self) -> "Spectrograms":
+        """Return all rows in memory."""
         ...
 
 
@@ -115,7 +124,7 @@ class Spectrograms:
     @cached_property
     def is_uniform(self) -> bool:
         """Whether all have the same length, so that no batch is padded."""
-        return bool((self.lengths == self.lengths[:1]).all())
+        return are_equal(self.lengths)
 
     def to(self, device: torch.device) -> "Spectrograms":
         """Return them on a device: a corpus that fits stays there for all epochs."""
@@ -147,6 +156,10 @@ class Spectrograms:
         """Yield them all."""
         yield self
 
+    def loaded(self) -> "Spectrograms":
+        """Return them as they are."""
+        return self
+
     def batch(self, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor | None]:
         """Return some as one tensor (B, T, F) with their lengths, None where all have T frames.
 
@@ -170,10 +183,9 @@ class Spectrograms:
         return self.lengths.cumsum(0)
 
 
-def joined(pieces: Iterable[Spectrograms]) -> Spectrograms:
-    """Return the rows of several, of which there is at least one, in memory."""
-    frames, lengths = zip(*((piece.frames, piece.lengths) for piece in pieces), strict=True)
-    return Spectrograms(torch.cat(frames), torch.cat(lengths))
+def are_equal(lengths: Tensor) -> bool:
+    """Return whether all lengths are the same."""
+    return bool((lengths == lengths[:1]).all())
 
 
 def share_of_batch(
@@ -210,7 +222,7 @@ def shuffled_batches(lengths: Tensor, size: int, *, epoch: int, seed: int) -> li
     ]
     first = start - passes[0] * num_rows
     rows = torch.cat(orders)[first : first + num_steps * size]
-    if bool((lengths == lengths[:1]).all()):
+    if are_equal(lengths):
         return list(torch.split(rows, size))
     return deal_by_length(rows, lengths, size, generator((seed * 1_000_003 + epoch) * 1_000_003))
 

@@ -16,6 +16,7 @@ from raudeep.models.batching import (
     Batch,
     Shard,
     Spectrograms,
+    are_equal,
     batches_by_length,
     deal_by_length,
     generator,
@@ -57,7 +58,8 @@ def streamed_order(groups: Tensor, *, buffer_size: int, seed: int) -> StreamedOr
         Gives the order.
     """
     random = generator(seed)
-    counts = torch.bincount(groups)
+    # Numbered anew: some groups may have no row at all.
+    _, groups, counts = torch.unique_consecutive(groups, return_inverse=True, return_counts=True)
     order = torch.randperm(len(counts), generator=random)
     turns, begins = torch.empty_like(order), torch.empty_like(order)
     turns[order] = torch.arange(len(order))
@@ -77,7 +79,7 @@ class StreamedSpectrograms:
     """Spectrograms that are read anew in each epoch, a group of them at a time.
 
     Each worker reads its own groups only, those of every so-manieth turn; its share of a batch is
-    the rows of these, which are nearly as many as any other's.
+    the rows of these. The more groups of each worker the buffer holds, the more equal the shares.
     """
 
     read: Callable[[int], Spectrograms]
@@ -98,7 +100,7 @@ class StreamedSpectrograms:
     @cached_property
     def is_uniform(self) -> bool:
         """Whether all have the same length, so that no batch is padded."""
-        return bool((self.lengths == self.lengths[:1]).all())
+        return are_equal(self.lengths)
 
     def to(self, device: torch.device) -> "StreamedSpectrograms":
         """Return them as they are: it is the batches that go to a device."""
@@ -129,10 +131,9 @@ class StreamedSpectrograms:
             batches = list(torch.split(rows, size))
         else:
             random = generator(seed + 1)
-            block = max(1, self.buffer_size // size) * size
             batches = [
                 batch
-                for some in torch.split(rows, block)
+                for some in torch.split(rows, self._block(size))
                 for batch in deal_by_length(some, self.lengths, size, random)
             ]
         mine = order.turns % shard.world_size == shard.rank
@@ -140,9 +141,13 @@ class StreamedSpectrograms:
 
     def ordered(self, size: int, shard: Shard) -> Iterator[Batch]:
         """Yield batches of the groups that are this worker's, neighbours in length together."""
-        batches = []
-        for rows in self._rows_by_group()[shard.rank :: shard.world_size]:
-            batches += [rows[some] for some in batches_by_length(self.lengths[rows], size)]
+        groups = self._rows_by_group()[shard.rank :: shard.world_size]
+        rows = torch.cat([torch.empty(0, dtype=torch.int64), *groups])
+        batches = [
+            some[batch]
+            for some in torch.split(rows, self._block(size))
+            for batch in batches_by_length(self.lengths[some], size)
+        ]
         return self._batches(batches, batches, shard)
 
     def pieces(self) -> Iterator[Spectrograms]:
@@ -151,6 +156,19 @@ class StreamedSpectrograms:
         for rows, loaded in zip(shares, self._load(shares), strict=True):
             (group,) = loaded.values()
             yield group.take(self.places[rows])
+
+    def loaded(self) -> Spectrograms:
+        """Return all rows in memory."""
+        frames = torch.empty(int(self.lengths.sum()), self.bands)
+        begin = 0
+        for piece in self.pieces():
+            frames[begin : begin + len(piece.frames)] = piece.frames
+            begin += len(piece.frames)
+        return Spectrograms(frames, self.lengths)
+
+    def _block(self, size: int) -> int:
+        """Return how many rows are sorted by their lengths at a time: full batches."""
+        return max(1, self.buffer_size // size) * size
 
     def _rows_by_group(self) -> list[Tensor]:
         counts = torch.unique_consecutive(self.groups, return_counts=True)[1]

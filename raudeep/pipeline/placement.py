@@ -95,19 +95,26 @@ def find_places(share: Share, tell: Callable[[str], None]) -> int:
     import ray
     from ray.util.placement_group import placement_group, remove_placement_group
 
-    place = share.resources_per_worker
     fewest = share.min_workers or share.num_workers
     while True:
-        for workers in range(share.num_workers, fewest - 1, -1):
-            group = placement_group([place] * workers)
+        workers = share.num_workers
+        while workers >= fewest:
+            group = None
             try:
+                group = placement_group([share.resources_per_worker] * workers)
                 if group.wait(_SECONDS_TO_PLACE):
                     return workers
             finally:
-                remove_placement_group(group)
-        free = ray.available_resources()
-        tell(
-            f"waiting for {fewest} worker(s) with {share.cpus_per_worker} CPU(s) and "
-            f"{share.gpus_per_worker:g} GPU(s) each; {free.get('CPU', 0):g} CPUs and "
-            f"{free.get('GPU', 0):g} GPUs are free"
-        )
+                if group is not None:
+                    remove_placement_group(group)
+            free = ray.available_resources()
+            tell(
+                f"waiting for {workers} worker(s) with {share.cpus_per_worker} CPU(s) and "
+                f"{share.gpus_per_worker:g} GPU(s) each; {free.get('CPU', 0):g} CPUs and "
+                f"{free.get('GPU', 0):g} GPUs are free"
+            )
+            fits = [
+                free.get(name, 0.0) / amount + 1e-6
+                for name, amount in share.resources_per_worker.items()
+            ]
+            workers = min(workers - 1, int(min(fits)))

@@ -3,6 +3,7 @@
 ``spectrogram tables -> run (a TorchTrainer started from a 0-CPU task) -> artifact``
 """
 
+import os
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
@@ -175,7 +176,7 @@ def fit_runs(
         "runtime_env": {
             "env_vars": {
                 "RAY_ADDRESS": ray.get_runtime_context().gcs_address,
-                **_SETTINGS,
+                **{name: os.environ.get(name, value) for name, value in _SETTINGS.items()},
             },
         },
     }
@@ -215,6 +216,7 @@ def _cancel(references: set[Any]) -> None:
 def _fit(job: WorkerJob, checkpoints: str, share: Share) -> None:
     """Train one autoencoder; runs as a Ray task."""
     import logging
+    import signal
 
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
@@ -227,6 +229,8 @@ def _fit(job: WorkerJob, checkpoints: str, share: Share) -> None:
         job.board.put.remote({"name": job.run.name, "waiting": line})
 
     for start in range(1, _MAX_STARTS + 1):
+        # Ray Train leaves a handler of its own behind, which a run that waits would not end by.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         trainer = TorchTrainer(
             train_worker,
             train_loop_config={"job": job},

@@ -17,12 +17,13 @@ from raudeep.models.batching import Spectrograms, SpectrogramSource
 from raudeep.models.streaming import StreamedSpectrograms
 from raudeep.pipeline.stage import spectrogram_values
 from raudeep.storage.row_groups import RowGroup, read_row_group, row_groups
-from raudeep.storage.table import iterate_parts, read_table
+from raudeep.storage.table import read_table
 
-__all__ = ["TrainingData", "read_training_data"]
+__all__ = ["TrainingData", "loaded_if_small", "read_training_data"]
 
 _METADATA = ["file", "chunk", "label"]
 _VALUES = ["spectrogram", "frames", "bands"]
+_VALUE_BYTES = 4  # of a float32
 
 
 class TrainingData(NamedTuple):
@@ -43,32 +44,27 @@ def read_training_data(tables: Sequence[str], config: TrainingConfig) -> Trainin
         read_table(uri, columns=columns).select(columns).replace_schema_metadata() for uri in tables
     ]
     metadata = pa.concat_tables(rows)
-    lengths = metadata["frames"].to_numpy().astype(np.int64)
+    lengths = torch.from_numpy(metadata["frames"].to_numpy().astype(np.int64))
     bands = int(metadata["bands"][0].as_py())
-    num_frames = int(lengths.sum())
-    spectrograms: SpectrogramSource
-    if num_frames * bands * np.float32().nbytes <= config.in_memory_gb * 1e9:
-        frames = np.empty((num_frames, bands), np.float32)
-        begin = 0
-        for uri in tables:
-            for _, part in iterate_parts(uri, columns=_VALUES):
-                values, _ = spectrogram_values(part, where=uri)
-                frames[begin : begin + len(values)] = values
-                begin += len(values)
-        spectrograms = Spectrograms.from_numpy(frames, lengths)
-    else:
-        groups = [group for uri in tables for group in row_groups(uri)]
-        counts = torch.tensor([group.rows for group in groups])
-        begins = (counts.cumsum(0) - counts).repeat_interleave(counts)
-        spectrograms = StreamedSpectrograms(
-            read=partial(_read, groups),
-            bands=bands,
-            lengths=torch.from_numpy(lengths),
-            groups=torch.repeat_interleave(counts),
-            places=torch.arange(len(lengths)) - begins,
-            buffer_size=config.shuffle_buffer_size,
-        )
-    return TrainingData(metadata.select(_METADATA), spectrograms)
+    groups = [group for uri in tables for group in row_groups(uri)]
+    counts = torch.tensor([group.rows for group in groups])
+    begins = (counts.cumsum(0) - counts).repeat_interleave(counts)
+    row_bytes = float(lengths.double().mean()) * bands * _VALUE_BYTES
+    spectrograms = StreamedSpectrograms(
+        read=partial(_read, groups),
+        bands=bands,
+        lengths=lengths,
+        groups=torch.repeat_interleave(counts),
+        places=torch.arange(len(lengths)) - begins,
+        buffer_size=max(1, int(config.shuffle_buffer_gb * 1e9 / row_bytes)),
+    )
+    return TrainingData(metadata.select(_METADATA), loaded_if_small(spectrograms, config))
+
+
+def loaded_if_small(spectrograms: SpectrogramSource, config: TrainingConfig) -> SpectrogramSource:
+    """Return spectrograms in memory if they are at most ``config.in_memory_gb``."""
+    size = int(spectrograms.lengths.sum()) * spectrograms.bands * _VALUE_BYTES
+    return spectrograms.loaded() if size <= config.in_memory_gb * 1e9 else spectrograms
 
 
 def _read(groups: Sequence[RowGroup], index: int) -> Spectrograms:

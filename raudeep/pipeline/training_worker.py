@@ -17,7 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 from raudeep.config import AutoencoderConfig, Tracker, TrainingConfig, fingerprint
 from raudeep.models.artifact import TrainedAutoencoder, pack_tensors, unpack_tensors
 from raudeep.models.autoencoder import Autoencoder, build_autoencoder
-from raudeep.models.batching import Spectrograms, SpectrogramSource, joined
+from raudeep.models.batching import Spectrograms, SpectrogramSource
 from raudeep.models.fitting import EpochResult, Fit, split_by_recording
 from raudeep.models.inference import default_device, reconstruct_spectrograms
 from raudeep.pipeline import metrics as ray_metrics
@@ -32,7 +32,7 @@ from raudeep.pipeline.artifacts import (
 )
 from raudeep.pipeline.objective import Objective
 from raudeep.pipeline.tracking import track
-from raudeep.pipeline.training_data import read_training_data
+from raudeep.pipeline.training_data import loaded_if_small, read_training_data
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import read_index
@@ -134,14 +134,16 @@ def train_worker(loop_config: dict[str, Any]) -> None:
     )
     device = default_device()
     chosen = (spectrograms.take(rows) if len(held_out) else spectrograms).to(device)
-    validation = spectrograms.take(held_out).to(device) if len(held_out) else None
+    validation = None
+    if len(held_out):  # read once, if that can be: its rows are spread over all of the table
+        validation = loaded_if_small(spectrograms.take(held_out), run.training).to(device)
 
     torch.manual_seed(run.training.seed)
     fit = Fit(build_autoencoder(spectrograms.bands, run.model).to(device), run.training)
     progress = _restore(job, fit, ray.train.get_checkpoint())
     step = max(1, len(spectrograms) // _NUM_EXAMPLES)
     rows = torch.arange(0, len(spectrograms), step)[:_NUM_EXAMPLES]
-    examples = _Examples(metadata.take(rows.numpy()), joined(spectrograms.take(rows).pieces()))
+    examples = _Examples(metadata.take(rows.numpy()), spectrograms.take(rows).loaded())
     with tempfile.TemporaryDirectory() as logs, _track(job, rank=fit.rank) as log:
         writer = SummaryWriter(logs) if fit.rank == 0 else None
         while not progress.is_done(run.training.early_stopping_epochs):

@@ -28,7 +28,7 @@ from tests.benchmarks.ratios import ESC_10
 
 BATCH_SIZE, EPOCHS, TURNS = 64, 4, 3
 VIEW = "60db"
-STREAMED = {"in_memory_gb": 0.0, "shuffle_buffer_size": 128}
+STREAMED = {"in_memory_gb": 0.0, "shuffle_buffer_gb": 0.008}  # 128 clips
 PLAIN = {"precision": "float32", "num_epochs": 3}
 
 

@@ -1,5 +1,6 @@
 """Several workers for one autoencoder: losses, streams, a killed worker, places that are taken."""
 
+import signal
 import threading
 import time
 from contextlib import suppress
@@ -11,16 +12,18 @@ import ray
 from raudeep.config import AutoencoderConfig, ResourceConfig, SpectrogramConfig, TrainingConfig
 from raudeep.corpora.demo import write_demo_corpus
 from raudeep.pipeline.artifacts import read_history
+from raudeep.pipeline.board import Board
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.placement import Share, find_places
 from raudeep.pipeline.runtime import ensure_ray
 from raudeep.pipeline.spectrograms import extract_spectrograms
-from raudeep.pipeline.training import Run, train_autoencoders
+from raudeep.pipeline.training import Run, _fit, train_autoencoders
+from raudeep.pipeline.training_worker import WorkerJob
 from raudeep.storage.row_groups import row_groups
 
 EPOCHS = 12
 VIEW = SpectrogramConfig(window_seconds=0.064, overlap_seconds=0.032, n_mels=16, clip_below_db=-60)
-STREAMED = {"in_memory_gb": 0.0, "shuffle_buffer_size": 40}
+STREAMED = {"in_memory_gb": 0.0, "shuffle_buffer_gb": 1e-4}
 TWO = ResourceConfig(num_workers=2)
 
 
@@ -34,8 +37,7 @@ def spectrograms(tmp_path_factory):
     return table
 
 
-def train(spectrograms, folder, resources, **changes):
-    """Return the losses of each epoch."""
+def make_run(spectrograms, folder, **changes):
     training = {
         "num_epochs": EPOCHS,
         "batch_size": 16,
@@ -44,13 +46,18 @@ def train(spectrograms, folder, resources, **changes):
         "precision": "float32",
         **changes,
     }
-    run = Run(
+    return Run(
         name="model",
         spectrograms=(spectrograms,),
         output=str(folder / "model"),
         model=AutoencoderConfig(num_units=16, dropout=0.0),
         training=TrainingConfig(**training),
     )
+
+
+def train(spectrograms, folder, resources, **changes):
+    """Return the losses of each epoch."""
+    run = make_run(spectrograms, folder, **changes)
     train_autoencoders([run], checkpoints=str(folder / "runs"), resources=resources)
     history = read_history(run.output)
     assert [each["epoch"] for each in history] == list(range(1, run.training.num_epochs + 1))
@@ -117,3 +124,30 @@ def test_a_run_waits_for_its_places_and_says_what_is_free(holder):
     assert lines == [
         "waiting for 2 worker(s) with 1 CPU(s) and 0 GPU(s) each; 1 CPUs and 0 GPUs are free"
     ]
+
+
+def test_fewer_workers_are_tried_as_many_as_are_free(holder):
+    lines = []
+    started = time.monotonic()
+    assert find_places(Share(1, 20, 1, 0.0, 1), lines.append) == 1
+    assert len(lines) == 1
+    assert time.monotonic() - started < 15
+
+
+def test_a_run_that_waits_ends_when_it_is_cancelled(spectrograms, tmp_path, holder):
+    @ray.remote(num_cpus=0)
+    def fit(job):
+        # As Ray Train leaves it behind in a process that has trained before.
+        signal.signal(signal.SIGINT, lambda *_: None)
+        _fit(job, str(tmp_path / "runs"), Share(1, 2, 1, 0.0))
+
+    board = ray.remote(num_cpus=0)(Board).remote()
+    run = make_run(spectrograms, tmp_path)
+    task = fit.remote(WorkerJob(run, run.identity(), 1, board))
+    deadline = time.monotonic() + 60
+    while not ray.get(board.take.remote()):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    ray.cancel(task)
+    with pytest.raises(ray.exceptions.TaskCancelledError):
+        ray.get(task, timeout=20)

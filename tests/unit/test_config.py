@@ -60,7 +60,7 @@ OUT_OF_RANGE = [
     (TrainingConfig, {"validation_fraction": 0.0}, r"in \(0, 1.0\) or None"),
     (TrainingConfig, {"validation_fraction": 1.0}, r"in \(0, 1.0\) or None"),
     (TrainingConfig, {"in_memory_gb": -1.0}, "at least 0"),
-    (TrainingConfig, {"shuffle_buffer_size": 0}, "at least 1"),
+    (TrainingConfig, {"shuffle_buffer_gb": 0.0}, "greater than 0"),
     (ResourceConfig, {"num_workers": 0}, "at least 1"),
     (ResourceConfig, {"min_workers": 0}, r"in the range \[1, num_workers=1\] or None"),
     (ResourceConfig, {"cpus_per_worker": 0}, "greater than 0 or None"),

@@ -148,6 +148,12 @@ def test_no_more_is_in_memory_than_the_buffer_and_what_is_read_ahead():
         assert most * GROUP > buffer_size
 
 
+def test_rows_of_many_lengths_take_twice_the_buffer_at_most():
+    source = of_many_lengths(4000, buffer_size=200)
+    most = max(len(source.at_hand) for _ in source.spectrograms.shuffled(1, 5, 0, ALONE))
+    assert 200 < most * GROUP <= 2 * 200 + 19 * 5 + 3 * GROUP
+
+
 def test_groups_are_read_before_their_batch_is_asked_for():
     source = uniform(1000, buffer_size=80)
     batches = source.spectrograms.shuffled(1, 5, 0, ALONE)
@@ -209,13 +215,13 @@ def test_batches_hold_similar_lengths():
 @pytest.mark.parametrize("make", [uniform, of_many_lengths])
 def test_ordered_batches_of_all_workers_hold_every_row_once(make):
     source = make(95)
-    rows = [
-        row
+    batches = [
+        rows_of(batch)
         for rank in range(3)
         for batch in source.spectrograms.ordered(8, Shard(rank, 3, CPU))
-        for row in rows_of(batch)
     ]
-    assert sorted(rows) == list(range(95))
+    assert sorted(row for rows in batches for row in rows) == list(range(95))
+    assert sum(len(rows) < 8 for rows in batches) <= 3
 
 
 def test_taken_rows_are_streamed_alone():

@@ -7,10 +7,10 @@ import torch
 
 from raudeep.config import SpectrogramConfig, TrainingConfig
 from raudeep.errors import TableError
-from raudeep.models.batching import Shard, Spectrograms, joined
+from raudeep.models.batching import Shard, Spectrograms
 from raudeep.models.streaming import StreamedSpectrograms
 from raudeep.pipeline.stage import spectrogram_rows
-from raudeep.pipeline.training_data import read_training_data
+from raudeep.pipeline.training_data import loaded_if_small, read_training_data
 from raudeep.storage.identity import Identity
 from raudeep.storage.row_groups import row_groups
 from raudeep.storage.table import TableWriter
@@ -58,7 +58,7 @@ def test_a_streamed_table_has_the_rows_of_one_in_memory(tmp_path, rng, frames):
     assert streamed.metadata["file"].to_pylist() == [f"{n}.wav" for n in range(PARTS * ROWS)]
     for data in (in_memory, streamed):
         assert (len(data.spectrograms), data.spectrograms.bands) == (PARTS * ROWS, BANDS)
-        rows = joined(data.spectrograms.pieces())
+        rows = data.spectrograms.loaded()
         np.testing.assert_array_equal(rows.frames.numpy(), np.concatenate(written))
         assert rows.lengths.tolist() == [len(values) for values in written]
 
@@ -67,7 +67,7 @@ def test_several_tables_are_streamed_as_one(tmp_path, rng):
     places = [str(tmp_path / name) for name in "ab"]
     written = [values for place in places for values in write(place, rng)]
     data = read_training_data(places, STREAMED)
-    rows = joined(data.spectrograms.pieces())
+    rows = data.spectrograms.loaded()
     np.testing.assert_array_equal(rows.frames.numpy(), np.concatenate(written))
     shard = Shard(0, 1, torch.device("cpu"))
     batches = list(data.spectrograms.shuffled(1, 10, 0, shard))
@@ -84,6 +84,25 @@ def test_what_fits_is_decided_by_the_size_of_the_spectrograms(tmp_path, rng):
 
     assert kind(gigabytes) is Spectrograms
     assert kind(gigabytes * 0.99) is StreamedSpectrograms
+
+
+def test_held_out_rows_are_loaded_where_they_fit(tmp_path, rng):
+    written = write(tmp_path / "table", rng)
+    held_out = torch.tensor([2, 3, 17, 29])
+    gigabytes = sum(written[row].nbytes for row in held_out) / 1e9
+    data = read_training_data([str(tmp_path / "table")], TrainingConfig(in_memory_gb=gigabytes))
+    assert isinstance(data.spectrograms, StreamedSpectrograms)
+    some = data.spectrograms.take(held_out)
+    loaded = loaded_if_small(some, TrainingConfig(in_memory_gb=gigabytes))
+    assert isinstance(loaded, Spectrograms)
+    np.testing.assert_array_equal(loaded.frames, np.concatenate([written[r] for r in held_out]))
+    assert loaded_if_small(some, TrainingConfig(in_memory_gb=gigabytes * 0.99)) is some
+
+
+def test_the_buffer_is_given_in_bytes(tmp_path, rng):
+    write(tmp_path / "table", rng, frames=5)
+    config = TrainingConfig(in_memory_gb=0, shuffle_buffer_gb=7 * 5 * BANDS * 4 / 1e9)
+    assert read_training_data([str(tmp_path / "table")], config).spectrograms.buffer_size == 7
 
 
 def test_a_part_that_is_gone_or_damaged_is_named(tmp_path, rng):
