@@ -1,5 +1,6 @@
 """Fixtures of all tests."""
 
+import logging
 import os
 import sys
 
@@ -14,6 +15,27 @@ import pytest
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def cli(capsys, monkeypatch):
+    """Run a command line; return exit code, stdout and stderr. Logging is put back afterwards."""
+    from raudeep.cli import main
+
+    monkeypatch.setenv("COLUMNS", "300")
+    root, own = logging.getLogger(), logging.getLogger("raudeep")
+    before = root.handlers[:], root.level, own.level
+
+    def run_command(*arguments):
+        with pytest.raises(SystemExit) as exit_info:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return exit_info.value.code or 0, captured.out, captured.err
+
+    yield run_command
+    logging.captureWarnings(capture=False)
+    root.handlers[:], root.level = before[0], before[1]
+    own.setLevel(before[2])
 
 
 def pytest_sessionfinish():

@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from raudeep.config import ResourceConfig, TrainingConfig
-from raudeep.models.autoencoder import TimeAutoencoder, reconstruction_error
+from raudeep.models.autoencoder import TimeAutoencoder
 from raudeep.models.batching import Spectrograms
-from raudeep.models.fitting import bfloat16_is_faster
 from raudeep.pipeline.artifacts import read_history
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.runtime import ensure_ray
@@ -24,7 +22,7 @@ from raudeep.pipeline.training import Run, train_autoencoders
 from raudeep.pipeline.training_data import read_training_data
 from raudeep.recipe import load_recipe
 from tests.benchmarks.corpus import BUILD, audio_folder
-from tests.benchmarks.ratios import ESC_10
+from tests.benchmarks.ratios import ESC_10, bare_step
 
 BATCH_SIZE, EPOCHS, TURNS = 64, 4, 3
 VIEW = "60db"
@@ -117,14 +115,7 @@ def _bare_worker(rank: int, port: int, values: torch.Tensor, place: Path) -> Non
         random = torch.Generator().manual_seed(epoch)
         rows = torch.randperm(len(values), generator=random).repeat(2)[: steps * BATCH_SIZE]
         for batch in torch.split(rows, BATCH_SIZE):
-            share = values[batch[rank::2]]
-            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_is_faster(share.device)):
-                reconstruction, _ = model(share)
-            loss = reconstruction_error(reconstruction, share).mean().sqrt()
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_value_(model.parameters(), 2.0)
-            optimizer.step()
+            bare_step(model, optimizer, values[batch[rank::2]])
     if rank == 0:
         seconds = time.perf_counter() - started
         place.write_text(str(seconds / ((EPOCHS - 1) * steps)))

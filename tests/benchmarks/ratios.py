@@ -37,6 +37,17 @@ def pairs(ours: Callable[[], object], reference: Callable[[], object]) -> list[l
     return [list(column) for column in zip(*rounds, strict=True)]
 
 
+def bare_step(model: nn.Module, optimizer: torch.optim.Optimizer, batch: torch.Tensor) -> None:
+    """Do what a plain PyTorch loop does with a batch (B, T, F)."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_is_faster(batch.device)):
+        reconstruction, _ = model(batch)
+    loss = reconstruction_error(reconstruction, batch).mean().sqrt()
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_value_(model.parameters(), 2.0)
+    optimizer.step()
+
+
 def bench_loop() -> list[Ratio]:
     """An epoch of `Fit` against a bare PyTorch loop of the same steps."""
     config = TrainingConfig(batch_size=64)
@@ -49,13 +60,7 @@ def bench_loop() -> list[Ratio]:
 
     def bare() -> None:
         for batch in torch.split(data[torch.randperm(CLIPS)], 64):
-            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_is_faster(data.device)):
-                reconstruction, _ = model(batch)
-            loss = reconstruction_error(reconstruction, batch).mean().sqrt()
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_value_(model.parameters(), 2.0)
-            optimizer.step()
+            bare_step(model, optimizer, batch)
 
     spectrograms = Spectrograms.from_numpy(data.numpy())
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from raudeep.cli import main
 from raudeep.corpora.demo import write_demo_corpus
 
 RECIPE = """
@@ -54,17 +53,3 @@ def recipe(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
     path.write_text(RECIPE)
     return path
-
-
-@pytest.fixture
-def cli(capsys, monkeypatch):
-    """Run a command line; return exit code, stdout and stderr."""
-    monkeypatch.setenv("COLUMNS", "160")
-
-    def run_command(*arguments):
-        with pytest.raises(SystemExit) as exit_info:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return exit_info.value.code or 0, captured.out, captured.err
-
-    return run_command

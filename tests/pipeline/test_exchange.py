@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raudeep import ExportConfig, export_table, import_table, read_index, read_table
-from raudeep.cli import main
 from raudeep.storage import uri as uris
 from tests.pipeline.exchange import (
     FORMATS,
@@ -165,26 +164,15 @@ def test_data_set_of_audeep_becomes_a_table(tmp_path):
 # --- the commands
 
 
-@pytest.fixture
-def run(capsys):
-    def run_command(*arguments):
-        with pytest.raises(SystemExit) as exit_info:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return exit_info.value.code or 0, captured.out, captured.err
-
-    return run_command
-
-
 @pytest.mark.parametrize("kind", ["CSV", "arff", "NetCDF"])
-def test_commands_take_the_format_in_any_case(run, tmp_path, kind):
+def test_commands_take_the_format_in_any_case(cli, tmp_path, kind):
     table = write(tmp_path / "table", chunks(label=["dog"], **SPLITS["both"]))
     middle = tmp_path / "middle.nc"
-    code, out, _ = run("export", kind, table, "--output", middle, "--json")
+    code, out, _ = cli("export", kind, table, "--output", middle, "--json")
     (summary,) = json.loads(out)
     assert (code, summary["stage"], summary["rows"]) == (0, "export", 12)
     assert summary["parts"] == (1 if kind == "NetCDF" else 36)
-    code, out, _ = run("import", kind, middle, "--output", tmp_path / "back", "--json")
+    code, out, _ = cli("import", kind, middle, "--output", tmp_path / "back", "--json")
     (summary,) = json.loads(out)
     assert (code, summary["stage"], summary["rows"]) == (0, "import", 12)
     assert content(str(tmp_path / "back")) == content(table)
@@ -198,15 +186,15 @@ def test_commands_take_the_format_in_any_case(run, tmp_path, kind):
         ("import", ["--label-nominal-attribute", "--label-numeric-attribute"]),
     ],
 )
-def test_help_names_the_formats_and_the_options_of_audeep(run, command, flags):
-    code, out, _ = run(command, "--help")
+def test_help_names_the_formats_and_the_options_of_audeep(cli, command, flags):
+    code, out, _ = cli(command, "--help")
     assert code == 0
     for word in ("csv, arff,", *flags):
         assert word in out
 
 
-def test_unknown_format_is_wrong_usage_that_names_the_known_ones(run, tmp_path):
-    code, _, err = run("export", "xml", "table", "--output", tmp_path / "out")
+def test_unknown_format_is_wrong_usage_that_names_the_known_ones(cli, tmp_path):
+    code, _, err = cli("export", "xml", "table", "--output", tmp_path / "out")
     assert code == 2
     assert 'Choose from: "csv", "arff", "netcdf"' in err
 
@@ -222,10 +210,10 @@ def test_unknown_format_is_wrong_usage_that_names_the_known_ones(run, tmp_path):
         (["import", "csv", "plain.txt"], "no column 'label_nominal'"),
     ],
 )
-def test_unusable_input_is_one_line(run, tmp_path, monkeypatch, arguments, said):
+def test_unusable_input_is_one_line(cli, tmp_path, monkeypatch, arguments, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plain.txt").write_text("some text\n")
-    code, out, err = run(*arguments, "--output", "out")
+    code, out, err = cli(*arguments, "--output", "out")
     assert (code, out) == (1, "")
     assert len(err.splitlines()) == 1
     assert said in err

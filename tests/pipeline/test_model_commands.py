@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from raudeep.cli import main
 from raudeep.config import SpectrogramConfig
 from raudeep.corpora.demo import write_demo_corpus
 from raudeep.pipeline.corpus import load_manifest
@@ -21,19 +20,6 @@ def spectrograms(tmp_path_factory):
     return folder / "table"
 
 
-@pytest.fixture
-def run(capsys):
-    """Run a command line; return exit code, stdout and stderr."""
-
-    def run_command(*arguments):
-        with pytest.raises(SystemExit) as exit_info:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return exit_info.value.code or 0, captured.out, captured.err
-
-    return run_command
-
-
 @pytest.mark.parametrize(
     ("command", "shown", "hidden"),
     [
@@ -42,8 +28,8 @@ def run(capsys):
         ("frequency-time", ["--num-units", "--window-bands", "--frequency-num-units"], []),
     ],
 )
-def test_help_of_each_kind_shows_its_own_flags(run, command, shown, hidden):
-    code, out, _ = run("train", command, "--help")
+def test_help_of_each_kind_shows_its_own_flags(cli, command, shown, hidden):
+    code, out, _ = cli("train", command, "--help")
     assert code == 0
     for flag in [*shown, "--continue-from", "--early-stopping-epochs", "--checkpoints-to-keep"]:
         assert flag in out
@@ -68,10 +54,10 @@ def test_help_of_each_kind_shows_its_own_flags(run, command, shown, hidden):
     ],
 )
 def test_impossible_training_is_one_line_and_leaves_nothing(
-    run, spectrograms, tmp_path, arguments, words
+    cli, spectrograms, tmp_path, arguments, words
 ):
     kind, *flags = arguments
-    code, out, err = run("train", kind, spectrograms, "--output", tmp_path / "model", *flags)
+    code, out, err = cli("train", kind, spectrograms, "--output", tmp_path / "model", *flags)
     assert (code, out) == (1, "")
     assert len(err.splitlines()) == 1
     for word in words:
@@ -79,36 +65,36 @@ def test_impossible_training_is_one_line_and_leaves_nothing(
     assert not (tmp_path / "model").exists()
 
 
-def test_trained_model_embeds_by_epoch_and_reconstructs(run, spectrograms, tmp_path):
+def test_trained_model_embeds_by_epoch_and_reconstructs(cli, spectrograms, tmp_path):
     model = tmp_path / "model"
     flags = ("--num-units", 8, "--num-epochs", 3, "--checkpoints-to-keep", 2)
-    code, _, err = run("train", "time", spectrograms, "--output", model, *flags)
+    code, _, err = cli("train", "time", spectrograms, "--output", model, *flags)
     assert code == 0, err
     table = tmp_path / "embeddings"
-    code, out, err = run(
+    code, out, err = cli(
         *("embed", spectrograms, "--model", model, "--output", table, "--epochs", 2, 3, "--json")
     )
     assert code == 0, err
     places = [row["table"] for row in json.loads(out)]
     assert places == [str(table / "epoch-2"), str(table / "epoch-3")]
-    code, out, err = run("embed", spectrograms, "--model", model, "--output", table, "--epochs", 1)
+    code, out, err = cli("embed", spectrograms, "--model", model, "--output", table, "--epochs", 1)
     assert (code, out) == (1, "")
     assert "no weights of epoch 1; it has 2, 3" in err
     page = tmp_path / "page.html"
     command = ("reconstruct", spectrograms, "--model", model, "--output", tmp_path / "made")
-    code, out, err = run(*command, "--page", page, "--num-pictures", 3, "--json")
+    code, out, err = cli(*command, "--page", page, "--num-pictures", 3, "--json")
     assert code == 0, err
     assert json.loads(out)[0]["rows"] == 25
     assert page.read_text().count("<img") == 3
-    code, out, err = run(
+    code, out, err = cli(
         "train", "frequency", spectrograms, "--output", tmp_path / "f", "--continue-from", model
     )
     assert (code, out) == (1, "")
     assert "is a time autoencoder" in err
 
 
-def test_reconstructing_what_is_no_table_of_spectrograms_is_one_line(run, tmp_path):
-    code, out, err = run(
+def test_reconstructing_what_is_no_table_of_spectrograms_is_one_line(cli, tmp_path):
+    code, out, err = cli(
         *(
             "reconstruct",
             tmp_path / "nothing",

@@ -1,7 +1,6 @@
 """The command line, in-process: what it prints, where, and how it exits."""
 
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -9,7 +8,6 @@ from importlib.metadata import version
 
 import pytest
 
-from raudeep.cli import main
 from raudeep.config import AUTOENCODERS, CLASSIFIERS
 from raudeep.corpora.demo import DEMO_CLASSES, write_demo_corpus
 
@@ -22,29 +20,8 @@ def corpus(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def terminal(tmp_path, monkeypatch):
-    """An empty working directory, wide lines, and the logging put back afterwards."""
+def empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "160")
-    root, own = logging.getLogger(), logging.getLogger("raudeep")
-    before = root.handlers[:], root.level, own.level
-    yield
-    logging.captureWarnings(capture=False)
-    root.handlers[:], root.level = before[0], before[1]
-    own.setLevel(before[2])
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command line; return exit code, stdout and stderr."""
-
-    def run_command(*arguments):
-        with pytest.raises(SystemExit) as exit_info:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return exit_info.value.code or 0, captured.out, captured.err
-
-    return run_command
 
 
 def assert_one_line(said, *words):
@@ -58,16 +35,16 @@ def assert_one_line(said, *words):
 
 
 @pytest.mark.parametrize("arguments", [["--help"], []])
-def test_help_lists_the_commands_and_the_global_options(run, arguments):
-    code, out, err = run(*arguments)
+def test_help_lists_the_commands_and_the_global_options(cli, arguments):
+    code, out, err = cli(*arguments)
     assert (code, err) == (0, "")
     commands = ("benchmark", "embed", "evaluate", "extract", "fuse", "inspect", "report", "train")
     for word in (*commands, "--verbose", "--quiet", "--debug", "--log-file"):
         assert word in out
 
 
-def test_help_of_the_benchmark_lists_the_fields_of_each_section(run):
-    code, out, _ = run("benchmark", "--help")
+def test_help_of_the_benchmark_lists_the_fields_of_each_section(cli):
+    code, out, _ = cli("benchmark", "--help")
     assert code == 0
     for flag in (
         "--training.num-epochs",
@@ -95,14 +72,14 @@ def test_help_of_the_benchmark_lists_the_fields_of_each_section(run):
         (["tune"], "--num-trials"),
     ],
 )
-def test_every_command_has_help(run, arguments, flag):
-    code, out, _ = run(*arguments, "--help")
+def test_every_command_has_help(cli, arguments, flag):
+    code, out, _ = cli(*arguments, "--help")
     assert code == 0
     assert flag in out
 
 
-def test_version_and_licence_are_printed(run):
-    code, out, _ = run("--version")
+def test_version_and_licence_are_printed(cli):
+    code, out, _ = cli("--version")
     assert code == 0
     assert out == f"raudeep {version('raudeep')}, Apache License 2.0\n"
 
@@ -110,15 +87,15 @@ def test_version_and_licence_are_printed(run):
 # --- wrong usage
 
 
-def test_unknown_flag_is_wrong_usage_with_a_suggestion(run):
-    code, out, err = run("benchmark", "demo", "--output", "out", "--training.num-epoch", "3")
+def test_unknown_flag_is_wrong_usage_with_a_suggestion(cli):
+    code, out, err = cli("benchmark", "demo", "--output", "out", "--training.num-epoch", "3")
     assert (code, out) == (2, "")
     assert "Unknown option" in err
     assert "--training.num-epochs" in err
 
 
-def test_unknown_command_is_wrong_usage_with_a_suggestion(run):
-    code, out, err = run("extrct")
+def test_unknown_command_is_wrong_usage_with_a_suggestion(cli):
+    code, out, err = cli("extrct")
     assert (code, out) == (2, "")
     assert 'Did you mean "extract"' in err
 
@@ -132,8 +109,8 @@ def test_unknown_command_is_wrong_usage_with_a_suggestion(run):
         (["evaluate", "mlp", "table"], "--output"),
     ],
 )
-def test_missing_required_argument_is_wrong_usage(run, arguments, missing):
-    code, out, err = run(*arguments)
+def test_missing_required_argument_is_wrong_usage(cli, arguments, missing):
+    code, out, err = cli(*arguments)
     assert (code, out) == (2, "")
     assert f"{missing} requires an argument" in " ".join(err.split())
 
@@ -145,8 +122,8 @@ def test_missing_required_argument_is_wrong_usage(run, arguments, missing):
         ("--spectrogram.channels", "middle", "difference"),
     ],
 )
-def test_value_of_the_wrong_kind_is_wrong_usage(run, flag, value, said):
-    code, out, err = run("benchmark", "demo", "--output", "out", "--dry-run", flag, value)
+def test_value_of_the_wrong_kind_is_wrong_usage(cli, flag, value, said):
+    code, out, err = cli("benchmark", "demo", "--output", "out", "--dry-run", flag, value)
     assert (code, out) == (2, "")
     assert value in err
     assert said in err
@@ -155,32 +132,32 @@ def test_value_of_the_wrong_kind_is_wrong_usage(run, flag, value, said):
 # --- errors that a line explains
 
 
-def test_missing_corpus_is_one_line(run, tmp_path):
-    code, out, err = run("extract", "nowhere", "--output", "out")
+def test_missing_corpus_is_one_line(cli, tmp_path):
+    code, out, err = cli("extract", "nowhere", "--output", "out")
     assert (code, out) == (1, "")
     assert_one_line(err, "no corpus at", "nowhere")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("command", [["extract", "--output", "out"], ["inspect"]])
-def test_empty_folder_is_one_line(run, tmp_path, command):
+def test_empty_folder_is_one_line(cli, tmp_path, command):
     (tmp_path / "empty").mkdir()
-    code, out, err = run(command[0], "empty", *command[1:])
+    code, out, err = cli(command[0], "empty", *command[1:])
     assert (code, out) == (1, "")
     assert_one_line(err, "no audio")
 
 
-def test_unknown_recipe_is_one_line(run):
-    code, out, err = run("benchmark", "esc10", "--output", "out")
+def test_unknown_recipe_is_one_line(cli):
+    code, out, err = cli("benchmark", "esc10", "--output", "out")
     assert (code, out) == (1, "")
     assert_one_line(err, "no recipe 'esc10'", "esc-10")
 
 
-def test_recipe_with_an_unknown_key_is_one_line(run, tmp_path):
+def test_recipe_with_an_unknown_key_is_one_line(cli, tmp_path):
     (tmp_path / "own.toml").write_text(
         "[spectrogram]\nwindow_second = 0.1\n[views.a]\n[autoencoders.a]\n"
     )
-    code, out, err = run("benchmark", "own.toml", "--output", "out")
+    code, out, err = cli("benchmark", "own.toml", "--output", "out")
     assert (code, out) == (1, "")
     assert_one_line(err, "own.toml", "'window_second'", "Did you mean 'window_seconds'?")
 
@@ -193,16 +170,16 @@ def test_recipe_with_an_unknown_key_is_one_line(run, tmp_path):
         ["extract", "corpus", "--n-mels", "0"],
     ],
 )
-def test_value_out_of_range_is_one_line(run, arguments):
-    code, out, err = run(*arguments, "--output", "out")
+def test_value_out_of_range_is_one_line(cli, arguments):
+    code, out, err = cli(*arguments, "--output", "out")
     assert (code, out) == (1, "")
     assert_one_line(err, "parameter of", "must be", "Got")
 
 
 @pytest.mark.parametrize("command", [["extract"], ["benchmark", "demo", "--corpus"]])
-def test_unwritable_output_is_one_line(run, tmp_path, corpus, command):
+def test_unwritable_output_is_one_line(cli, tmp_path, corpus, command):
     (tmp_path / "plain").write_text("a regular file")
-    code, out, err = run(*command, corpus, "--output", "plain/out")
+    code, out, err = cli(*command, corpus, "--output", "plain/out")
     assert (code, out) == (1, "")
     said = err.splitlines()[-1]  # before it, extract tells how many recordings it found
     assert_one_line(said, "the output", "plain/out cannot be written: Not a directory")
@@ -220,9 +197,9 @@ def test_unwritable_output_is_one_line(run, tmp_path, corpus, command):
         (["fuse", "x", "x", "--output", "out"], "must differ"),
     ],
 )
-def test_missing_inputs_are_one_line(run, tmp_path, arguments, said):
+def test_missing_inputs_are_one_line(cli, tmp_path, arguments, said):
     (tmp_path / "plain").write_text("a regular file that is not audio")
-    code, out, err = run(*arguments)
+    code, out, err = cli(*arguments)
     assert (code, out) == (1, "")
     assert_one_line(err, said)
 
@@ -256,8 +233,8 @@ def test_missing_inputs_are_one_line(run, tmp_path, arguments, said):
         "tune esc-10 nowhere.toml --output out",
     ],
 )
-def test_wrong_path_is_one_line_and_leaves_nothing_for_every_command(run, tmp_path, command):
-    code, out, err = run(*command.split())
+def test_wrong_path_is_one_line_and_leaves_nothing_for_every_command(cli, tmp_path, command):
+    code, out, err = cli(*command.split())
     assert (code, out) == (1, "")
     assert_one_line(err, "nowhere")
     assert list(tmp_path.iterdir()) == []
@@ -266,8 +243,8 @@ def test_wrong_path_is_one_line_and_leaves_nothing_for_every_command(run, tmp_pa
 # --- looking without computing
 
 
-def test_dry_run_prints_shapes_and_parts_as_json_and_does_nothing(run, tmp_path, corpus):
-    code, out, _ = run("benchmark", "demo", "--corpus", corpus, "--output", "out", "--dry-run")
+def test_dry_run_prints_shapes_and_parts_as_json_and_does_nothing(cli, tmp_path, corpus):
+    code, out, _ = cli("benchmark", "demo", "--corpus", corpus, "--output", "out", "--dry-run")
     plan = json.loads(out)
     assert code == 0
     assert plan["corpus"]["recordings"] == 25
@@ -280,8 +257,8 @@ def test_dry_run_prints_shapes_and_parts_as_json_and_does_nothing(run, tmp_path,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_flags_win_over_the_recipe(run):
-    code, out, _ = run(
+def test_flags_win_over_the_recipe(cli):
+    code, out, _ = cli(
         *["benchmark", "demo", "--output", "out", "--dry-run", "--seed", "5"],
         *["--training.num-epochs", "2", "--mlp.dropout", "0.1", "--spectrogram.n-mels", "20"],
     )
@@ -293,8 +270,8 @@ def test_flags_win_over_the_recipe(run):
     assert {view["n_mels"] for view in recipe["views"].values()} == {20}
 
 
-def test_corpus_is_inspected_as_json(run, corpus):
-    code, out, _ = run("inspect", corpus, "--json")
+def test_corpus_is_inspected_as_json(cli, corpus):
+    code, out, _ = cli("inspect", corpus, "--json")
     facts = json.loads(out)
     assert code == 0
     assert facts["layout"] == "cross-validated"
@@ -305,23 +282,23 @@ def test_corpus_is_inspected_as_json(run, corpus):
     assert facts["unreadable"] == {}
 
 
-def test_corpus_is_inspected_as_a_table(run, corpus):
-    code, out, _ = run("inspect", corpus)
+def test_corpus_is_inspected_as_a_table(cli, corpus):
+    code, out, _ = cli("inspect", corpus)
     assert code == 0
     for word in ("recordings", "25", "cross-validated", "noise-bursts: 5", "16000: 25"):
         assert word in out
 
 
-def test_recording_that_cannot_be_read_is_named(run, tmp_path):
+def test_recording_that_cannot_be_read_is_named(cli, tmp_path):
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus" / "broken.wav").write_bytes(b"not audio")
-    code, out, _ = run("inspect", "corpus", "--json")
+    code, out, _ = cli("inspect", "corpus", "--json")
     assert code == 0
     assert "cannot be decoded" in json.loads(out)["unreadable"]["broken.wav"]
 
 
-def test_log_goes_to_a_file_as_well(run, tmp_path, corpus):
-    code, _, _ = run("inspect", corpus, "--json", "--log-file", tmp_path / "log.txt")
+def test_log_goes_to_a_file_as_well(cli, tmp_path, corpus):
+    code, _, _ = cli("inspect", corpus, "--json", "--log-file", tmp_path / "log.txt")
     assert code == 0
     assert (tmp_path / "log.txt").exists()
 
@@ -345,27 +322,27 @@ def test_importing_raudeep_and_asking_for_help_needs_neither_ray_nor_torch():
     assert "Usage: raudeep" in found.stdout
 
 
-def test_log_file_that_cannot_be_written_is_one_line(run, corpus, tmp_path):
-    code, out, err = run("inspect", corpus, "--log-file", tmp_path / "missing" / "log.txt")
+def test_log_file_that_cannot_be_written_is_one_line(cli, corpus, tmp_path):
+    code, out, err = cli("inspect", corpus, "--log-file", tmp_path / "missing" / "log.txt")
     assert (code, out) == (1, "")
     assert_one_line(err, "log.txt cannot be written: No such file or directory")
 
 
-def test_choices_are_taken_in_any_case_and_listed_where_none_is_of_that_name(run):
+def test_choices_are_taken_in_any_case_and_listed_where_none_is_of_that_name(cli):
     command = ("benchmark", "demo", "--output", "out", "--dry-run")
-    code, out, err = run(*command, "--autoencoder.cell", "LSTM", "--spectrogram.channels", "Left")
+    code, out, err = cli(*command, "--autoencoder.cell", "LSTM", "--spectrogram.channels", "Left")
     assert code == 0, err
     recipe = json.loads(out)["recipe"]
     assert {each["model"]["cell"] for each in recipe["autoencoders"].values()} == {"lstm"}
     assert {view["channels"] for view in recipe["views"].values()} == {"left"}
-    code, out, err = run(*command, "--autoencoder.cell", "elman")
+    code, out, err = cli(*command, "--autoencoder.cell", "elman")
     assert (code, out) == (2, "")
     assert "gru" in err
     assert "lstm" in err
 
 
-def test_folds_of_a_benchmark_are_given_after_one_flag(run):
-    code, out, err = run(
+def test_folds_of_a_benchmark_are_given_after_one_flag(cli):
+    code, out, err = cli(
         *["benchmark", "demo", "--output", "out", "--dry-run"],
         *["--evaluation.folds", "3", "4", "--seed", "5"],
     )

@@ -8,7 +8,6 @@ import pyarrow as pa
 import pytest
 import soundfile
 
-from raudeep.cli import main
 from raudeep.corpora.demo import write_demo_corpus
 from raudeep.errors import EvaluationError
 from raudeep.evaluation.folds import stratified_partitions
@@ -63,19 +62,6 @@ def table(tmp_path):
     return write(tmp_path / "table", rows_of(LABELS))
 
 
-@pytest.fixture
-def run(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "300")
-
-    def run_command(*arguments):
-        with pytest.raises(SystemExit) as exit_info:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return exit_info.value.code or 0, captured.out, captured.err
-
-    return run_command
-
-
 def refused(result, *words):
     code, out, err = result
     assert (code, out) == (1, "")
@@ -94,10 +80,10 @@ def columns(uri, *names):
 
 
 def test_made_folds_keep_the_chunks_of_a_recording_together_and_touch_no_value(
-    run, table, tmp_path
+    cli, table, tmp_path
 ):
     output = tmp_path / "folds"
-    code, _, err = run("modify", table, "--add-folds", 2, "--seed", 3, "--output", output)
+    code, _, err = cli("modify", table, "--add-folds", 2, "--seed", 3, "--output", output)
     assert code == 0, err
     folds = {}
     for file, roles in columns(output, "file", "folds"):
@@ -113,12 +99,12 @@ def test_made_folds_keep_the_chunks_of_a_recording_together_and_touch_no_value(
 
 
 @pytest.mark.parametrize("labelled", [True, False])
-def test_made_partitions_leave_no_row_out_and_divide_no_recording(run, tmp_path, labelled):
+def test_made_partitions_leave_no_row_out_and_divide_no_recording(cli, tmp_path, labelled):
     labels = {f"{n}.wav": ("x" if n % 3 else "y") if labelled else None for n in range(60)}
     table = write(tmp_path / "table", rows_of(labels))
     output = tmp_path / "out"
     words = ("train=0.5", "devel=0.25", "test=0.25")
-    code, _, err = run("modify", table, "--add-partitions", *words, "--output", output)
+    code, _, err = cli("modify", table, "--add-partitions", *words, "--output", output)
     assert code == 0, err
     partitions = {}
     for file, partition in columns(output, "file", "partition"):
@@ -145,11 +131,11 @@ def test_partitions_by_name_are_equal_and_follow_the_seed():
         stratified_partitions(["a"], ["x"], shares={"train": 1e6, "test": 1e-6}, seed=0)
 
 
-def test_removed_splits_are_gone_and_the_rest_stays(run, tmp_path):
+def test_removed_splits_are_gone_and_the_rest_stays(cli, tmp_path):
     rows = rows_of(LABELS, partition=lambda file: "train" if file < "e" else "test")
     table = write(tmp_path / "table", rows)
     output = tmp_path / "out"
-    assert run("modify", table, "--remove-partitions", "--output", output)[0] == 0
+    assert cli("modify", table, "--remove-partitions", "--output", output)[0] == 0
     assert set(columns(output, "partition")) == {(None,)}
     assert columns(output, "file", "label") == columns(table, "file", "label")
 
@@ -168,18 +154,18 @@ def test_removed_splits_are_gone_and_the_rest_stays(run, tmp_path):
     ],
 )
 def test_impossible_modification_is_one_line_and_leaves_nothing(
-    run, table, tmp_path, arguments, words
+    cli, table, tmp_path, arguments, words
 ):
-    refused(run("modify", table, *arguments, "--output", tmp_path / "out"), *words)
+    refused(cli("modify", table, *arguments, "--output", tmp_path / "out"), *words)
     assert not (tmp_path / "out").exists()
 
 
 # --- upsample
 
 
-def test_upsampled_classes_are_repeated_by_the_floor_of_their_ratio(run, table, tmp_path):
+def test_upsampled_classes_are_repeated_by_the_floor_of_their_ratio(cli, table, tmp_path):
     output = tmp_path / "out"
-    assert run("upsample", table, "--output", output)[0] == 0
+    assert cli("upsample", table, "--output", output)[0] == 0
     found = columns(output, "file", "label", "embedding")
     counts = {label: sum(row[1] == label for row in found) for label in ("dog", "cat", "rain")}
     assert counts == {"dog": 4 * CHUNKS, "cat": 2 * 2 * CHUNKS, "rain": 3 * CHUNKS}
@@ -191,17 +177,17 @@ def test_upsampled_classes_are_repeated_by_the_floor_of_their_ratio(run, table, 
     assert sorted(copies) == sorted(copies[::2] * 2)
 
 
-def test_partitions_that_are_not_named_are_not_upsampled(run, tmp_path):
+def test_partitions_that_are_not_named_are_not_upsampled(cli, tmp_path):
     rows = rows_of(LABELS, partition=lambda file: "test" if file in ("e.wav", "g.wav") else "train")
     table = write(tmp_path / "table", rows)
     output = tmp_path / "out"
-    assert run("upsample", table, "--partitions", "train", "--output", output)[0] == 0
+    assert cli("upsample", table, "--partitions", "train", "--output", output)[0] == 0
     files = {row[0] for row in columns(output, "file")}
     assert {file for file in files if "upsampled" in file} == {
         *("f.wav.upsampled.1", "f.wav.upsampled.2", "f.wav.upsampled.3"),
         *("h.wav.upsampled.1", "i.wav.upsampled.1"),
     }
-    refused(run("upsample", table, "--partitions", "devel", "--output", tmp_path / "no"), "'devel'")
+    refused(cli("upsample", table, "--partitions", "devel", "--output", tmp_path / "no"), "'devel'")
 
 
 def test_rows_without_a_label_are_there_once():
@@ -211,13 +197,13 @@ def test_rows_without_a_label_are_there_once():
 # --- fuse-chunks
 
 
-def test_chunks_are_joined_by_number_whatever_the_order_of_the_rows(run, tmp_path, rng):
+def test_chunks_are_joined_by_number_whatever_the_order_of_the_rows(cli, tmp_path, rng):
     rows = rows_of(LABELS)
     order = rng.permutation(len(rows))
     values = np.arange(2 * len(rows), dtype=np.float32).reshape(-1, 2)
     table = write(tmp_path / "table", [rows[i] for i in order], values=values[order])
     output = tmp_path / "out"
-    assert run("fuse-chunks", table, "--output", output)[0] == 0
+    assert cli("fuse-chunks", table, "--output", output)[0] == 0
     fused = read_table(str(output))
     found = dict(zip(fused["file"].to_pylist(), embedding_array(fused), strict=True))
     for index, file in enumerate(LABELS):
@@ -226,12 +212,12 @@ def test_chunks_are_joined_by_number_whatever_the_order_of_the_rows(run, tmp_pat
     assert set(columns(output, "chunk", "start", "end")) == {(0, 0.0, 2.0 * CHUNKS)}
 
 
-def test_chunks_that_are_missing_are_named(run, tmp_path):
+def test_chunks_that_are_missing_are_named(cli, tmp_path):
     rows = rows_of(LABELS)
     del rows[4]
     table = write(tmp_path / "table", rows)
     refused(
-        run("fuse-chunks", table, "--output", tmp_path / "out"), "chunks 0 to 2; 'b.wav' has 0, 2"
+        cli("fuse-chunks", table, "--output", tmp_path / "out"), "chunks 0 to 2; 'b.wav' has 0, 2"
     )
     assert not (tmp_path / "out").exists()
 
@@ -239,14 +225,14 @@ def test_chunks_that_are_missing_are_named(run, tmp_path):
 # --- validate
 
 
-def test_sound_table_passes_every_rule(run, table):
-    code, out, err = run("validate", table)
+def test_sound_table_passes_every_rule(cli, table):
+    code, out, err = cli("validate", table)
     assert (code, err) == (0, "")
     assert out.count("PASS") == 8
     assert "FAIL" not in out
 
 
-def test_every_violation_is_listed_and_the_exit_code_is_1(run, tmp_path):
+def test_every_violation_is_listed_and_the_exit_code_is_1(cli, tmp_path):
     rows = rows_of(LABELS)
     rows[1]["label"] = "cat"  # a.wav
     rows[4]["partition"] = "train"  # b.wav
@@ -257,7 +243,7 @@ def test_every_violation_is_listed_and_the_exit_code_is_1(run, tmp_path):
     values = np.zeros((len(rows), 2), np.float32)
     values[17, 1] = np.nan  # f.wav
     table = write(tmp_path / "table", rows, values=values)
-    code, out, err = run("validate", table, "--json")
+    code, out, err = cli("validate", table, "--json")
     assert code == 1
     assert "7 of 8 rules are violated" in err
     broken = {result["rule"]: result["violations"] for result in json.loads(out)}
@@ -271,10 +257,10 @@ def test_every_violation_is_listed_and_the_exit_code_is_1(run, tmp_path):
         assert file in said[rule]
 
 
-def test_parts_that_are_not_those_of_the_index_are_found(run, table):
+def test_parts_that_are_not_those_of_the_index_are_found(cli, table):
     (table / "part-00001.parquet").write_bytes(b"damaged")
     (table / "part-00007.parquet").write_bytes((table / "part-00000.parquet").read_bytes())
-    code, out, _ = run("validate", table, "--detailed")
+    code, out, _ = cli("validate", table, "--detailed")
     assert code == 1
     assert "part-00001.parquet cannot be read" in out
     assert "part-00007.parquet is not in the index" in out
@@ -283,18 +269,18 @@ def test_parts_that_are_not_those_of_the_index_are_found(run, table):
 # --- inspect
 
 
-def test_a_recording_of_a_table_is_shown_by_its_rows(run, table):
-    code, out, _ = run("inspect", table, "--recording", "e.wav", "--json")
+def test_a_recording_of_a_table_is_shown_by_its_rows(cli, table):
+    code, out, _ = cli("inspect", table, "--recording", "e.wav", "--json")
     assert code == 0
     facts = json.loads(out)
     assert [row["chunk"] for row in facts["rows"]] == [0, 1, 2]
     assert {row["label"] for row in facts["rows"]} == {"cat"}
-    refused(run("inspect", table, "--recording", "e.wave"), "Did you mean 'e.wav'?")
+    refused(cli("inspect", table, "--recording", "e.wave"), "Did you mean 'e.wav'?")
 
 
-def test_folds_are_shown_by_class(run, tmp_path):
+def test_folds_are_shown_by_class(cli, tmp_path):
     write_demo_corpus(tmp_path / "corpus", clips_per_class=5)
-    code, out, _ = run("inspect", tmp_path / "corpus", "--folds", "--json")
+    code, out, _ = cli("inspect", tmp_path / "corpus", "--folds", "--json")
     assert code == 0
     facts = json.loads(out)
     assert len(facts) == 10
@@ -302,8 +288,8 @@ def test_folds_are_shown_by_class(run, tmp_path):
     assert set(facts["fold 5 train"].values()) == {"4 (20.0 %)"}
 
 
-def test_a_table_without_splits_says_so(run, table):
-    refused(run("inspect", table, "--folds"), "neither folds nor partitions")
+def test_a_table_without_splits_says_so(cli, table):
+    refused(cli("inspect", table, "--folds"), "neither folds nor partitions")
 
 
 # --- preview
@@ -325,11 +311,11 @@ def recordings(tmp_path):
     ("recording", "frames"), [("noise.wav", 49), ("silence.wav", 49), ("short.wav", 4), ("0", 49)]
 )
 def test_preview_draws_a_recording_and_says_what_it_is(
-    run, recordings, tmp_path, recording, frames
+    cli, recordings, tmp_path, recording, frames
 ):
     picture = tmp_path / "picture.svg"
     flags = ("--n-mels", 16, "--clip-below-db", -60, "--output", picture, "--json")
-    code, out, err = run("preview", recordings, "--recording", recording, *flags)
+    code, out, err = cli("preview", recordings, "--recording", recording, *flags)
     assert code == 0, err
     facts = json.loads(out)
     assert (facts["chunks"], facts["frames"], facts["bands"]) == (1, frames, 16)
@@ -347,14 +333,14 @@ def test_preview_draws_a_recording_and_says_what_it_is(
         (("--window-seconds", 0), ["'window_seconds'"]),
     ],
 )
-def test_preview_of_what_cannot_be_drawn_is_one_line(run, recordings, tmp_path, arguments, words):
+def test_preview_of_what_cannot_be_drawn_is_one_line(cli, recordings, tmp_path, arguments, words):
     picture = tmp_path / "picture.svg"
-    refused(run("preview", recordings, "--output", picture, *arguments), *words)
+    refused(cli("preview", recordings, "--output", picture, *arguments), *words)
     assert not picture.exists()
 
 
-def test_pictures_are_svg_files(run, recordings, tmp_path):
-    refused(run("preview", recordings, "--output", tmp_path / "a.png"), ".svg")
+def test_pictures_are_svg_files(cli, recordings, tmp_path):
+    refused(cli("preview", recordings, "--output", tmp_path / "a.png"), ".svg")
 
 
 # --- visualize
@@ -362,10 +348,10 @@ def test_pictures_are_svg_files(run, recordings, tmp_path):
 
 @pytest.mark.parametrize("method", ["tsne", "pca"])
 def test_embeddings_are_drawn_with_fewer_rows_and_columns_than_components(
-    run, table, tmp_path, method
+    cli, table, tmp_path, method
 ):
     picture = tmp_path / "picture.svg"
-    code, out, err = run("visualize", table, "--output", picture, "--method", method)
+    code, out, err = cli("visualize", table, "--output", picture, "--method", method)
     assert code == 0, err
     assert out.strip() == str(picture)
     assert picture.read_text().count("<use") >= len(LABELS) * CHUNKS
@@ -380,6 +366,6 @@ def test_neighbours_stay_neighbours_in_the_plane(rng):
     assert (distances.argmin(axis=1) // 15 == np.arange(45) // 15).all()
 
 
-def test_too_few_rows_for_a_picture_are_refused(run, tmp_path):
+def test_too_few_rows_for_a_picture_are_refused(cli, tmp_path):
     table = write(tmp_path / "table", rows_of({"a.wav": "x"}, chunks=2), parts=1)
-    refused(run("visualize", table, "--output", tmp_path / "a.svg"), "3 or more rows")
+    refused(cli("visualize", table, "--output", tmp_path / "a.svg"), "3 or more rows")

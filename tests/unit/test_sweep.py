@@ -2,13 +2,11 @@
 
 import dataclasses
 import json
-import logging
 import sys
 
 import pyarrow as pa
 import pytest
 
-from raudeep.cli import main
 from raudeep.config import EvaluationConfig, TuneConfig
 from raudeep.errors import ConfigError, EvaluationError, TableError
 from raudeep.manifest import Recording, manifest_table
@@ -306,23 +304,15 @@ def test_a_damaged_ledger_is_named(tmp_path):
 
 
 @pytest.fixture
-def run(capsys, tmp_path, monkeypatch):
+def run(cli, tmp_path, monkeypatch):
     """Run `raudeep tune` in an empty folder; return exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
-    root, own = logging.getLogger(), logging.getLogger("raudeep")
-    before = root.handlers[:], root.level, own.level
 
-    def run_command(space, *arguments):
+    def tune(space, *arguments):
         (tmp_path / "space.toml").write_text(space)
-        with pytest.raises(SystemExit) as exit_info:
-            main(["tune", "demo", "space.toml", "--output", "out", *arguments])
-        captured = capsys.readouterr()
-        return exit_info.value.code or 0, captured.out, captured.err
+        return cli("tune", "demo", "space.toml", "--output", "out", *arguments)
 
-    yield run_command
-    logging.captureWarnings(capture=False)
-    root.handlers[:], root.level = before[0], before[1]
-    own.setLevel(before[2])
+    return tune
 
 
 FLOORS = "[search]\nspectrogram.clip_below_db = {choices = [-30, -60]}\n"
