@@ -41,8 +41,8 @@ class AutoencoderConfig:
     """Probability of dropping a value during training."""
     dropout_placement: Literal["all", "between"] = "all"
     """Drop at each layer's input and output (auDeep), or between layers only (PyTorch)."""
-    initialisation: Literal["glorot", "pytorch"] = "glorot"
-    """Glorot weights and recurrent gate biases of 1 (auDeep), or PyTorch's own."""
+    initialisation: Literal["glorot", "spread", "pytorch"] = "glorot"
+    """Glorot weights and gate biases of 1 (auDeep), gates that keep spread out, or PyTorch's."""
     encoder_noise: float = 0.0
     """Probability of zeroing a whole frame of the encoder's input during training."""
     feed_previous_prob: float = 0.0

@@ -59,7 +59,7 @@ class SequenceAutoencoder(nn.Module):
         self.output = nn.Linear(self.decoder.output_size, size)
         self._lags_twice = config.teacher == "audeep" and not config.bidirectional_decoder
         self.second_output = nn.Linear(size, size) if self._lags_twice else None
-        if config.initialisation == "glorot":
+        if config.initialisation != "pytorch":
             for linear in (self.representation, self.output, self.second_output):
                 if linear is not None:
                     nn.init.xavier_uniform_(linear.weight)

@@ -209,7 +209,7 @@ def test_value_of_the_wrong_type_names_the_right_one(cls, given, expected):
         (SpectrogramConfig, "mel", "htk", "'audeep', 'exact'"),
         (SpectrogramConfig, "channels", "middle", "'mean', 'left', 'right', 'difference'"),
         (AutoencoderConfig, "cell", "GRU", "'gru', 'lstm'"),
-        (AutoencoderConfig, "initialisation", "xavier", "'glorot', 'pytorch'"),
+        (AutoencoderConfig, "initialisation", "xavier", "'glorot', 'spread', 'pytorch'"),
         (AutoencoderConfig, "dropout_placement", "none", "'all', 'between'"),
         (TrainingConfig, "precision", "float16", "'auto', 'bfloat16', 'float32'"),
     ],

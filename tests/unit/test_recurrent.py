@@ -177,6 +177,36 @@ def test_glorot_lstm_has_forget_biases_of_1_and_weights_within_the_limits():
         assert 0.9 * limit < kernel.abs().max().item() <= limit
 
 
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_spread_initialisation_differs_from_glorot_in_the_biases_of_the_gates_that_keep(cell):
+    settings = {"cell": cell, "num_units": 400, "num_layers": 2, "bidirectional": True}
+    spread, glorot = (make(**settings, initialisation=each) for each in ("spread", "glorot"))
+    for (name, found), usual in zip(spread.named_parameters(), glorot.parameters(), strict=True):
+        if "bias_ih" not in name:
+            continue
+        keeps = found[400:800]
+        assert -1 <= keeps.min() < -0.9
+        assert 0.9 < keeps.max() <= 1
+        assert torch.equal(found[:400], usual[:400])
+        assert torch.equal(found[800:], usual[800:])
+    weights = [
+        {name: value for name, value in stack.named_parameters() if "bias_ih" not in name}
+        for stack in (spread, glorot)
+    ]
+    assert all(torch.equal(weights[0][name], value) for name, value in weights[1].items())
+
+
+def test_units_that_keep_little_follow_their_input_sooner():
+    stack = make(num_units=64, initialisation="spread").eval()
+    (layer,) = stack.directions[0]
+    keeps = layer.bias_ih_l0[64:128].detach()
+    step = torch.cat([torch.zeros(1, 1, F), torch.ones(40, 1, F)])
+    outputs = stack(step)[0][:, 0].detach()
+    quick, slow = keeps < -0.5, keeps > 0.5
+    reached = (outputs[1] / outputs[-1]).abs()
+    assert reached[quick].median() > 1.5 * reached[slow].median()
+
+
 @pytest.mark.parametrize(("cell", "kind"), [("gru", torch.nn.GRU), ("lstm", torch.nn.LSTM)])
 def test_pytorch_initialisation_is_left_alone(cell, kind):
     stack = make(cell=cell, initialisation="pytorch", seed=3)
