@@ -13,6 +13,7 @@ from raudeep.manifest import Recording, manifest_table
 from raudeep.pipeline.predictions import splits_of
 from raudeep.pipeline.tuning.ledger import SweepLayout, open_ledger
 from raudeep.pipeline.tuning.reserving import divide_recordings
+from raudeep.pipeline.tuning.sweep import plan_sweep, tune_autoencoders
 from raudeep.recipe import load_recipe
 from raudeep.report.sweep_plots import importance, parallel_coordinates, trial_history
 from raudeep.storage.identity import Identity
@@ -20,6 +21,7 @@ from raudeep.sweep.candidates import base_of, candidate_of, recipe_of
 from raudeep.sweep.importance import field_importance
 from raudeep.sweep.recipe_file import recipe_toml
 from raudeep.sweep.records import TrialRecord, rank_trials
+from raudeep.sweep.space import parse_space
 
 UNITS, RATE = "autoencoder.num_units", "training.learning_rate"
 
@@ -130,14 +132,31 @@ def test_another_kind_of_autoencoder_is_read_back_too(tmp_path):
     assert best.readouts == ("pooled",)
 
 
-def test_none_that_toml_cannot_say_is_refused_by_name():
+def test_what_early_stopping_looks_at_stays_held_out(tmp_path):
+    recipe = load_recipe("demo")
+    base = base_of(recipe, None, TuneConfig(objective="loss", validation_fraction=0.25))
+    best = recipe_of(recipe, base, {"training.early_stopping_epochs": 3}, reserved_folds=(4,))
+    path = tmp_path / "best.toml"
+    path.write_text(recipe_toml(best), "utf-8")
+    (autoencoder,) = load_recipe(path).autoencoders.values()
+    training = autoencoder.training
+    assert (training.early_stopping_epochs, training.validation_fraction) == (3, 0.25)
+
+
+def test_none_that_toml_cannot_say_is_refused_by_name_before_a_trial_is_run(tmp_path):
     recipe = load_recipe("demo")
     own = recipe.autoencoders["30db"]
     training = dataclasses.replace(own.training, gradient_clip=None)
     named = {"30db": dataclasses.replace(own, training=training)}
     recipe = dataclasses.replace(recipe, autoencoders=named)
-    with pytest.raises(ConfigError, match="'gradient_clip' of TrainingConfig is None"):
+    said = "'gradient_clip' of TrainingConfig is None"
+    with pytest.raises(ConfigError, match=said):
         recipe_toml(recipe)
+    space = parse_space({"training": {"batch_size": {"choices": [8, 16]}}}, where="space")
+    for sweep in (plan_sweep, tune_autoencoders):
+        with pytest.raises(ConfigError, match=said):
+            sweep(recipe, space, None, str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_trial_is_named_by_what_it_trains():
