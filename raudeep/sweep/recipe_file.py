@@ -1,4 +1,4 @@
-"""A recipe as the TOML file that `raudeep.recipe.load_recipe` reads."""
+"""A recipe as the TOML file that `raudeep.storage.recipes.load_recipe` reads."""
 
 import dataclasses
 import json

@@ -8,11 +8,10 @@ import pytest
 
 from raudeep.config import TuneConfig
 from raudeep.errors import ConfigError
-from raudeep.recipe import load_recipe
+from raudeep.storage.recipes import load_recipe, load_space
 from raudeep.sweep.candidates import base_of, candidate_of
 from raudeep.sweep.domain import Domain
 from raudeep.sweep.samplers import GridSampler, RandomSampler, TpeSampler, make_sampler
-from raudeep.sweep.space import load_space
 
 CONDITIONAL = """
 [search]

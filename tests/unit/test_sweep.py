@@ -14,9 +14,10 @@ from raudeep.pipeline.predictions import splits_of
 from raudeep.pipeline.tuning.ledger import SweepLayout, open_ledger
 from raudeep.pipeline.tuning.reserving import divide_recordings
 from raudeep.pipeline.tuning.sweep import plan_sweep, tune_autoencoders
-from raudeep.recipe import load_recipe
 from raudeep.report.sweep_plots import importance, parallel_coordinates, trial_history
+from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.recipes import load_recipe
 from raudeep.sweep.candidates import base_of, candidate_of, recipe_of
 from raudeep.sweep.importance import field_importance
 from raudeep.sweep.recipe_file import recipe_toml
@@ -346,6 +347,25 @@ def test_a_dry_run_says_what_is_searched_and_how_it_is_shared(run, tmp_path):
     assert plan["each"]["cpus_per_worker"] >= 1
     assert plan["base"]["spectrogram"]["clip_below_db"] == -60
     assert [path.name for path in tmp_path.iterdir()] == ["space.toml"]
+
+
+def test_recipe_and_space_of_a_sweep_may_lie_in_a_store(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = f"memory://{tmp_path}"
+    uris.write_bytes(f"{folder}/space.toml", FLOORS.encode())
+    best = recipe_toml(load_recipe("demo", seed=5))
+    uris.write_bytes(f"{folder}/best.toml", best.encode())
+    flags = ("--output", "out", "--dry-run")
+    code, out, err = cli("tune", f"{folder}/best.toml", f"{folder}/space.toml", *flags)
+    assert code == 0, err
+    assert (json.loads(out)["recipe"], json.loads(out)["spectrogram_tables"]) == ("demo", 2)
+    code, out, err = cli("benchmark", f"{folder}/best.toml", *flags)
+    assert code == 0, err
+    assert json.loads(out)["recipe"]["seed"] == 5
+    code, _, err = cli("tune", "demo", f"{folder}/none.toml", *flags)
+    assert code == 1
+    assert f"no search space at {folder}/none.toml" in err
+    uris.delete(folder)
 
 
 def test_tables_that_a_range_makes_are_not_known_beforehand(run):
