@@ -8,7 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from raudeep.errors import TableError
 from raudeep.report import html, plots, text
+from raudeep.report.benchmark import write_report
 from raudeep.report.html import render_report
 
 EVIL = "<script>alert(1)</script>"
@@ -71,6 +73,21 @@ def results():
         "tables": {"manifest": "results/demo/manifest"},
         "versions": {"raudeep": "0.1.0", "torch": "2.11.0"},
     }
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"ranking": [], "fields": []}', r"results\.json is of a sweep, .*ranking\.csv"),
+        (b'{"scores": 1', r"results\.json cannot be read: "),
+        (b"[1]", r"results\.json cannot be read: "),
+    ],
+)
+def test_results_of_something_else_are_named(tmp_path, content, said):
+    (tmp_path / "results.json").write_bytes(content)
+    with pytest.raises(TableError, match=said):
+        write_report(str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
 
 
 def error(number, file="a/{}.wav"):
