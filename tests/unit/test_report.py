@@ -287,6 +287,12 @@ def test_labels_that_are_no_plain_text_are_drawn_without_a_warning():
     assert "<!-- two lines two lines two… -->" in svg
 
 
+def test_the_legend_has_labels_that_begin_with_an_underscore():
+    points = np.arange(8, dtype=np.float32).reshape(4, 2)
+    pictures = (plots.projection(points, [first, "a", "a", "b"]) for first in ("_noise_", "noise"))
+    assert len({picture.count('id="text_') for picture in pictures}) == 1
+
+
 def test_long_spectrogram_with_gaps_is_drawn():
     values = np.full((2500, 3), np.nan, np.float32)
     assert "<image" in plots.reconstruction(values, values)

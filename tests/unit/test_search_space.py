@@ -87,6 +87,10 @@ def test_every_value_of_a_domain_is_drawn(domain, expected):
     assert {type(value) for value in drawn} == {type(value) for value in expected}
 
 
+def test_a_long_range_of_integers_needs_no_memory():
+    assert Domain(low=0, high=2**40, integer=True).at(0.5) == 2**39
+
+
 def test_a_log_range_is_even_in_logarithms():
     values = [Domain(low=1e-4, high=1e-2, log=True).at(share) for share in (0.0, 0.25, 0.5)]
     assert values == pytest.approx([1e-4, 10**-3.5, 1e-3])

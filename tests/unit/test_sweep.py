@@ -14,6 +14,7 @@ from raudeep.pipeline.predictions import splits_of
 from raudeep.pipeline.tuning.ledger import SweepLayout, open_ledger
 from raudeep.pipeline.tuning.reserving import divide_recordings
 from raudeep.pipeline.tuning.sweep import plan_sweep, tune_autoencoders
+from raudeep.report.console import print_sweep
 from raudeep.report.sweep_plots import importance, parallel_coordinates, trial_history
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
@@ -98,6 +99,17 @@ def test_pictures_are_drawn_of_any_ranking():
     assert importance({}).startswith("<?xml")
 
 
+def test_a_ranking_is_printed_whatever_the_recipe_is_called(capsys):
+    results = {
+        **{"recipe": "x [/y]", "autoencoder": "a", "objective": "loss", "fields": [UNITS]},
+        **{"ranking": rank_trials([record(8, 0.5)], maximises=False), "messages": {}},
+        **{"reserved": {"folds": [], "partitions": [], "recordings": 0}, "seconds": 1.0},
+        **{"output": "out", "best": {"recipe": "out/best.toml"}},
+    }
+    print_sweep(results, [])
+    assert "x [/y]/a: trials by validation loss" in capsys.readouterr().out
+
+
 # --- the best recipe
 
 
@@ -131,6 +143,18 @@ def test_another_kind_of_autoencoder_is_read_back_too(tmp_path):
     path.write_text(recipe_toml(best), "utf-8")
     assert load_recipe(path) == best
     assert best.readouts == ("pooled",)
+
+
+def test_a_name_that_toml_must_have_in_quotes_is_read_back(tmp_path):
+    recipe = load_recipe("demo")
+    own = dataclasses.replace(recipe.autoencoders["30db"], view="höhe")
+    recipe = dataclasses.replace(
+        recipe, views={"höhe": recipe.views["30db"]}, autoencoders={"größe": own}
+    )
+    best = recipe_of(recipe, base_of(recipe, None, TuneConfig()), {}, reserved_folds=(4,))
+    path = tmp_path / "best.toml"
+    path.write_text(recipe_toml(best), "utf-8")
+    assert load_recipe(path) == best
 
 
 def test_what_early_stopping_looks_at_stays_held_out(tmp_path):
@@ -250,6 +274,8 @@ def test_partitions_that_are_scored_are_reserved():
     assert set(division.searched["partition"].to_pylist()) == {"train", "devel"}
     assert division.num_reserved == 10
     assert len(division.scored_folds) == 5
+    with pytest.raises(EvaluationError, match=r"no recording is in partition 'Test'.*'train'"):
+        divide(manifest, train_partitions=("train",), eval_partitions=("test", "Test"))
     partitions = {"train_partitions": ("train",), "eval_partitions": ("test",)}
     with pytest.raises(ConfigError, match="evaluated by partitions: 'reserved_folds'"):
         divide(manifest, TuneConfig(reserved_folds=(1,)), **partitions)
