@@ -58,11 +58,11 @@ if TYPE_CHECKING:
     from raudeep.pipeline.training import Run, train_autoencoders
     from raudeep.pipeline.tuning.sweep import tune_autoencoders
     from raudeep.pipeline.validation import validate_table
-    from raudeep.recipe import Recipe, load_recipe
+    from raudeep.recipe import Recipe
     from raudeep.report.benchmark import write_report
+    from raudeep.storage.recipes import load_recipe, load_space
     from raudeep.storage.table import read_errors, read_index
     from raudeep.storage.verification import verify_table
-    from raudeep.sweep.space import load_space
 
 _PLACES = {
     "AutoencoderConfig": "config",
@@ -104,8 +104,8 @@ _PLACES = {
     "load_autoencoder": "pipeline.artifacts",
     "load_classifier": "pipeline.classifiers",
     "load_manifest": "pipeline.corpus",
-    "load_recipe": "recipe",
-    "load_space": "sweep.space",
+    "load_recipe": "storage.recipes",
+    "load_space": "storage.recipes",
     "pack_corpus": "pipeline.packing",
     "predict_corpus": "pipeline.predicting",
     "predict_table": "pipeline.predicting",

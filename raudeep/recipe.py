@@ -1,12 +1,12 @@
-"""Recipes: a named experiment as TOML, read into one frozen dataclass.
+"""Recipes: a named experiment as TOML, made into one frozen dataclass.
 
 The sections ``[spectrogram]``, ``[autoencoder]`` and ``[training]`` hold what all views and
 autoencoders share; ``[views.NAME]`` and ``[autoencoders.NAME]`` name each one and say how it
-differs. The recipes that raudeep ships lie in ``raudeep/recipes``.
+differs. The recipes that raudeep ships lie in ``raudeep/recipes``. Files are read by
+`raudeep.storage.recipes`.
 """
 
 import dataclasses
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -31,7 +31,7 @@ from raudeep.config import (
 )
 from raudeep.errors import ConfigError
 
-__all__ = ["NamedAutoencoder", "Recipe", "load_recipe", "shipped_recipes"]
+__all__ = ["NamedAutoencoder", "Recipe", "parse_recipe", "shipped_recipes"]
 
 SECTIONS: dict[str, type[Any]] = {
     "spectrogram": SpectrogramConfig,
@@ -135,44 +135,25 @@ def shipped_recipes() -> list[str]:
     )
 
 
-def load_recipe(
-    recipe: str | Path,
+def parse_recipe(
+    content: Mapping[str, Any],
     *,
+    where: str,
     seed: int | None = None,
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Recipe:
-    """Return a recipe with overrides applied.
+    """Return the recipe of a table as TOML gives it; `where` names it in messages.
 
-    Parameters
-    ----------
-    recipe : str or Path
-        A shipped recipe's name, or the path of a TOML file.
-    seed : int, optional
-        Replaces the recipe's seed: that of the evaluation, from which each autoencoder's is made.
-    overrides : mapping of section to mapping, optional
-        Values for the shared sections, ``{"training": {"num_epochs": 2}}``; they win over the
-        sections but not over what a view or an autoencoder says of itself.
+    Without a name of its own it is called as the file `where`. `seed` and `overrides` are those of
+    `raudeep.storage.recipes.load_recipe`.
 
     Raises
     ------
     ConfigError
-        If there is no such recipe, a key is unknown, or a value is out of its range.
+        If a key is unknown, or a value is out of its range.
     """
-    where = str(recipe)
-    if where in shipped_recipes():
-        text = resources.files("raudeep.recipes").joinpath(f"{where}.toml").read_bytes()
-    elif where.endswith(".toml") and Path(where).is_file():
-        text = Path(where).read_bytes()
-    else:
-        raise ConfigError(
-            f"no recipe {where!r}. Give the path of a TOML file or one of: "
-            f"{', '.join(shipped_recipes())}."
-        )
-    try:
-        content = tomllib.loads(text.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{where}: not valid TOML: {error}") from error
     _check_forms(content, where)
+    content = dict(content)
     for section, values in (overrides or {}).items():
         content[section] = {**content.get(section, {}), **values}
     if seed is not None:

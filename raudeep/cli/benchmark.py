@@ -28,14 +28,16 @@ from raudeep.config import (
     SpectrogramConfig,
     TrainingConfig,
 )
-from raudeep.recipe import SECTIONS, load_recipe
+from raudeep.recipe import SECTIONS
 
 __all__ = ["benchmark", "report"]
 
 
 @app.command
 def benchmark(
-    recipe: Annotated[str, Parameter(help="Name of a shipped recipe, or path of a TOML file.")],
+    recipe: Annotated[
+        str, Parameter(help="Name of a shipped recipe, or a TOML file, local or URI.")
+    ],
     *,
     output: Output,
     corpus: Annotated[
@@ -68,6 +70,7 @@ def benchmark(
     from raudeep.pipeline.benchmark import plan_benchmark, run_benchmark
     from raudeep.report.benchmark import write_report
     from raudeep.report.console import print_benchmark, print_json
+    from raudeep.storage.recipes import load_recipe
 
     sections = (spectrogram, autoencoder, training, evaluation, mlp, cnn, sparse_coding)
     overrides = {name: given(values) for name, values in zip(SECTIONS, sections, strict=True)}

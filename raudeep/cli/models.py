@@ -210,6 +210,8 @@ def reconstruct(
     from raudeep.report.reconstructions import write_reconstructions
     from raudeep.storage.uri import absolute
 
+    if num_pictures < 1:
+        raise ConfigError(f"--num-pictures must be at least 1. Got {num_pictures}.")
     spectrograms, place = absolute(table), absolute(output)
     summary = reconstruct_table(
         spectrograms,

@@ -83,7 +83,7 @@ def modify(
     source, place = absolute(table), absolute(output)
     if add_folds is not None:
         summary = modifying.add_folds(
-            source, place, num_folds=_at_least_two(add_folds), seed=seed, overwrite=overwrite
+            source, place, num_folds=add_folds, seed=seed, overwrite=overwrite
         )
     elif add_partitions:
         summary = modifying.add_partitions(
@@ -119,12 +119,6 @@ def upsample(
         absolute(table), absolute(output), partitions=partitions, overwrite=overwrite
     )
     print_summary_rows([summary], as_json=as_json)
-
-
-def _at_least_two(num_folds: int) -> int:
-    if num_folds < 2:
-        raise ConfigError(f"--add-folds must be at least 2. Got {num_folds}.")
-    return num_folds
 
 
 def _shares(words: tuple[str, ...]) -> dict[str, float]:

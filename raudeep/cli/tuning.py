@@ -25,7 +25,6 @@ from raudeep.config import (
     TrainingConfig,
     TuneConfig,
 )
-from raudeep.recipe import load_recipe
 
 __all__ = ["tune"]
 
@@ -33,9 +32,12 @@ __all__ = ["tune"]
 @app.command
 def tune(
     recipe: Annotated[
-        str, Parameter(help="Where the search starts: a shipped recipe, or path of a TOML file.")
+        str,
+        Parameter(help="Where the search starts: a shipped recipe, or a TOML file, local or URI."),
     ],
-    space: Annotated[str, Parameter(help="TOML file of the searched fields, see the README.")],
+    space: Annotated[
+        str, Parameter(help="TOML file of the searched fields, local or URI; see the README.")
+    ],
     *,
     output: Output,
     corpus: Annotated[
@@ -64,7 +66,7 @@ def tune(
     from raudeep.pipeline.tuning.sweep import plan_sweep, tune_autoencoders
     from raudeep.report.console import print_json, print_sweep
     from raudeep.report.sweep import write_sweep_pictures
-    from raudeep.sweep.space import load_space
+    from raudeep.storage.recipes import load_recipe, load_space
 
     sections = {
         "spectrogram": spectrogram,

@@ -3,6 +3,7 @@
 Rows are chunks or whole recordings; all rows of a recording stand on the same side of a split.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -116,10 +117,14 @@ def stratified_folds(
     Raises
     ------
     EvaluationError
-        If a class has fewer recordings than there are folds, or rows of a recording disagree.
+        If `num_folds` or `seed` is out of its range, a class has fewer recordings than there are
+        folds, or rows of a recording disagree.
     """
     from sklearn.model_selection import StratifiedKFold  # takes a second to import
 
+    if num_folds < 2:
+        raise EvaluationError(f"num_folds must be at least 2. Got {num_folds}.")
+    _check_seed(seed)
     _check_agreement(files, labels, "labels")
     # Sorted, so that the folds do not depend on the order of the rows.
     label_of = dict(sorted(dict(zip(files, labels, strict=True)).items()))
@@ -180,13 +185,15 @@ def stratified_partitions(
     Raises
     ------
     EvaluationError
-        If there are fewer than two partitions, a share is not positive, a partition would be
-        empty, or rows of a recording disagree.
+        If there are fewer than two partitions, a share is not positive and finite, `seed` is
+        negative, a partition would be empty, or rows of a recording disagree.
     """
-    if len(shares) < 2 or min(shares.values(), default=0) <= 0:
+    if len(shares) < 2 or not all(0 < share < math.inf for share in shares.values()):
         raise EvaluationError(
-            f"partitions need two or more names with shares above 0. Got {dict(shares)}."
+            "partitions need two or more names with shares above 0, all finite. "
+            f"Got {dict(shares)}."
         )
+    _check_seed(seed)
     _check_agreement(files, labels, "labels")
     # Sorted, so that the partitions do not depend on the order of the rows.
     label_of = dict(sorted(dict(zip(files, labels, strict=True)).items()))
@@ -242,6 +249,11 @@ def splits_from_partitions(
     column = np.array([partition or "" for partition in partitions])
     sides = (np.flatnonzero(np.isin(column, list(names))) for names in (train, valid))
     return [Split(None, *sides)]
+
+
+def _check_seed(seed: int) -> None:
+    if seed < 0:
+        raise EvaluationError(f"seed must be at least 0. Got {seed}.")
 
 
 def _check_agreement(files: Sequence[str], values: Sequence[Any], name: str) -> None:

@@ -30,15 +30,15 @@ def project(
         At least 3 rows.
     method : {"tsne", "pca", "umap"}
         UMAP needs the package umap-learn.
-    perplexity : float
+    perplexity : float > 0
         Of t-SNE: about how many neighbours a point has; at most (N - 1) / 3 is used.
-    seed : int
+    seed : int in [0, 2**32)
         Seed of the starting points.
 
     Raises
     ------
     EvaluationError
-        If there are too few rows or the package is missing.
+        If a parameter is out of its range, there are too few rows or the package is missing.
 
     References
     ----------
@@ -47,6 +47,10 @@ def project(
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
+    if not perplexity > 0:
+        raise EvaluationError(f"perplexity must be greater than 0. Got {perplexity}.")
+    if not 0 <= seed < 2**32:
+        raise EvaluationError(f"seed must be in the range [0, 2**32). Got {seed}.")
     if len(embeddings) < 3:
         raise EvaluationError(f"a picture needs 3 or more rows. Got {len(embeddings)}.")
     size = 2 if method == "pca" else min(_PCA_SIZE, *embeddings.shape)

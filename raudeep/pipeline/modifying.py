@@ -37,7 +37,8 @@ def add_folds(
     Raises
     ------
     EvaluationError
-        If a class has fewer recordings than there are folds.
+        If there are to be fewer than two folds, `seed` is negative, or a class has fewer recordings
+        than there are folds.
     """
     keys = _keys(table)
     files = keys["file"].to_pylist()
@@ -62,7 +63,8 @@ def add_partitions(
     Raises
     ------
     EvaluationError
-        If a name is not train, devel or test, or a partition would be empty.
+        If a name is not train, devel or test, a share is not positive and finite, `seed` is
+        negative, or a partition would be empty.
     """
     strange = [name for name in shares if name not in PARTITIONS]
     if strange:

@@ -16,9 +16,17 @@ def read_results(output: str) -> dict[str, Any]:
     """Return the results of the benchmark whose output lies at `output`."""
     place = Layout(output).results
     try:
-        return dict(json.loads(uris.read_bytes(place)))
-    except (OSError, ValueError) as error:
+        results = dict(json.loads(uris.read_bytes(place)))
+    except FileNotFoundError as error:
         raise TableError(f"no benchmark results at {place}. Run `raudeep benchmark`.") from error
+    except (OSError, ValueError, TypeError) as error:
+        raise TableError(f"{place} cannot be read: {error}") from error
+    if "ranking" in results:
+        raise TableError(
+            f"{place} is of a sweep, which has no report: ranking.csv and the pictures beside it "
+            "show it."
+        )
+    return results
 
 
 def write_report(output: str) -> str:
@@ -27,7 +35,7 @@ def write_report(output: str) -> str:
     Raises
     ------
     TableError
-        If there are no results.
+        If there are no results, or they are not a benchmark's.
     """
     places = Layout(output)
     results = read_results(output)

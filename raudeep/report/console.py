@@ -37,7 +37,7 @@ def print_benchmark(results: Mapping[str, Any], *, report: str) -> None:
     """Print the scores, the time of each stage and where things are."""
     console = _console()
     console.print(
-        _score_table(results["scores"], title=f"{results['recipe']}: accuracy and UAR, %")
+        _score_table(results["scores"], title=f"{escape(results['recipe'])}: accuracy and UAR, %")
     )
     stages = _table("stage", "time", "rows", "parts", "there before", "errors")
     for row in results["stages"]:
@@ -114,7 +114,8 @@ def print_facts(facts: Mapping[str, Any]) -> None:
 def print_sweep(results: Mapping[str, Any], pictures: Sequence[str]) -> None:
     """Print the ranking, what was reserved, and where things are."""
     console = _console()
-    title = f"{results['recipe']}/{results['autoencoder']}: trials by {objective_name(results)}"
+    started_from = escape(f"{results['recipe']}/{results['autoencoder']}")
+    title = f"{started_from}: trials by {objective_name(results)}"
     names = [name.partition(".")[2] for name in results["fields"]]
     table = _table("", "trial", "status", results["objective"], "epochs", *names, title=title)
     ranking = results["ranking"]

@@ -208,14 +208,17 @@ def projection(points: NDArray[np.float32], labels: Sequence[str | None]) -> str
     axes = figure.add_subplot()
     names = sorted({label or "" for label in labels})
     column = np.array([label or "" for label in labels])
+    drawn = {}
     for index, (name, colour) in enumerate(zip(names, colours(len(names)), strict=True)):
         chosen = points[column == name]
-        shown = _drawable(name, index) if name else "no label"
-        axes.scatter(chosen[:, 0], chosen[:, 1], s=12, color=colour, linewidths=0, label=shown)
+        dots = axes.scatter(chosen[:, 0], chosen[:, 1], s=12, color=colour, linewidths=0)
+        drawn[dots] = _drawable(name, index) if name else "no label"
     axes.set_xticks([])
     axes.set_yticks([])
     if len(names) <= MAX_LEGEND:
-        legend = axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9)
+        # Told, for matplotlib finds none that begins with an underscore.
+        place: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
+        legend = axes.legend(list(drawn), list(drawn.values()), **place, frameon=False, fontsize=9)
         for text in legend.get_texts():
             text.set(color=INK, parse_math=False)
     ink(axes)

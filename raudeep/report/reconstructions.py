@@ -23,12 +23,14 @@ def write_reconstructions(spectrograms: str, reconstructions: str, page: str, *,
         URIs of the tables; the parts of the second are made from those of the first.
     page : str
         URI of the page.
-    count : int
+    count : int > 0
         Chunks to show, the largest errors first.
     """
     keys = read_table(reconstructions, columns=_KEYS)
     order = np.argsort(-keys["reconstruction_rmse"].to_numpy(), kind="stable")
-    shown = order if len(order) <= count else np.r_[order[: -(-count // 2)], order[-(count // 2) :]]
+    shown, best = order, count // 2
+    if len(order) > count:
+        shown = np.r_[order[: count - best], order[len(order) - best :]]
     targets, outputs = (_pick(uri, shown) for uri in (spectrograms, reconstructions))
     chunks = []
     for row, target, output in zip(keys.take(shown).to_pylist(), targets, outputs, strict=True):

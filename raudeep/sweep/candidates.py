@@ -100,11 +100,14 @@ def candidate_of(base: Candidate, point: Point) -> Candidate:
 def recipe_of(
     recipe: Recipe, base: Candidate, point: Point, *, reserved_folds: tuple[int, ...]
 ) -> Recipe:
-    """Return the recipe of one view and autoencoder: a point's, evaluated on the reserved folds."""
+    """Return the recipe of one view and autoencoder: a point's, evaluated on the reserved folds.
+
+    What a search held out for its own loss is trained on, unless the training stops early by it.
+    """
     best = candidate_of(base, point)
     own = recipe.autoencoders[base.name]
     training = best.training
-    if "training.validation_fraction" not in point:  # what a search held out is trained on
+    if "training.validation_fraction" not in point and training.early_stopping_epochs is None:
         fraction = own.training.validation_fraction
         training = dataclasses.replace(training, validation_fraction=fraction)
     evaluation = recipe.evaluation

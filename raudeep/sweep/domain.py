@@ -1,6 +1,7 @@
 """The values that a searched field may have: choices, or a range."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ class Domain:
     """Only so many evenly spaced values of the range, its ends among them."""
     integer: bool = False
 
-    def values(self) -> tuple[Value, ...] | None:
+    def values(self) -> Sequence[Value] | None:
         """Return all values; None where there is no end of them."""
         if self.choices:
             return self.choices
@@ -30,7 +31,7 @@ class Domain:
             spaced = (self._between(step / (self.steps - 1)) for step in range(self.steps))
             return tuple(dict.fromkeys(map(self._settled, spaced)))
         if self.integer:
-            return tuple(range(int(self.low), int(self.high) + 1))
+            return range(int(self.low), int(self.high) + 1)
         return None
 
     def at(self, share: float) -> Value:

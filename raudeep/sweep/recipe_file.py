@@ -1,4 +1,4 @@
-"""A recipe as the TOML file that `raudeep.recipe.load_recipe` reads."""
+"""A recipe as the TOML file that `raudeep.storage.recipes.load_recipe` reads."""
 
 import dataclasses
 import json
@@ -26,7 +26,7 @@ def recipe_toml(recipe: Recipe, *, comment: str = "") -> str:
         plain["corpus_layout"] = recipe.corpus_layout
     lines += _pairs({**plain, "readouts": recipe.readouts, "baselines": recipe.baselines})
     for name, view in recipe.views.items():
-        lines += ["", f"[views.{name}]", *_differences(view, SpectrogramConfig())]
+        lines += ["", f"[views.{_key(name)}]", *_differences(view, SpectrogramConfig())]
     for name, each in recipe.autoencoders.items():
         model = _differences(each.model, type(each.model)())
         kind = {} if each.model.kind == AutoencoderConfig.kind else {"kind": each.model.kind}
@@ -34,7 +34,7 @@ def recipe_toml(recipe: Recipe, *, comment: str = "") -> str:
         seed = int(fingerprint(recipe.seed, name)[:8], 16)
         training = _differences(each.training, TrainingConfig(seed=seed))
         header = _pairs({"view": each.view, **kind})
-        lines += ["", f"[autoencoders.{name}]", *header, *model, *training]
+        lines += ["", f"[autoencoders.{_key(name)}]", *header, *model, *training]
     for section in ("evaluation", "mlp", "cnn", "sparse_coding"):
         cls = SECTIONS[section]
         seeded = "seed" in {field.name for field in dataclasses.fields(cls)}
@@ -58,6 +58,11 @@ def _differences(config: Any, default: Any) -> list[str]:
 
 def _pairs(values: Mapping[str, Any]) -> list[str]:
     return [f"{key} = {_value(value)}" for key, value in values.items()]
+
+
+def _key(name: str) -> str:
+    """Return a name as the key of a table: TOML wants quotes around letters beyond ASCII."""
+    return name if name.isascii() else _value(name)
 
 
 def _value(value: Any) -> str:

@@ -16,10 +16,8 @@ does. ``[tune]`` may hold the fields of `TuneConfig`::
 
 import dataclasses
 import math
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from raudeep.config import (
@@ -34,7 +32,7 @@ from raudeep.config.fields import accepted, convert
 from raudeep.errors import ConfigError
 from raudeep.sweep.domain import Domain, Value
 
-__all__ = ["Alternative", "Parameter", "Point", "SearchSpace", "load_space", "parse_space"]
+__all__ = ["Alternative", "Parameter", "Point", "SearchSpace", "parse_space", "parse_sweep"]
 
 Point = dict[str, Value]
 """A value for each field that is searched on the conditions of the others, by ``section.field``."""
@@ -132,30 +130,18 @@ class SearchSpace:
             yield from self._extend(position + 1, {**point, parameter.name: value})
 
 
-def load_space(
-    path: str | Path, *, overrides: Mapping[str, Any] | None = None
+def parse_sweep(
+    content: Mapping[str, Any], *, where: str, overrides: Mapping[str, Any] | None = None
 ) -> tuple[SearchSpace, TuneConfig]:
-    """Return the search space of a TOML file and how it is to be searched.
+    """Return the search space of a whole file and how it is to be searched.
 
-    Parameters
-    ----------
-    path : str or Path
-        See the module.
-    overrides : mapping, optional
-        Fields of `TuneConfig` that win over the file's.
+    `where` names it in messages; `overrides` are those of `raudeep.storage.recipes.load_space`.
 
     Raises
     ------
     ConfigError
-        If there is no such file, a key is unknown, or a value is not one of its field.
+        If a key is unknown, or a value is not one of its field.
     """
-    where = str(path)
-    try:
-        content = tomllib.loads(Path(path).read_text("utf-8"))
-    except OSError as error:
-        raise ConfigError(f"no search space at {where}: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{where}: not valid TOML: {error}") from error
     reject_unknown(content, ("search", "tune"), where=where)
     for key in ("search", "tune"):
         if not isinstance(content.get(key, {}), dict):

@@ -20,7 +20,7 @@ from raudeep.pipeline.corpus import load_manifest, write_manifest
 from raudeep.pipeline.placement import share_resources
 from raudeep.pipeline.runtime import find_resources
 from raudeep.pipeline.spectrograms import extract_spectrograms
-from raudeep.recipe import load_recipe
+from raudeep.storage.recipes import load_recipe
 from tests.benchmarks.corpus import BUILD, audio_folder
 from tests.benchmarks.process import MIB, Watched
 

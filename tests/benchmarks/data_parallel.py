@@ -20,7 +20,7 @@ from raudeep.pipeline.runtime import ensure_ray
 from raudeep.pipeline.spectrograms import extract_spectrograms
 from raudeep.pipeline.training import Run, train_autoencoders
 from raudeep.pipeline.training_data import read_training_data
-from raudeep.recipe import load_recipe
+from raudeep.storage.recipes import load_recipe
 from tests.benchmarks.corpus import BUILD, audio_folder
 from tests.benchmarks.ratios import ESC_10, bare_step
 

@@ -86,11 +86,22 @@ def test_trained_model_embeds_by_epoch_and_reconstructs(cli, spectrograms, tmp_p
     assert code == 0, err
     assert json.loads(out)[0]["rows"] == 25
     assert page.read_text().count("<img") == 3
+    code, _, err = cli(*command, "--page", page, "--num-pictures", 1)
+    assert code == 0, err
+    assert page.read_text().count("<img") == 1
     code, out, err = cli(
         "train", "frequency", spectrograms, "--output", tmp_path / "f", "--continue-from", model
     )
     assert (code, out) == (1, "")
     assert "is a time autoencoder" in err
+
+
+def test_a_page_without_pictures_is_refused_before_anything_is_made(cli, spectrograms, tmp_path):
+    command = ("reconstruct", spectrograms, "--model", tmp_path / "m", "--output", tmp_path / "o")
+    code, out, err = cli(*command, "--page", tmp_path / "page.html", "--num-pictures", 0)
+    assert (code, out) == (1, "")
+    assert err.splitlines() == ["raudeep: --num-pictures must be at least 1. Got 0."]
+    assert not (tmp_path / "o").exists()
 
 
 def test_reconstructing_what_is_no_table_of_spectrograms_is_one_line(cli, tmp_path):

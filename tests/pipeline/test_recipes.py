@@ -9,7 +9,7 @@ import soundfile
 from raudeep.pipeline import decoding
 from raudeep.pipeline.benchmark import run_benchmark
 from raudeep.pipeline.stage import spectrogram_values
-from raudeep.recipe import load_recipe
+from raudeep.storage.recipes import load_recipe
 from raudeep.storage.recordings import read_recording
 from raudeep.storage.table import read_errors, read_table
 

@@ -11,8 +11,8 @@ import pytest
 from raudeep.config import TuneConfig
 from raudeep.errors import TableError
 from raudeep.pipeline.tuning.sweep import tune_autoencoders
-from raudeep.recipe import load_recipe
 from raudeep.storage import uri as uris
+from raudeep.storage.recipes import load_recipe
 from raudeep.storage.table import read_index, read_table
 from raudeep.sweep.space import parse_space
 from tests.pipeline.support import run, start
@@ -57,9 +57,9 @@ def _done(output):
 
 
 @pytest.mark.timeout(1200)
-def test_a_sweep_in_a_store_that_is_killed_goes_on_and_repeats_no_trial(store, recipe, tmp_path):
-    space = tmp_path / "space.toml"
-    space.write_text(SPACE)
+def test_a_sweep_in_a_store_that_is_killed_goes_on_and_repeats_no_trial(store, recipe):
+    space = "s3://out/space.toml"
+    uris.write_bytes(space, SPACE.encode())
     output = "s3://out/sweep"
     command = ("tune", recipe, space, "--corpus", "s3://audio", "--output", output)
     process = start(*command)
@@ -102,11 +102,10 @@ def test_a_sweep_in_a_store_that_is_killed_goes_on_and_repeats_no_trial(store, r
     files = uris.list_files(output)
     for name in ("ranking.csv", "history.svg", "parallel.svg", "importance.svg"):
         assert name in files
-    path = tmp_path / "best.toml"
-    path.write_bytes(uris.read_bytes(f"{output}/best.toml"))
-    (winner,) = load_recipe(path).autoencoders.values()
+    tuned = load_recipe(f"{output}/best.toml")
+    (winner,) = tuned.autoencoders.values()
     assert winner.model.num_units == best["autoencoder.num_units"]
-    assert tomllib.loads(path.read_text())["evaluation"]["folds"] == [4]
+    assert tuned.evaluation.folds == (4,)
 
 
 @pytest.mark.timeout(600)

@@ -151,6 +151,9 @@ def test_removed_splits_are_gone_and_the_rest_stays(cli, tmp_path):
         (("--add-partitions", "train=x", "test=1"), ["Got 'train=x'"]),
         (("--add-partitions", "train=0.5", "test"), ["all with a share or none"]),
         (("--add-partitions", "train"), ["two or more names"]),
+        (("--add-partitions", "train=nan", "test=1"), ["shares above 0"]),
+        (("--add-folds", 2, "--seed", -1), ["seed must be at least 0. Got -1"]),
+        (("--add-partitions", "train", "test", "--seed", -1), ["seed must be at least 0. Got -1"]),
     ],
 )
 def test_impossible_modification_is_one_line_and_leaves_nothing(
@@ -364,6 +367,19 @@ def test_neighbours_stay_neighbours_in_the_plane(rng):
     distances = np.linalg.norm(points[:, None] - points[None], axis=2)
     np.fill_diagonal(distances, np.inf)
     assert (distances.argmin(axis=1) // 15 == np.arange(45) // 15).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--perplexity", 0), "perplexity must be greater than 0. Got 0.0"),
+        (("--seed", -1), "seed must be in the range [0, 2**32). Got -1"),
+        (("--method", "pca", "--seed", 2**32), "seed must be in the range [0, 2**32). Got 429"),
+    ],
+)
+def test_what_a_projection_cannot_take_is_one_line(cli, table, tmp_path, arguments, said):
+    refused(cli("visualize", table, "--output", tmp_path / "a.svg", *arguments), said)
+    assert not (tmp_path / "a.svg").exists()
 
 
 def test_too_few_rows_for_a_picture_are_refused(cli, tmp_path):

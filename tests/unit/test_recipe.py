@@ -1,10 +1,15 @@
 """Recipes: what raudeep ships, overrides, and every way a recipe can be wrong."""
 
+from unittest.mock import Mock
+
 import pytest
 
+import raudeep
 from raudeep.config import AutoencoderConfig, SpectrogramConfig
 from raudeep.errors import ConfigError
-from raudeep.recipe import NamedAutoencoder, Recipe, load_recipe, shipped_recipes
+from raudeep.recipe import NamedAutoencoder, Recipe, shipped_recipes
+from raudeep.storage import uri as uris
+from raudeep.storage.recipes import load_recipe
 
 MINIMAL = "[views.a]\n[autoencoders.a]\n"
 
@@ -191,6 +196,23 @@ def test_seed_of_a_recipe_reaches_what_says_nothing_of_its_own(write):
     assert recipe.evaluation.seed == 5
     given = load_recipe(write(text + "[training]\nseed = 9\n"))
     assert given.autoencoders["a"].training.seed == 9
+
+
+@pytest.mark.parametrize("scheme", ["memory", "file"])
+def test_a_recipe_may_lie_anywhere(scheme, tmp_path):
+    folder = f"{scheme}://{tmp_path}"
+    uris.write_bytes(f"{folder}/best.toml", b"seed = 3\n" + MINIMAL.encode())
+    recipe = raudeep.load_recipe(f"{folder}/best.toml")
+    assert (recipe.name, recipe.seed, list(recipe.views)) == ("best", 3, ["a"])
+    with pytest.raises(ConfigError, match=rf"no recipe '{folder}/other.toml'. Give the path"):
+        raudeep.load_recipe(f"{folder}/other.toml")
+    uris.delete(folder)
+
+
+def test_a_recipe_that_cannot_be_read_is_not_called_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(uris, "read_bytes", Mock(side_effect=PermissionError(13, "not for you")))
+    with pytest.raises(ConfigError, match=r"own\.toml cannot be read: .*not for you"):
+        load_recipe(tmp_path / "own.toml")
 
 
 # --- what can be wrong

@@ -4,7 +4,7 @@ import pytest
 
 from raudeep.config import CnnConfig
 from raudeep.errors import ConfigError
-from raudeep.recipe import load_recipe
+from raudeep.storage.recipes import load_recipe
 
 TEXT = """
 {head}

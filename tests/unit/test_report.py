@@ -8,7 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from raudeep.errors import TableError
 from raudeep.report import html, plots, text
+from raudeep.report.benchmark import write_report
 from raudeep.report.html import render_report
 
 EVIL = "<script>alert(1)</script>"
@@ -71,6 +73,21 @@ def results():
         "tables": {"manifest": "results/demo/manifest"},
         "versions": {"raudeep": "0.1.0", "torch": "2.11.0"},
     }
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"ranking": [], "fields": []}', r"results\.json is of a sweep, .*ranking\.csv"),
+        (b'{"scores": 1', r"results\.json cannot be read: "),
+        (b"[1]", r"results\.json cannot be read: "),
+    ],
+)
+def test_results_of_something_else_are_named(tmp_path, content, said):
+    (tmp_path / "results.json").write_bytes(content)
+    with pytest.raises(TableError, match=said):
+        write_report(str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
 
 
 def error(number, file="a/{}.wav"):
@@ -268,6 +285,12 @@ def test_labels_that_are_no_plain_text_are_drawn_without_a_warning():
     assert "<!-- $\\frac$ -->" in svg
     assert "<!-- class 1 -->" in svg
     assert "<!-- two lines two lines two… -->" in svg
+
+
+def test_the_legend_has_labels_that_begin_with_an_underscore():
+    points = np.arange(8, dtype=np.float32).reshape(4, 2)
+    pictures = (plots.projection(points, [first, "a", "a", "b"]) for first in ("_noise_", "noise"))
+    assert len({picture.count('id="text_') for picture in pictures}) == 1
 
 
 def test_long_spectrogram_with_gaps_is_drawn():

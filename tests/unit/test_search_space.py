@@ -8,11 +8,10 @@ import pytest
 
 from raudeep.config import TuneConfig
 from raudeep.errors import ConfigError
-from raudeep.recipe import load_recipe
+from raudeep.storage.recipes import load_recipe, load_space
 from raudeep.sweep.candidates import base_of, candidate_of
 from raudeep.sweep.domain import Domain
 from raudeep.sweep.samplers import GridSampler, RandomSampler, TpeSampler, make_sampler
-from raudeep.sweep.space import load_space
 
 CONDITIONAL = """
 [search]
@@ -86,6 +85,10 @@ def test_every_value_of_a_domain_is_drawn(domain, expected):
     drawn = {domain.at(share) for share in np.linspace(0, 1, 500, endpoint=False)}
     assert drawn == expected
     assert {type(value) for value in drawn} == {type(value) for value in expected}
+
+
+def test_a_long_range_of_integers_needs_no_memory():
+    assert Domain(low=0, high=2**40, integer=True).at(0.5) == 2**39
 
 
 def test_a_log_range_is_even_in_logarithms():

@@ -13,13 +13,17 @@ from raudeep.manifest import Recording, manifest_table
 from raudeep.pipeline.predictions import splits_of
 from raudeep.pipeline.tuning.ledger import SweepLayout, open_ledger
 from raudeep.pipeline.tuning.reserving import divide_recordings
-from raudeep.recipe import load_recipe
+from raudeep.pipeline.tuning.sweep import plan_sweep, tune_autoencoders
+from raudeep.report.console import print_sweep
 from raudeep.report.sweep_plots import importance, parallel_coordinates, trial_history
+from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.recipes import load_recipe
 from raudeep.sweep.candidates import base_of, candidate_of, recipe_of
 from raudeep.sweep.importance import field_importance
 from raudeep.sweep.recipe_file import recipe_toml
 from raudeep.sweep.records import TrialRecord, rank_trials
+from raudeep.sweep.space import parse_space
 
 UNITS, RATE = "autoencoder.num_units", "training.learning_rate"
 
@@ -95,6 +99,17 @@ def test_pictures_are_drawn_of_any_ranking():
     assert importance({}).startswith("<?xml")
 
 
+def test_a_ranking_is_printed_whatever_the_recipe_is_called(capsys):
+    results = {
+        **{"recipe": "x [/y]", "autoencoder": "a", "objective": "loss", "fields": [UNITS]},
+        **{"ranking": rank_trials([record(8, 0.5)], maximises=False), "messages": {}},
+        **{"reserved": {"folds": [], "partitions": [], "recordings": 0}, "seconds": 1.0},
+        **{"output": "out", "best": {"recipe": "out/best.toml"}},
+    }
+    print_sweep(results, [])
+    assert "x [/y]/a: trials by validation loss" in capsys.readouterr().out
+
+
 # --- the best recipe
 
 
@@ -130,14 +145,43 @@ def test_another_kind_of_autoencoder_is_read_back_too(tmp_path):
     assert best.readouts == ("pooled",)
 
 
-def test_none_that_toml_cannot_say_is_refused_by_name():
+def test_a_name_that_toml_must_have_in_quotes_is_read_back(tmp_path):
+    recipe = load_recipe("demo")
+    own = dataclasses.replace(recipe.autoencoders["30db"], view="höhe")
+    recipe = dataclasses.replace(
+        recipe, views={"höhe": recipe.views["30db"]}, autoencoders={"größe": own}
+    )
+    best = recipe_of(recipe, base_of(recipe, None, TuneConfig()), {}, reserved_folds=(4,))
+    path = tmp_path / "best.toml"
+    path.write_text(recipe_toml(best), "utf-8")
+    assert load_recipe(path) == best
+
+
+def test_what_early_stopping_looks_at_stays_held_out(tmp_path):
+    recipe = load_recipe("demo")
+    base = base_of(recipe, None, TuneConfig(objective="loss", validation_fraction=0.25))
+    best = recipe_of(recipe, base, {"training.early_stopping_epochs": 3}, reserved_folds=(4,))
+    path = tmp_path / "best.toml"
+    path.write_text(recipe_toml(best), "utf-8")
+    (autoencoder,) = load_recipe(path).autoencoders.values()
+    training = autoencoder.training
+    assert (training.early_stopping_epochs, training.validation_fraction) == (3, 0.25)
+
+
+def test_none_that_toml_cannot_say_is_refused_by_name_before_a_trial_is_run(tmp_path):
     recipe = load_recipe("demo")
     own = recipe.autoencoders["30db"]
     training = dataclasses.replace(own.training, gradient_clip=None)
     named = {"30db": dataclasses.replace(own, training=training)}
     recipe = dataclasses.replace(recipe, autoencoders=named)
-    with pytest.raises(ConfigError, match="'gradient_clip' of TrainingConfig is None"):
+    said = "'gradient_clip' of TrainingConfig is None"
+    with pytest.raises(ConfigError, match=said):
         recipe_toml(recipe)
+    space = parse_space({"training": {"batch_size": {"choices": [8, 16]}}}, where="space")
+    for sweep in (plan_sweep, tune_autoencoders):
+        with pytest.raises(ConfigError, match=said):
+            sweep(recipe, space, None, str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_trial_is_named_by_what_it_trains():
@@ -230,6 +274,8 @@ def test_partitions_that_are_scored_are_reserved():
     assert set(division.searched["partition"].to_pylist()) == {"train", "devel"}
     assert division.num_reserved == 10
     assert len(division.scored_folds) == 5
+    with pytest.raises(EvaluationError, match=r"no recording is in partition 'Test'.*'train'"):
+        divide(manifest, train_partitions=("train",), eval_partitions=("test", "Test"))
     partitions = {"train_partitions": ("train",), "eval_partitions": ("test",)}
     with pytest.raises(ConfigError, match="evaluated by partitions: 'reserved_folds'"):
         divide(manifest, TuneConfig(reserved_folds=(1,)), **partitions)
@@ -327,6 +373,25 @@ def test_a_dry_run_says_what_is_searched_and_how_it_is_shared(run, tmp_path):
     assert plan["each"]["cpus_per_worker"] >= 1
     assert plan["base"]["spectrogram"]["clip_below_db"] == -60
     assert [path.name for path in tmp_path.iterdir()] == ["space.toml"]
+
+
+def test_recipe_and_space_of_a_sweep_may_lie_in_a_store(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = f"memory://{tmp_path}"
+    uris.write_bytes(f"{folder}/space.toml", FLOORS.encode())
+    best = recipe_toml(load_recipe("demo", seed=5))
+    uris.write_bytes(f"{folder}/best.toml", best.encode())
+    flags = ("--output", "out", "--dry-run")
+    code, out, err = cli("tune", f"{folder}/best.toml", f"{folder}/space.toml", *flags)
+    assert code == 0, err
+    assert (json.loads(out)["recipe"], json.loads(out)["spectrogram_tables"]) == ("demo", 2)
+    code, out, err = cli("benchmark", f"{folder}/best.toml", *flags)
+    assert code == 0, err
+    assert json.loads(out)["recipe"]["seed"] == 5
+    code, _, err = cli("tune", "demo", f"{folder}/none.toml", *flags)
+    assert code == 1
+    assert f"no search space at {folder}/none.toml" in err
+    uris.delete(folder)
 
 
 def test_tables_that_a_range_makes_are_not_known_beforehand(run):

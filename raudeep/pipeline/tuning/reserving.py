@@ -48,7 +48,8 @@ def divide_recordings(
     Raises
     ------
     EvaluationError
-        If the corpus has neither folds nor partitions to reserve, or too few labels.
+        If the corpus has neither folds nor partitions to reserve, none of a partition that the
+        evaluation names, or too few labels.
     ConfigError
         If there are no such folds.
     """
@@ -59,7 +60,7 @@ def divide_recordings(
             "a manifest with a 'label' column, or --objective loss."
         )
     if evaluation.train_partitions:
-        division = _without_partitions(manifest, evaluation, tune)
+        division = _without_partitions(manifest, evaluation, tune, corpus)
     else:
         division = _without_folds(manifest, evaluation, tune, corpus)
     if scores:  # refused here rather than by every trial
@@ -69,15 +70,21 @@ def divide_recordings(
 
 
 def _without_partitions(
-    manifest: pa.Table, evaluation: EvaluationConfig, tune: TuneConfig
+    manifest: pa.Table, evaluation: EvaluationConfig, tune: TuneConfig, corpus: str
 ) -> Division:
     if tune.reserved_folds or tune.scored_folds:
         raise ConfigError(
             "the recipe is evaluated by partitions: 'reserved_folds' and 'scored_folds' of "
             f"TuneConfig must be empty. Got {tune.reserved_folds!r} and {tune.scored_folds!r}."
         )
-    reserved = evaluation.eval_partitions
-    kept = [partition not in reserved for partition in manifest["partition"].to_pylist()]
+    partitions, reserved = manifest["partition"].to_pylist(), evaluation.eval_partitions
+    known = {partition for partition in partitions if partition is not None}
+    if strange := [name for name in (*evaluation.train_partitions, *reserved) if name not in known]:
+        raise EvaluationError(
+            f"no recording is in partition {strange[0]!r}. {corpus} has "
+            f"{', '.join(map(repr, sorted(known))) or 'no partitions'}."
+        )
+    kept = [partition not in reserved for partition in partitions]
     left = manifest.filter(pa.array(kept))
     folds: tuple[int, ...] = ()
     if tune.objective == "uar":

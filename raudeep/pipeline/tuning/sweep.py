@@ -33,7 +33,8 @@ from raudeep.recipe import Recipe
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import package_versions
-from raudeep.sweep.candidates import Candidate, base_of, candidate_of
+from raudeep.sweep.candidates import Candidate, base_of, candidate_of, recipe_of
+from raudeep.sweep.recipe_file import recipe_toml
 from raudeep.sweep.samplers import Sampler, make_sampler
 from raudeep.sweep.space import SearchSpace
 
@@ -203,6 +204,7 @@ def _check(
 ) -> Candidate:
     """Return what the search starts from; refuse or warn of what would come to nothing."""
     base = base_of(recipe, autoencoder, tune)
+    recipe_toml(recipe_of(recipe, base, {}, reserved_folds=()))  # now, and not after the last trial
     make_sampler(space, tune, num_known=0)
     names = [parameter.name for parameter in space.parameters]
     kinds = {base.model.kind} | {
