@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -31,6 +32,7 @@ __all__ = [
     "load_autoencoder",
     "read_examples",
     "read_history",
+    "read_metrics",
     "read_optimizer_state",
     "write_artifact",
 ]
@@ -127,10 +129,14 @@ def is_artifact(uri: str) -> bool:
 
 def artifact_identity(uri: str) -> Identity:
     """Return what the artifact at `uri` was made from."""
-    try:
-        return Identity(**json.loads(uris.read_bytes(uris.join(uri, CONFIG_FILE)))["identity"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TableError(f"{uri}: {CONFIG_FILE} cannot be read: {error}") from error
+    with _config(uri) as config:
+        return Identity(**config["identity"])
+
+
+def read_metrics(uri: str) -> dict[str, Any]:
+    """Return the epoch whose weights an artifact holds, and its losses."""
+    with _config(uri) as config:
+        return dict(config["metrics"])
 
 
 def read_history(uri: str) -> list[dict[str, Any]]:
@@ -142,6 +148,15 @@ def read_examples(uri: str) -> pa.Table:
     """Return a few spectrograms of an artifact's training beside their reconstructions."""
     with uris.open_file(uris.join(uri, _EXAMPLES)) as file:
         return pq.read_table(file)
+
+
+@contextmanager
+def _config(uri: str) -> Iterator[dict[str, Any]]:
+    """Give the artifact's configuration; what is not in it as it should be is a `TableError`."""
+    try:
+        yield json.loads(uris.read_bytes(uris.join(uri, CONFIG_FILE)))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TableError(f"{uri}: {CONFIG_FILE} cannot be read: {error}") from error
 
 
 def _kept_name(epoch: int) -> str:

@@ -19,11 +19,12 @@ import pyarrow as pa
 from raudeep.config import Limits, ResourceConfig
 from raudeep.errors import ConfigError, EvaluationError
 from raudeep.manifest import label_map
-from raudeep.pipeline.artifacts import read_history
+from raudeep.pipeline.artifacts import read_history, read_metrics
 from raudeep.pipeline.baselines import BaselineScore, run_baselines
 from raudeep.pipeline.corpus import load_manifest, write_manifest
 from raudeep.pipeline.embedding import Embedder, embed_tables
 from raudeep.pipeline.fusing import fuse_tables
+from raudeep.pipeline.predictions import splits_of
 from raudeep.pipeline.scoring import Evaluation, evaluate_embeddings
 from raudeep.pipeline.spectrograms import (
     bytes_per_recording,
@@ -310,13 +311,13 @@ def _check_scorable(manifest: pa.Table, recipe: Recipe, corpus: str) -> None:
             "--corpus-layout, a manifest with a 'label' column, or use `raudeep embed`."
         )
     evaluation = recipe.evaluation
-    if evaluation.train_partitions or evaluation.num_folds is not None:
-        return
-    if not any(manifest["folds"].to_pylist()):
+    makes_splits = evaluation.train_partitions or evaluation.num_folds is not None
+    if not makes_splits and not any(manifest["folds"].to_pylist()):
         raise EvaluationError(
             f"{corpus} has no folds. Pass --evaluation.num-folds N to make stratified ones, or "
             "--evaluation.train-partitions and --evaluation.eval-partitions."
         )
+    splits_of(manifest, evaluation, corpus)
 
 
 def _unusable(tables: Iterable[str]) -> list[dict[str, Any]]:
@@ -339,11 +340,13 @@ def _score_row(readout: str, name: str, evaluation: Evaluation | BaselineScore) 
 
 def _training_row(uri: str) -> dict[str, Any]:
     history = read_history(uri)
+    kept = read_metrics(uri)
     speeds = [epoch["chunks_per_second"] for epoch in history]
     return {
         "epochs": len(history),
-        "loss": history[-1]["loss"],
-        "validation_loss": history[-1]["validation_loss"],
+        "epoch": kept["epoch"],
+        "loss": kept["loss"],
+        "validation_loss": kept["validation_loss"],
         "chunks_per_second": sum(speeds) / len(speeds),
     }
 

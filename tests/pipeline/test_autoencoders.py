@@ -14,7 +14,7 @@ from raudeep.config import (
     TrainingConfig,
 )
 from raudeep.errors import ConfigError, TableError
-from raudeep.pipeline.artifacts import kept_epochs, load_autoencoder, read_history
+from raudeep.pipeline.artifacts import kept_epochs, load_autoencoder, read_history, read_metrics
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.embedding import Embedder, embed_corpus, embed_tables
 from raudeep.pipeline.reconstruction import reconstruct_table
@@ -179,6 +179,8 @@ def test_early_stopping_keeps_the_epoch_of_the_lowest_validation_loss(folder, tm
     assert len(history) < 60
     assert len(history) == best + 3
     assert load_autoencoder(stopped.output).metrics["epoch"] == best
+    kept = {name: history[best - 1][name] for name in ("epoch", "loss", "validation_loss")}
+    assert kept.items() <= read_metrics(stopped.output).items()
 
 
 @pytest.mark.parametrize("kind", KINDS)

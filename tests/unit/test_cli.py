@@ -341,6 +341,26 @@ def test_choices_are_taken_in_any_case_and_listed_where_none_is_of_that_name(cli
     assert "lstm" in err
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"train-partitions": "train", "eval-partitions": "tset"}, "tset"),
+        ({"folds": "5"}, "no fold 5; it has 5 folds"),
+        ({"num-folds": "6"}, "num_folds=6 needs at least 6 recordings in every class"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused_before_anything_is_made(
+    cli, corpus, tmp_path, flags, said
+):
+    chosen = [word for name, value in flags.items() for word in (f"--evaluation.{name}", value)]
+    code, out, err = cli("benchmark", "demo", "--corpus", corpus, "--output", "out", *chosen)
+    assert (code, out) == (1, "")
+    corpus_found, refused = err.splitlines(keepends=True)
+    assert "25 recordings" in corpus_found
+    assert_one_line(refused, said)
+    assert list(tmp_path.glob("out/*")) == []
+
+
 def test_folds_of_a_benchmark_are_given_after_one_flag(cli):
     code, out, err = cli(
         *["benchmark", "demo", "--output", "out", "--dry-run"],
