@@ -149,6 +149,26 @@ def test_confusion_matrix_is_drawn_to_a_file(cli, tmp_path):
     assert (tmp_path / "matrix.svg").read_text().startswith("<?xml")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("evaluate", "svm", "TABLE", "--num-folds", 3),
+        ("predict", "svm", "TABLE", "--train-table", "TABLE"),
+        ("predict", "TABLE", "--classifier", "CLASSIFIER"),
+    ],
+)
+def test_predictions_are_not_written_over_their_embeddings(cli, tmp_path, command):
+    places = {"TABLE": separable(tmp_path / "table"), "CLASSIFIER": tmp_path / "kept"}
+    before = read_table(str(places["TABLE"]))
+    cli("train-classifier", "svm", places["TABLE"], "--output", places["CLASSIFIER"])
+    found = [places.get(word, word) for word in command]
+    for overwrite in ((), ("--overwrite",)):
+        code, out, err = cli(*found, "--output", places["TABLE"], *overwrite)
+        assert (code, out) == (1, "")
+        assert_one_line(err, "is the input", "choose another output")
+        assert read_table(str(places["TABLE"])).equals(before)
+
+
 # --- train-classifier, predict
 
 

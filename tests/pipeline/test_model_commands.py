@@ -1,6 +1,7 @@
 """The commands on autoencoders, in-process: what they refuse, and how."""
 
 import json
+import shutil
 
 import pytest
 
@@ -8,6 +9,9 @@ from raudeep.config import SpectrogramConfig
 from raudeep.corpora.demo import write_demo_corpus
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.spectrograms import extract_spectrograms
+from raudeep.storage.table import read_table
+from tests.models import write_model
+from tests.pipeline.support import assert_one_line
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +95,28 @@ def test_trained_model_embeds_by_epoch_and_reconstructs(cli, spectrograms, tmp_p
     )
     assert (code, out) == (1, "")
     assert "is a time autoencoder" in err
+
+
+def test_spectrograms_are_not_written_over_by_what_is_made_of_them(cli, spectrograms, tmp_path):
+    before = read_table(str(spectrograms))
+    model = write_model(tmp_path / "m", units=8, fixed_seconds=0.5, n_mels=16)
+    nested = tmp_path / "out" / "pooled" / "m"
+    shutil.copytree(spectrograms, nested)
+    for command, place, output in (
+        (("embed", spectrograms, "--model", model), spectrograms, spectrograms),
+        (("reconstruct", spectrograms, "--model", model), spectrograms, spectrograms),
+        (
+            ("embed", nested, "--model", model, *("--readouts", "state", "--readouts", "pooled")),
+            nested,
+            tmp_path / "out",
+        ),
+    ):
+        for overwrite in ((), ("--overwrite",)):
+            code, out, err = cli(*command, "--output", output, *overwrite)
+            assert (code, out) == (1, "")
+            assert_one_line(err, f"the output {place} is the input", "choose another output")
+            assert read_table(str(place)).equals(before)
+    assert not (tmp_path / "out" / "state").exists()
 
 
 def test_reconstructing_what_is_no_table_of_spectrograms_is_one_line(cli, tmp_path):
