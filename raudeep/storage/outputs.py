@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from raudeep.errors import TableError
 from raudeep.storage import uri as uris
 
-__all__ = ["check_outputs"]
+__all__ = ["check_outputs", "visible_files"]
 
 
 def check_outputs(outputs: Iterable[str], inputs: Iterable[str]) -> None:
@@ -24,6 +24,14 @@ def check_outputs(outputs: Iterable[str], inputs: Iterable[str]) -> None:
             if source == place or source.startswith(f"{place}/"):
                 said = f"{output} {'is' if source == place else 'holds'} the input {uri}"
                 raise TableError(f"the output {said}; choose another output.")
+
+
+def visible_files(uri: str) -> list[str]:
+    """Return what an output is judged by: its files, without hidden ones.
+
+    Those are temporary ones of a killed run, or of no concern.
+    """
+    return [name for name in uris.list_files(uri) if not name.startswith(".")]
 
 
 def _resolved(uri: str) -> str:

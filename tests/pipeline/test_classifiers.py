@@ -228,6 +228,22 @@ def test_kept_classifier_is_json_and_safetensors_and_not_fitted_twice(cli, tmp_p
     assert cli(*command, "--complexity", 5, "--overwrite")[0] == 0
 
 
+def test_a_classifier_whose_writing_was_killed_is_trained_by_the_same_command(cli, tmp_path):
+    table, kept = separable(tmp_path / "table"), tmp_path / "kept"
+    kept.mkdir()
+    (kept / ".classifier.safetensors.0123abcd.tmp").write_bytes(b"half a fi")
+    command = ("train-classifier", "svm", table, "--output", kept, "--json")
+    code, out, err = cli(*command)
+    assert code == 0, err
+    assert json.loads(out)[0]["reused"] == 0
+    assert load_classifier(str(kept)).labels == sorted(LABELS)
+    assert json.loads(cli(*command)[1])[0]["reused"] == 1
+    (kept / "thesis.tex").write_text("precious")
+    code, out, err = cli(*command, "--overwrite")
+    assert (code, out) == (1, "")
+    assert_one_line(err, "holds files but no classifier, e.g. 'thesis.tex'")
+
+
 def test_label_list_has_a_line_for_each_recording_by_majority_vote(cli, tmp_path):
     # auDeep's form. Without a vote it took the label of a recording's last chunk: one too high.
     table = chunked(tmp_path / "table")
