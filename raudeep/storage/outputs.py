@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from raudeep.errors import TableError
 from raudeep.storage import uri as uris
 
-__all__ = ["check_outputs", "visible_files"]
+__all__ = ["check_file", "check_outputs", "visible_files"]
 
 
 def check_outputs(outputs: Iterable[str], inputs: Iterable[str]) -> None:
@@ -24,6 +24,23 @@ def check_outputs(outputs: Iterable[str], inputs: Iterable[str]) -> None:
             if source == place or source.startswith(f"{place}/"):
                 said = f"{output} {'is' if source == place else 'holds'} the input {uri}"
                 raise TableError(f"the output {said}; choose another output.")
+
+
+def check_file(uri: str, *, overwrite: bool) -> bool:
+    """Return whether there is a file at `uri`, which is to be replaced.
+
+    Raises
+    ------
+    TableError
+        If there is a folder, or a file and no `overwrite`: a file does not say what it is made of.
+    """
+    if not uris.exists(uri):
+        return False
+    if uris.file_size(uri) is None or not overwrite:
+        raise TableError(
+            f"{uri} exists. Choose another output, or pass --overwrite to replace a file."
+        )
+    return True
 
 
 def visible_files(uri: str) -> list[str]:

@@ -7,7 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from raudeep.pipeline.classifiers import load_classifier
+from raudeep.config import FitConfig, SvmConfig
+from raudeep.pipeline import predicting
+from raudeep.pipeline.classifiers import fit_table, load_classifier
+from raudeep.pipeline.predicting import predict_table
+from raudeep.pipeline.predictions import prediction_rows
 from raudeep.pipeline.stage import embedding_rows
 from raudeep.schema import FILE_METADATA, KEYS
 from raudeep.storage.identity import Identity
@@ -256,6 +260,72 @@ def test_label_list_has_a_line_for_each_recording_by_majority_vote(cli, tmp_path
     assert (tmp_path / "labels.tsv").read_text() == "".join(expected)
     assert json.loads(out)[0]["table"] == str(tmp_path / "labels.tsv")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["labels.tsv", "table"]
+
+
+def test_a_label_list_replaces_a_file_on_purpose_only(cli, tmp_path):
+    table, output = chunked(tmp_path / "table"), tmp_path / "labels.tsv"
+    output.write_text("precious")
+    command = ("predict", "svm", table, "--train-table", table, "--output")
+    code, out, err = cli(*command, output)
+    assert (code, out) == (1, "")
+    assert_one_line(err, f"{output} exists", "--overwrite")
+    assert output.read_text() == "precious"
+    assert cli(*command, output, "--overwrite")[0] == 0
+    written = output.read_text()
+    assert len(written.splitlines()) == 24
+    assert_one_line(cli(*command, output)[2], f"{output} exists")
+    (tmp_path / "folder.tsv").mkdir()
+    code, out, err = cli(*command, tmp_path / "folder.tsv", "--overwrite")
+    assert (code, out) == (1, "")
+    assert_one_line(err, "folder.tsv exists")
+    assert output.read_text() == written
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["folder.tsv", "labels.tsv", "table"]
+
+
+def test_an_interrupted_label_list_goes_on_with_what_is_its_own(cli, tmp_path, monkeypatch):
+    table = chunked(tmp_path / "table")
+    command = ("predict", "svm", table, "--train-table", table, "--json", "--output")
+    assert cli(*command, tmp_path / "undisturbed.tsv")[0] == 0
+
+    def interrupt(*flags):
+        parts = []
+
+        def second(*arguments, **settings):
+            parts.append(arguments)
+            if len(parts) == 2:
+                raise KeyboardInterrupt
+            return prediction_rows(*arguments, **settings)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(predicting, "prediction_rows", second)
+            assert cli(*command, tmp_path / "labels.tsv", *flags)[0] == 130
+        assert not (tmp_path / "labels.tsv").exists()
+
+    for flags, reused in (((), 1), (("--complexity", 5), 0)):
+        interrupt(*flags)
+        code, out, err = cli(*command, tmp_path / "labels.tsv")
+        assert code == 0, err
+        assert (json.loads(out)[0]["reused"], json.loads(out)[0]["parts"]) == (reused, 2)
+        expected = (tmp_path / "undisturbed.tsv").read_text()
+        assert (tmp_path / "labels.tsv").read_text() == expected
+        (tmp_path / "labels.tsv").unlink()
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["table", "undisturbed.tsv"]
+
+
+def test_a_label_list_by_a_relative_path_lies_where_python_is(tmp_path, monkeypatch):
+    table = str(chunked(tmp_path / "table"))
+    places = []
+
+    def spy(uri, identity, **settings):
+        places.append(uri)
+        return open_table(uri, identity, **settings)
+
+    monkeypatch.setattr(predicting, "open_table", spy)
+    monkeypatch.chdir(tmp_path)
+    predict_table(fit_table(table, config=SvmConfig(), fit=FitConfig()), table, "labels.tsv")
+    assert len((tmp_path / "labels.tsv").read_text().splitlines()) == 24
+    assert places == [str(tmp_path / ".labels.tsv.table")]
 
 
 def test_chosen_partitions_are_predicted_in_the_order_of_the_table(cli, tmp_path):
