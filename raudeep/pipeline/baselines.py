@@ -31,6 +31,8 @@ from raudeep.pipeline.sparse_codes import embed_sparse_codes
 from raudeep.pipeline.stage import StageSummary, embedding_rows, spectrogram_arrays
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.outputs import check_outputs
+from raudeep.storage.recordings import packs_of
 from raudeep.storage.table import open_table, read_index, read_part, read_table
 
 __all__ = [
@@ -163,6 +165,8 @@ def score_sparse_coding(
     Embeddings go to ``OUTPUT/embeddings`` (see `embed_sparse_codes`), predictions to
     ``OUTPUT/predictions``. The vote is taken whatever the evaluation says.
     """
+    predictions = uris.join(output, "predictions")
+    check_outputs([predictions], packs_of(manifest))
     summaries = embed_sparse_codes(
         manifest,
         output,
@@ -173,7 +177,7 @@ def score_sparse_coding(
     )
     result = evaluate_embeddings(
         {"codes": uris.join(output, "embeddings")},
-        {"codes": uris.join(output, "predictions")},
+        {"codes": predictions},
         classifier=svm,
         # Fits of an SVM do not differ, so one is enough.
         evaluation=replace(evaluation, majority_vote=True, repeats=1),
@@ -208,13 +212,15 @@ def score_band_statistics(
     for output in outputs.values():
         check_folder(output)
     embeddings = {name: uris.join(output, "embeddings") for name, output in outputs.items()}
+    predictions = {name: uris.join(output, "predictions") for name, output in outputs.items()}
+    check_outputs([*embeddings.values(), *predictions.values()], tables.values())
     summaries = {
         name: _embed_statistics(table, embeddings[name], overwrite=overwrite)
         for name, table in tables.items()
     }
     results = evaluate_embeddings(
         embeddings,
-        {name: uris.join(output, "predictions") for name, output in outputs.items()},
+        predictions,
         classifier=mlp,
         evaluation=evaluation,
         overwrite=overwrite,

@@ -20,6 +20,7 @@ from raudeep.pipeline.predictions import label_ids, label_map, rows_of_partition
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.outputs import visible_files
 from raudeep.storage.table import TableIndex, package_versions, read_index, read_table
 
 __all__ = [
@@ -186,7 +187,7 @@ def train_classifier(
     started = time.perf_counter()
     index = read_index(table, stage="embeddings")
     identity = _identity(index, config, fit)
-    present = set(uris.list_files(output))
+    present = set(visible_files(output))
     if strange := sorted(present - {CONFIG_FILE, WEIGHTS_FILE}):
         raise TableError(
             f"{output} holds files but no classifier, e.g. {strange[0]!r}. Choose another output."

@@ -37,6 +37,8 @@ from raudeep.pipeline.runtime import Pool, stream
 from raudeep.pipeline.stage import StageSummary, spectrogram_arrays, spectrogram_rows
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.outputs import check_outputs
+from raudeep.storage.recordings import packs_of
 from raudeep.storage.table import TableWriter, open_table, read_table
 
 __all__ = ["evaluate_cnn"]
@@ -88,6 +90,8 @@ def evaluate_cnn(
         If the recordings have no labels, or neither folds nor the named partitions.
     """
     check_folder(output)
+    table, predictions = uris.join(output, "spectrograms"), uris.join(output, "predictions")
+    check_outputs([table, predictions], packs_of(manifest))
     features = Identity(
         "log-mel",
         {"sample_rate": SAMPLE_RATE, "n_fft": N_FFT, "hop_length": HOP_LENGTH, "n_mels": N_MELS},
@@ -97,10 +101,10 @@ def evaluate_cnn(
     settings = {"classifier": "cnn", "cnn": asdict(config), "evaluation": described}
     identity = Identity("predictions", settings, {"spectrograms": features.fingerprint})
     # First of all: what is there must be this, or must be replaced on purpose.
-    writer = open_table(uris.join(output, "predictions"), identity, overwrite=overwrite)
+    writer = open_table(predictions, identity, overwrite=overwrite)
     extracted = map_recordings(
         manifest,
-        uris.join(output, "spectrograms"),
+        table,
         _log_mel_kernel,
         identity=features,
         rows=partial(spectrogram_rows, shape=(None, N_MELS)),
@@ -111,7 +115,6 @@ def evaluate_cnn(
         overwrite=overwrite,
     )
     started = time.perf_counter()
-    table = extracted.table
     metadata = read_table(table, columns=["file", "label", "partition", "folds", "frames"])
     labels = label_map(metadata, table)
     splits = splits_of(metadata, evaluation, table)

@@ -22,6 +22,8 @@ from raudeep.pipeline.recordings import plan_recordings, write_recordings
 from raudeep.pipeline.runtime import Pool, stream
 from raudeep.pipeline.stage import StageSummary
 from raudeep.storage.identity import Identity
+from raudeep.storage.outputs import check_outputs
+from raudeep.storage.recordings import packs_of
 from raudeep.storage.table import TableIndex, open_table, read_index
 
 __all__ = ["FUSED", "Embedder", "check_input", "embed_corpus", "embed_tables"]
@@ -73,6 +75,7 @@ def embed_corpus(
         If a model does not say how audio becomes its input, or an output holds something else.
     """
     chunks, limits = chunks or ChunkConfig(), limits or Limits()
+    check_outputs([*_outputs(embedders), *(fused or {}).values()], packs_of(manifest))
     trained = _load(embedders)
     views = {name: model.spectrogram for name, model in trained.items()}
     cut = {"chunk_seconds": chunks.chunk_seconds, "chunk_hop_seconds": chunks.hop_seconds}
@@ -122,6 +125,7 @@ def embed_tables(
         If a table was made with other parameters than the model was trained on.
     """
     started = time.perf_counter()
+    check_outputs(_outputs(embedders), tables.values())
     indices = {each.name: read_index(tables[each.name], stage="spectrograms") for each in embedders}
     trained = _load(embedders)
     for each in embedders:
@@ -181,6 +185,10 @@ def check_input(trained: TrainedAutoencoder, index: TableIndex, *, model: str, t
                 f"{table} has {key}={found!r}, but {model} was trained with {key}={wanted!r}. "
                 "Give it a table made like the one that it was trained on, or audio."
             )
+
+
+def _outputs(embedders: Sequence[Embedder]) -> list[str]:
+    return [uri for each in embedders for uri in each.outputs.values()]
 
 
 def _load(embedders: Sequence[Embedder]) -> dict[str, TrainedAutoencoder]:

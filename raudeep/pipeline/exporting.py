@@ -19,6 +19,7 @@ from raudeep.storage.exchange.layout import Place, folds_of, parse_place
 from raudeep.storage.exchange.netcdf import write_netcdf
 from raudeep.storage.exchange.rows import Rows, Splits, check_rows
 from raudeep.storage.exchange.text_folder import write_text_folder
+from raudeep.storage.outputs import check_file
 from raudeep.storage.staging import STAGING_PREFIX, staging
 from raudeep.storage.table import TableIndex, iterate_parts, read_index, read_part
 
@@ -244,13 +245,7 @@ def _batches(survey: _Survey) -> Iterator[tuple[Rows, Splits]]:
 
 def _earlier_file(output: str, name: str, *, overwrite: bool) -> list[str]:
     """Return what a netCDF export replaces."""
-    if not uris.exists(output):
-        return []
-    if uris.file_size(output) is None or not overwrite:
-        raise TableError(
-            f"{output} exists. Choose another output, or pass --overwrite to replace a file."
-        )
-    return [name]
+    return [name] if check_file(output, overwrite=overwrite) else []
 
 
 def _earlier_folder(output: str, name: str, *, overwrite: bool) -> list[str]:

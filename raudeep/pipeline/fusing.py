@@ -8,6 +8,7 @@ import pyarrow as pa
 from raudeep.evaluation.fusion import check_same_metadata, fuse
 from raudeep.pipeline.stage import StageSummary, embedding_array, embedding_rows, slices
 from raudeep.storage.identity import Identity
+from raudeep.storage.outputs import check_outputs
 from raudeep.storage.table import open_table, read_index, read_table
 
 __all__ = ["fuse_tables"]
@@ -32,6 +33,7 @@ def fuse_tables(tables: Mapping[str, str], output: str, *, overwrite: bool = Fal
         If the tables do not hold the same chunks, or differ in a chunk's label, partition or folds.
     """
     started = time.perf_counter()
+    check_outputs([output], tables.values())
     indices = {name: read_index(uri, stage="embeddings") for name, uri in tables.items()}
     inputs = {name: index.fingerprint for name, index in indices.items()}
     pieces = [index.config for index in indices.values()]  # whose models a classifier asks for

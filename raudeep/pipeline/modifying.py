@@ -19,6 +19,7 @@ from raudeep.evaluation.upsampling import repeats_of_class
 from raudeep.pipeline.stage import StageSummary, embedding_array, embedding_rows, slices
 from raudeep.schema import FILE_METADATA, PARTITIONS
 from raudeep.storage.identity import Identity
+from raudeep.storage.outputs import check_outputs
 from raudeep.storage.table import TableIndex, open_table, read_index, read_part, read_table
 
 __all__ = ["add_folds", "add_partitions", "fuse_chunks", "remove_splits", "upsample_table"]
@@ -146,6 +147,7 @@ def fuse_chunks(table: str, output: str, *, overwrite: bool = False) -> StageSum
         If recordings have different numbers of chunks, or these are not 0 to n - 1.
     """
     started = time.perf_counter()
+    check_outputs([output], [table])
     index = read_index(table, stage="embeddings")
     rows = read_table(table)
     chunks: dict[str, dict[int, int]] = {}
@@ -219,6 +221,7 @@ def _rewrite(
 ) -> StageSummary:
     """Write a table whose parts are those of another one, changed."""
     started = time.perf_counter()
+    check_outputs([output], [table])
     index = read_index(table)
     inputs = {"source": index.fingerprint, "modified": json.dumps(action, sort_keys=True)}
     identity = Identity(index.stage, index.config, inputs)

@@ -26,8 +26,15 @@ from raudeep.pipeline.stage import StageSummary
 from raudeep.schema import MANIFEST, RECORDINGS
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.outputs import check_outputs
 from raudeep.storage.plan import extend_plan
-from raudeep.storage.recordings import AUDIO, holds_recordings, packed_uris, read_recording
+from raudeep.storage.recordings import (
+    AUDIO,
+    holds_recordings,
+    packed_uris,
+    packs_of,
+    read_recording,
+)
 from raudeep.storage.table import TableWriter, open_table
 
 __all__ = ["is_packed", "load_content", "pack_corpus", "read_packed"]
@@ -72,6 +79,7 @@ def pack_corpus(
     TableError
         If the output holds something else or cannot be written.
     """
+    check_outputs([output], packs_of(manifest))
     identity = Identity("recordings", {})
     writer = replace(
         open_table(output, identity, overwrite=overwrite), row_group_bytes=_ROW_GROUP_BYTES

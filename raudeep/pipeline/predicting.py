@@ -28,6 +28,8 @@ from raudeep.pipeline.runtime import stream
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.outputs import check_file, check_outputs
+from raudeep.storage.recordings import packs_of
 from raudeep.storage.table import (
     TableIndex,
     TableWriter,
@@ -68,7 +70,7 @@ def predict_table(
     partitions : sequence of str
         Predict the rows of these alone.
     overwrite : bool
-        Replace a table that was made with another configuration.
+        Replace a table that was made with another configuration, or any file.
 
     Raises
     ------
@@ -77,11 +79,11 @@ def predict_table(
     EvaluationError
         If a partition has no rows.
     """
+    check_outputs([output], [table])
     _check_made_alike(classifier, table)
     inputs = {"embeddings": read_index(table, stage="embeddings").fingerprint}
     identity = _identity(classifier, inputs, partitions)
-    with _destination(output) as place:
-        writer = open_table(place, identity, overwrite=overwrite)
+    with _destination(output, identity, overwrite=overwrite) as writer:
         return replace(
             _predict(classifier, table, writer, partitions, read_errors(table)), table=output
         )
@@ -116,7 +118,7 @@ def predict_corpus(
     limits : Limits, optional
         Which recordings are taken, and how many may fail.
     overwrite : bool
-        Replace a table that was made with another configuration.
+        Replace a table that was made with another configuration, or any file.
 
     Raises
     ------
@@ -127,12 +129,13 @@ def predict_corpus(
         If too many recordings could not be used, or none could.
     """
     started = time.perf_counter()
+    check_outputs([output], packs_of(manifest))
     places = _models_of(classifier, models)
     manifest = manifest.take(rows_of_partitions(manifest, partitions, "the corpus"))
     recordings = manifest_fingerprint(manifest)
     identity = _identity(classifier, {"recordings": recordings}, partitions)
-    with _destination(output) as place:
-        writer = open_table(place, identity, overwrite=overwrite)
+    with _destination(output, identity, overwrite=overwrite) as writer:
+        place = writer.uri
         if limits is not None and limits.retry_errors and is_table(place):
             writer.delete()  # all errors lie beside its first part
         if is_table(place):
@@ -150,20 +153,23 @@ def predict_corpus(
 
 
 @contextmanager
-def _destination(output: str) -> Iterator[str]:
-    """Give the place of the predictions table; for a ``.tsv`` file a hidden one beside it."""
+def _destination(output: str, identity: Identity, *, overwrite: bool) -> Iterator[TableWriter]:
+    """Give the writer of the predictions table; for a ``.tsv`` file that of a hidden one beside it.
+
+    The hidden one stays until the file is there, so that a killed run can go on.
+    """
     if not output.lower().endswith(".tsv"):
-        yield output
+        yield open_table(output, identity, overwrite=overwrite)
         return
+    output = uris.absolute(output)
+    check_file(output, overwrite=overwrite)
     folder, _, name = output.rpartition("/")
     uris.check_writable(folder)
-    place = uris.join(folder, f".{name}.table")
-    uris.delete(place)  # what a killed run left
-    try:
-        yield place
-        _write_label_list(place, output)
-    finally:
-        uris.delete(place)
+    # What a killed run of another configuration left is nobody's output.
+    writer = open_table(uris.join(folder, f".{name}.table"), identity, overwrite=True)
+    yield writer
+    _write_label_list(writer.uri, output)
+    uris.delete(writer.uri)
 
 
 def _identity(

@@ -31,6 +31,8 @@ from raudeep.pipeline.stage import (
 )
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.outputs import check_outputs
+from raudeep.storage.recordings import packs_of
 from raudeep.storage.table import iterate_parts, open_table, read_index, read_part
 
 __all__ = ["embed_sparse_codes"]
@@ -84,6 +86,8 @@ def embed_sparse_codes(
     audio classification, ISMIR 2011.
     """
     check_folder(output)
+    table, embeddings = uris.join(output, "frames"), uris.join(output, "embeddings")
+    check_outputs([table, embeddings], packs_of(manifest))
     bands: dict[str, Any] = {
         "lowest_hz": config.lowest_hz,
         "num_bands": config.num_octaves * config.bands_per_octave,
@@ -100,11 +104,10 @@ def embed_sparse_codes(
         {"frames": frames.fingerprint},
     )
     # First of all: what is there must be this, or must be replaced on purpose.
-    embeddings = uris.join(output, "embeddings")
     writer = open_table(embeddings, codes, overwrite=overwrite)
     summary = map_recordings(
         manifest,
-        uris.join(output, "frames"),
+        table,
         partial(_frames_kernel, **bands),
         identity=frames,
         rows=partial(spectrogram_rows, shape=(None, bands["num_bands"])),
@@ -115,7 +118,7 @@ def embed_sparse_codes(
         overwrite=overwrite,
     )
     started = time.perf_counter()
-    table, coder = summary.table, uris.join(output, f"coder-{codes.fingerprint}.safetensors")
+    coder = uris.join(output, f"coder-{codes.fingerprint}.safetensors")
     if not uris.exists(coder):
         _learn(table, coder, config=config, seed=seed)
     parts = read_index(table).parts

@@ -23,6 +23,7 @@ from raudeep.pipeline.tracking import check_tracker
 from raudeep.pipeline.training_worker import Run, WorkerJob, train_worker
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.outputs import check_outputs
 from raudeep.storage.table import read_index, read_table
 
 __all__ = ["Run", "check_trainable", "fit_runs", "train_autoencoders"]
@@ -72,27 +73,32 @@ def train_autoencoders(
     ResourceError
         If a single run asks for more than the cluster has.
     TableError
-        If an output holds another artifact, or the tables cannot be trained on.
+        If an output holds another artifact, or one that is continued, or the tables cannot be
+        trained on.
     """
     started = time.perf_counter()
     resources = resources or ResourceConfig()
     check_tracker(resources.tracker)
     identities = {run.name: run.identity() for run in runs}
-    pending = []
+    inputs = [uri for run in runs for uri in (*run.spectrograms, run.continue_from) if uri]
+    pending, replaced = [], []
     for run in runs:
         identity = identities[run.name]
         if not is_artifact(run.output):
             uris.check_writable(run.output)
             pending.append(run)
         elif (stored := artifact_identity(run.output)) != identity:
+            check_outputs([run.output], inputs)
             if not overwrite:
                 raise TableError(stored.conflict(identity, place=run.output))
-            uris.delete(run.output)
             pending.append(run)
+            replaced.append(run)
     for run in pending:
         check_trainable(run)
     if pending:
         share = share_resources(ensure_ray(), resources, len(pending))
+        for run in replaced:  # now that nothing of any run can be refused
+            uris.delete(run.output)
         epochs = sum(run.training.num_epochs for run in pending)
         done = dict.fromkeys(identities, 0)
         found = fit_runs(pending, identities, checkpoints, share, tracker=resources.tracker)

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from raudeep.errors import AudioError
@@ -26,6 +27,7 @@ __all__ = [
     "is_in_pack",
     "open_recording",
     "packed_uris",
+    "packs_of",
     "read_recording",
 ]
 
@@ -48,6 +50,14 @@ def packed_uris(uri: str, num_rows: int) -> list[str]:
 def is_in_pack(uri: str) -> bool:
     """Return whether a recording lies in a packed table."""
     return _PACKED.fullmatch(uri) is not None
+
+
+def packs_of(manifest: pa.Table) -> list[str]:
+    """Return the packed files that recordings of a manifest lie in."""
+    recordings = manifest["uri"]
+    packed = recordings.filter(pc.match_substring_regex(recordings, r"\.parquet#\d+$"))
+    files: list[str] = pc.replace_substring_regex(packed, r"#\d+$", "").unique().to_pylist()
+    return files
 
 
 def holds_recordings(schema: pa.Schema) -> bool:

@@ -24,6 +24,7 @@ from raudeep.errors import TableError
 from raudeep.schema import ERRORS, SCHEMA_VERSION, read_metadata, with_metadata
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.outputs import visible_files
 
 __all__ = [
     "INDEX",
@@ -210,11 +211,10 @@ def open_table(uri: str, identity: Identity, *, overwrite: bool = False) -> Tabl
         If what is there was made with another identity (the message names the field that differs)
         or is not a table; with `overwrite` it is deleted instead.
     """
-    present = list(uris.list_files(uri))
+    present = visible_files(uri)
     ours = _files_of_table(present)
     if not ours:
-        # Hidden files are temporary ones of a killed run, or of no concern.
-        if any(not name.startswith(".") for name in present):
+        if present:
             raise TableError(f"{uri} holds files but no table of raudeep. Choose another output.")
         uris.check_writable(uri)
         return TableWriter(uri, identity)

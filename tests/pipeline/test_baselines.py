@@ -28,6 +28,7 @@ from raudeep.models.soundnet import SoundNet
 from raudeep.pipeline import convolutional
 from raudeep.pipeline.baselines import score_band_statistics, score_cnn, score_sparse_coding
 from raudeep.pipeline.corpus import load_manifest
+from raudeep.pipeline.packing import pack_corpus
 from raudeep.pipeline.scoring import evaluate_embeddings
 from raudeep.pipeline.soundnet import embed_soundnet
 from raudeep.pipeline.spectrograms import extract_spectrograms
@@ -189,6 +190,41 @@ def test_a_table_is_no_place_for_a_folder_of_tables(manifest, scored_cnn):
             score(manifest, place, evaluation=ONCE, **settings)
     with pytest.raises(TableError, match="is a table; the output is a folder of several"):
         score_band_statistics({"t": place}, {"t": place}, mlp=MlpConfig(), evaluation=ONCE)
+
+
+@pytest.mark.parametrize("name", ["predictions", "spectrograms", "frames", "embeddings"])
+def test_baselines_do_not_delete_the_audio_that_they_are_made_of(corpus, tmp_path, name):
+    place = str(tmp_path / name)
+    pack_corpus(load_manifest(str(corpus))[0], place)
+    packed, before = load_manifest(place)[0], read_table(place)
+    for score, settings in (
+        (score_cnn, {"config": CNN}),
+        (score_sparse_coding, {"config": CODES, "svm": SVM}),
+    ):
+        if score is score_cnn and name not in ("predictions", "spectrograms"):
+            continue
+        if score is score_sparse_coding and name == "spectrograms":
+            continue
+        with pytest.raises(TableError, match=f"{name} holds the input .*choose another output"):
+            score(packed, str(tmp_path), evaluation=ONCE, overwrite=True, **settings)
+        assert read_table(place).equals(before)
+    weights = str(weights_file(tmp_path / "weights.safetensors"))
+    config = SoundNetConfig(layer="pool1")
+    with pytest.raises(TableError, match=f"{name} holds the input .*choose another output"):
+        embed_soundnet(packed, weights, place, config=config, overwrite=True)
+    assert read_table(place).equals(before)
+
+
+@pytest.mark.parametrize("name", ["embeddings", "predictions"])
+def test_band_statistics_do_not_delete_their_spectrograms(manifest, tmp_path, name):
+    table = str(tmp_path / name)
+    extract_spectrograms(manifest, {"view": SpectrogramConfig(n_mels=12)}, {"view": table})
+    before = read_table(table)
+    with pytest.raises(TableError, match=f"{name} is the input .*choose another output"):
+        score_band_statistics(
+            {"t": table}, {"t": str(tmp_path)}, mlp=MlpConfig(), evaluation=ONCE, overwrite=True
+        )
+    assert read_table(table).equals(before)
 
 
 def weights_file(path):

@@ -7,7 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from raudeep.pipeline.classifiers import load_classifier
+from raudeep.config import FitConfig, SvmConfig
+from raudeep.pipeline import predicting
+from raudeep.pipeline.classifiers import fit_table, load_classifier
+from raudeep.pipeline.predicting import predict_table
+from raudeep.pipeline.predictions import prediction_rows
 from raudeep.pipeline.stage import embedding_rows
 from raudeep.schema import FILE_METADATA, KEYS
 from raudeep.storage.identity import Identity
@@ -149,6 +153,26 @@ def test_confusion_matrix_is_drawn_to_a_file(cli, tmp_path):
     assert (tmp_path / "matrix.svg").read_text().startswith("<?xml")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("evaluate", "svm", "TABLE", "--num-folds", 3),
+        ("predict", "svm", "TABLE", "--train-table", "TABLE"),
+        ("predict", "TABLE", "--classifier", "CLASSIFIER"),
+    ],
+)
+def test_predictions_are_not_written_over_their_embeddings(cli, tmp_path, command):
+    places = {"TABLE": separable(tmp_path / "table"), "CLASSIFIER": tmp_path / "kept"}
+    before = read_table(str(places["TABLE"]))
+    cli("train-classifier", "svm", places["TABLE"], "--output", places["CLASSIFIER"])
+    found = [places.get(word, word) for word in command]
+    for overwrite in ((), ("--overwrite",)):
+        code, out, err = cli(*found, "--output", places["TABLE"], *overwrite)
+        assert (code, out) == (1, "")
+        assert_one_line(err, "is the input", "choose another output")
+        assert read_table(str(places["TABLE"])).equals(before)
+
+
 # --- train-classifier, predict
 
 
@@ -208,6 +232,22 @@ def test_kept_classifier_is_json_and_safetensors_and_not_fitted_twice(cli, tmp_p
     assert cli(*command, "--complexity", 5, "--overwrite")[0] == 0
 
 
+def test_a_classifier_whose_writing_was_killed_is_trained_by_the_same_command(cli, tmp_path):
+    table, kept = separable(tmp_path / "table"), tmp_path / "kept"
+    kept.mkdir()
+    (kept / ".classifier.safetensors.0123abcd.tmp").write_bytes(b"half a fi")
+    command = ("train-classifier", "svm", table, "--output", kept, "--json")
+    code, out, err = cli(*command)
+    assert code == 0, err
+    assert json.loads(out)[0]["reused"] == 0
+    assert load_classifier(str(kept)).labels == sorted(LABELS)
+    assert json.loads(cli(*command)[1])[0]["reused"] == 1
+    (kept / "thesis.tex").write_text("precious")
+    code, out, err = cli(*command, "--overwrite")
+    assert (code, out) == (1, "")
+    assert_one_line(err, "holds files but no classifier, e.g. 'thesis.tex'")
+
+
 def test_label_list_has_a_line_for_each_recording_by_majority_vote(cli, tmp_path):
     # auDeep's form. Without a vote it took the label of a recording's last chunk: one too high.
     table = chunked(tmp_path / "table")
@@ -220,6 +260,72 @@ def test_label_list_has_a_line_for_each_recording_by_majority_vote(cli, tmp_path
     assert (tmp_path / "labels.tsv").read_text() == "".join(expected)
     assert json.loads(out)[0]["table"] == str(tmp_path / "labels.tsv")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["labels.tsv", "table"]
+
+
+def test_a_label_list_replaces_a_file_on_purpose_only(cli, tmp_path):
+    table, output = chunked(tmp_path / "table"), tmp_path / "labels.tsv"
+    output.write_text("precious")
+    command = ("predict", "svm", table, "--train-table", table, "--output")
+    code, out, err = cli(*command, output)
+    assert (code, out) == (1, "")
+    assert_one_line(err, f"{output} exists", "--overwrite")
+    assert output.read_text() == "precious"
+    assert cli(*command, output, "--overwrite")[0] == 0
+    written = output.read_text()
+    assert len(written.splitlines()) == 24
+    assert_one_line(cli(*command, output)[2], f"{output} exists")
+    (tmp_path / "folder.tsv").mkdir()
+    code, out, err = cli(*command, tmp_path / "folder.tsv", "--overwrite")
+    assert (code, out) == (1, "")
+    assert_one_line(err, "folder.tsv exists")
+    assert output.read_text() == written
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["folder.tsv", "labels.tsv", "table"]
+
+
+def test_an_interrupted_label_list_goes_on_with_what_is_its_own(cli, tmp_path, monkeypatch):
+    table = chunked(tmp_path / "table")
+    command = ("predict", "svm", table, "--train-table", table, "--json", "--output")
+    assert cli(*command, tmp_path / "undisturbed.tsv")[0] == 0
+
+    def interrupt(*flags):
+        parts = []
+
+        def second(*arguments, **settings):
+            parts.append(arguments)
+            if len(parts) == 2:
+                raise KeyboardInterrupt
+            return prediction_rows(*arguments, **settings)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(predicting, "prediction_rows", second)
+            assert cli(*command, tmp_path / "labels.tsv", *flags)[0] == 130
+        assert not (tmp_path / "labels.tsv").exists()
+
+    for flags, reused in (((), 1), (("--complexity", 5), 0)):
+        interrupt(*flags)
+        code, out, err = cli(*command, tmp_path / "labels.tsv")
+        assert code == 0, err
+        assert (json.loads(out)[0]["reused"], json.loads(out)[0]["parts"]) == (reused, 2)
+        expected = (tmp_path / "undisturbed.tsv").read_text()
+        assert (tmp_path / "labels.tsv").read_text() == expected
+        (tmp_path / "labels.tsv").unlink()
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["table", "undisturbed.tsv"]
+
+
+def test_a_label_list_by_a_relative_path_lies_where_python_is(tmp_path, monkeypatch):
+    table = str(chunked(tmp_path / "table"))
+    places = []
+
+    def spy(uri, identity, **settings):
+        places.append(uri)
+        return open_table(uri, identity, **settings)
+
+    monkeypatch.setattr(predicting, "open_table", spy)
+    monkeypatch.chdir(tmp_path)
+    predict_table(fit_table(table, config=SvmConfig(), fit=FitConfig()), table, "labels.tsv")
+    assert len((tmp_path / "labels.tsv").read_text().splitlines()) == 24
+    assert places == [str(tmp_path / ".labels.tsv.table")]
 
 
 def test_chosen_partitions_are_predicted_in_the_order_of_the_table(cli, tmp_path):

@@ -1,13 +1,26 @@
 """The commands on autoencoders, in-process: what they refuse, and how."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import pytest
 
-from raudeep.config import SpectrogramConfig
+from raudeep.config import (
+    AutoencoderConfig,
+    FrequencyAutoencoderConfig,
+    ResourceConfig,
+    SpectrogramConfig,
+    TrainingConfig,
+)
 from raudeep.corpora.demo import write_demo_corpus
+from raudeep.errors import RaudeepError
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.spectrograms import extract_spectrograms
+from raudeep.pipeline.training import Run, train_autoencoders
+from raudeep.storage.table import read_table
+from tests.models import write_model
+from tests.pipeline.support import assert_one_line
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +78,57 @@ def test_impossible_training_is_one_line_and_leaves_nothing(
     assert not (tmp_path / "model").exists()
 
 
+def contents(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("overwrite", [(), ("--overwrite",)])
+def test_a_model_is_not_deleted_that_is_to_be_continued(cli, spectrograms, tmp_path, overwrite):
+    model = tmp_path / "model"
+    write_model(model, units=8, fixed_seconds=0.5, n_mels=16)
+    before = contents(model)
+    command = ("train", "time", spectrograms, "--continue-from", model, "--output", model)
+    code, out, err = cli(*command, *overwrite)
+    assert (code, out) == (1, "")
+    assert_one_line(err, f"the output {model} is the input {model}; choose another output")
+    assert contents(model) == before
+
+
+def test_no_model_is_deleted_unless_all_runs_can_be_trained(spectrograms, tmp_path):
+    model, table = tmp_path / "model", tmp_path / "model" / "table"
+    write_model(model, units=8, fixed_seconds=0.5, n_mels=16)
+    shutil.copytree(spectrograms, table)
+    before = contents(model)
+    replaced = Run(
+        name="model",
+        spectrograms=(str(spectrograms),),
+        output=str(model),
+        model=AutoencoderConfig(num_units=8),
+        training=TrainingConfig(),
+    )
+    new = replace(replaced, name="new", output=str(tmp_path / "new"))
+    too_wide = FrequencyAutoencoderConfig(window_bands=17, overlap_bands=1)
+    for runs, cpus, said in (
+        ([replaced, replace(new, model=too_wide)], 1, "'window_bands'"),
+        ([replaced, replace(new, continue_from=new.output)], 1, "cannot be read"),
+        ([replaced, replace(new, continue_from=str(model))], 1, "model is the input"),
+        ([replaced], 1000, r"1000 CPU\(s\)"),
+        (
+            [replace(replaced, spectrograms=(str(table),))],
+            1,
+            "model holds the input .*table; choose",
+        ),
+    ):
+        with pytest.raises(RaudeepError, match=said):
+            train_autoencoders(
+                runs,
+                checkpoints=str(tmp_path / "runs"),
+                resources=ResourceConfig(cpus_per_worker=cpus),
+                overwrite=True,
+            )
+        assert contents(model) == before
+
+
 def test_trained_model_embeds_by_epoch_and_reconstructs(cli, spectrograms, tmp_path):
     model = tmp_path / "model"
     flags = ("--num-units", 8, "--num-epochs", 3, "--checkpoints-to-keep", 2)
@@ -102,6 +166,28 @@ def test_a_page_without_pictures_is_refused_before_anything_is_made(cli, spectro
     assert (code, out) == (1, "")
     assert err.splitlines() == ["raudeep: --num-pictures must be at least 1. Got 0."]
     assert not (tmp_path / "o").exists()
+
+
+def test_spectrograms_are_not_written_over_by_what_is_made_of_them(cli, spectrograms, tmp_path):
+    before = read_table(str(spectrograms))
+    model = write_model(tmp_path / "m", units=8, fixed_seconds=0.5, n_mels=16)
+    nested = tmp_path / "out" / "pooled" / "m"
+    shutil.copytree(spectrograms, nested)
+    for command, place, output in (
+        (("embed", spectrograms, "--model", model), spectrograms, spectrograms),
+        (("reconstruct", spectrograms, "--model", model), spectrograms, spectrograms),
+        (
+            ("embed", nested, "--model", model, *("--readouts", "state", "--readouts", "pooled")),
+            nested,
+            tmp_path / "out",
+        ),
+    ):
+        for overwrite in ((), ("--overwrite",)):
+            code, out, err = cli(*command, "--output", output, *overwrite)
+            assert (code, out) == (1, "")
+            assert_one_line(err, f"the output {place} is the input", "choose another output")
+            assert read_table(str(place)).equals(before)
+    assert not (tmp_path / "out" / "state").exists()
 
 
 def test_reconstructing_what_is_no_table_of_spectrograms_is_one_line(cli, tmp_path):

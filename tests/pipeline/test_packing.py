@@ -9,16 +9,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from raudeep.config import Limits, SpectrogramConfig
+from raudeep.config import FitConfig, Limits, SpectrogramConfig, SvmConfig
 from raudeep.errors import AudioError, ManifestError, TableError
 from raudeep.pipeline import packing
-from raudeep.pipeline.corpus import load_manifest
+from raudeep.pipeline.classifiers import train_classifier
+from raudeep.pipeline.corpus import load_manifest, write_manifest
+from raudeep.pipeline.embedding import Embedder, embed_corpus
 from raudeep.pipeline.inspection import inspect_corpus
 from raudeep.pipeline.packing import pack_corpus
 from raudeep.pipeline.preview import preview_recording
 from raudeep.pipeline.spectrograms import extract_spectrograms
 from raudeep.storage.recordings import open_recording, read_recording
 from raudeep.storage.table import read_errors, read_index, read_table
+from tests.models import write_model
+from tests.pipeline.support import assert_one_line
 
 VIEW = SpectrogramConfig(fixed_seconds=0.5, n_mels=16)
 
@@ -32,6 +36,18 @@ def pack(corpus, tmp_path):
         patch.setattr(packing, "_ROW_GROUP_BYTES", 50_000)
         pack_corpus(load_manifest(str(corpus))[0], place)
     return place
+
+
+@pytest.fixture(scope="module")
+def models(corpus, tmp_path_factory):
+    """Return the places of an autoencoder and of a classifier of its embeddings."""
+    folder = tmp_path_factory.mktemp("models")
+    model = write_model(folder / "model", units=8, fixed_seconds=0.5, n_mels=16)
+    table, kept = str(folder / "table"), str(folder / "kept")
+    embedder = Embedder(name="m", model=model, outputs={"state": table})
+    embed_corpus(load_manifest(str(corpus))[0], [embedder])
+    train_classifier(table, kept, config=SvmConfig(), fit=FitConfig())
+    return {"MODEL": model, "KEPT": kept}
 
 
 def spectrograms(corpus, output):
@@ -184,3 +200,44 @@ def test_sizes_that_a_manifest_does_not_say_are_asked_for(corpus, tmp_path, monk
     unknown = manifest.set_column(manifest.column_names.index("bytes"), "bytes", sizes)
     known = pack_corpus(manifest, str(tmp_path / "known"))
     assert pack_corpus(unknown.cast(manifest.schema), str(tmp_path / "b")).parts == known.parts > 4
+
+
+@pytest.mark.parametrize("source", ["", "/part-00001.parquet"])
+@pytest.mark.parametrize(
+    "command",
+    [("extract",), ("pack",), ("embed", "--model", "MODEL"), ("predict", "--classifier", "KEPT")],
+)
+def test_audio_is_not_deleted_for_what_is_made_of_it(cli, pack, models, command, source):
+    before = read_table(pack)
+    name, *flags = [models.get(word, word) for word in command]
+    if name == "predict":
+        flags += ["--model", models["MODEL"]]
+    for overwrite in ((), ("--overwrite",)):
+        code, out, err = cli(name, pack + source, *flags, "--output", pack, *overwrite)
+        assert (code, out) == (1, "")
+        assert_one_line(err.splitlines()[-1], f"the output {pack} ", "the input", "choose another")
+        assert read_table(pack).equals(before)
+
+
+def test_a_pack_is_not_deleted_by_python_either(pack, models, tmp_path):
+    before = read_table(pack)
+    manifest, _ = load_manifest(pack)
+    outputs = {"pooled": str(tmp_path / "other"), "state": pack}
+    embedder = Embedder(name="m", model=models["MODEL"], outputs=outputs)
+    with pytest.raises(TableError, match=r"pack holds the input .*part-00000\.parquet"):
+        embed_corpus(manifest, [embedder], overwrite=True)
+    with pytest.raises(TableError, match="pack holds the input"):
+        embed_corpus(manifest, [], fused={"state": pack}, overwrite=True)
+    assert read_table(pack).equals(before)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_manifest_table_is_not_written_over_by_what_is_made_of_it(cli, corpus, models, tmp_path):
+    place = tmp_path / "manifest"
+    write_manifest(load_manifest(str(corpus))[0], str(place))
+    before = read_table(str(place))
+    for command in (("extract",), ("embed", "--model", models["MODEL"])):
+        code, out, err = cli(command[0], place, *command[1:], "--output", place, "--overwrite")
+        assert (code, out) == (1, "")
+        assert_one_line(err, "is the input", "choose another output")
+        assert read_table(str(place)).equals(before)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from raudeep.config import AutoencoderConfig, SpectrogramConfig, TrainingConfig
+from raudeep.pipeline import predicting
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.embedding import Embedder, embed_corpus
 from raudeep.pipeline.fusing import fuse_tables
@@ -83,6 +84,30 @@ def test_one_recording_is_predicted_and_a_broken_one_named(cli, models, corpus, 
     assert code == 0, err
     assert "1 of 2 recordings could not be used, e.g. 'broken.wav'" in err
     assert (json.loads(out)[0]["rows"], json.loads(out)[0]["errors"]) == (1, 1)
+
+
+def test_embeddings_of_an_interrupted_label_list_are_not_computed_again(
+    cli, models, corpus, tmp_path, monkeypatch
+):
+    cli("train-classifier", "svm", models / "state-a", "--output", tmp_path / "kept")
+    flags = ("--classifier", tmp_path / "kept", "--model", models / "a", "--output")
+    summaries = []
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    def spy(*arguments, **settings):
+        summaries.extend(embed_corpus(*arguments, **settings))
+
+    monkeypatch.setattr(predicting, "embed_corpus", spy)
+    with monkeypatch.context() as patch:
+        patch.setattr(predicting, "_predict", interrupt)
+        assert cli("predict", corpus, *flags, tmp_path / "labels.tsv")[0] == 130
+    code, _, err = cli("predict", corpus, *flags, tmp_path / "labels.tsv")
+    assert code == 0, err
+    assert [each.reused for each in summaries] == [0, summaries[0].parts]
+    assert len((tmp_path / "labels.tsv").read_text().splitlines()) == 25
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "labels.tsv"]
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,28 @@ def test_impossible_modification_is_one_line_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("overwrite", [(), ("--overwrite",)])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("modify", "TABLE", "--add-folds", 2),
+        ("modify", "TABLE", "--remove-partitions"),
+        ("upsample", "TABLE"),
+        ("fuse-chunks", "TABLE"),
+        ("fuse", "OTHER", "TABLE"),
+    ],
+)
+def test_a_table_is_not_made_in_the_place_of_what_it_is_made_from(
+    cli, table, tmp_path, command, overwrite
+):
+    other = write(tmp_path / "other", rows_of(LABELS))
+    before = read_table(str(table))
+    found = [{"TABLE": table, "OTHER": other}.get(word, word) for word in command]
+    result = cli(*found, "--output", table, *overwrite)
+    refused(result, "is the input", "choose another output")
+    assert read_table(str(table)).equals(before)
+
+
 # --- upsample
 
 

@@ -1,6 +1,7 @@
 """The table protocol: parts that appear whole, an index that is written last, no surprises."""
 
 import json
+import os
 import pickle
 from dataclasses import asdict, replace
 
@@ -13,6 +14,7 @@ from raudeep.errors import TableError
 from raudeep.schema import ERRORS, SCHEMA_VERSION, read_metadata
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.outputs import check_outputs
 from raudeep.storage.table import (
     is_table,
     open_table,
@@ -280,6 +282,44 @@ def test_overwriting_leaves_files_of_others_alone(finished, identity):
         uris.write_bytes(uris.join(finished, "index.json"), b"garbage")
     open_table(finished, identity, overwrite=True)
     assert set(uris.list_files(finished)) == {"thesis.tex", ".git/config"}
+
+
+@pytest.mark.parametrize(
+    ("output", "source", "what"),
+    [
+        ("/data/x", "/data/x", "is"),
+        ("/data/x/", "/data/x", "is"),
+        ("/data/x", "/data/y/../x", "is"),
+        ("x", f"{os.getcwd()}/x", "is"),
+        ("/data/x", "file:///data/x/", "is"),
+        ("/data/x", "/data/x/deep/part-00000.parquet", "holds"),
+        ("s3://data/x", "s3://data/x/", "is"),
+        ("s3a://data/x", "s3://data/x", "is"),
+        ("s3://data/x/", "s3://data/x/part-00000.parquet", "holds"),
+    ],
+)
+def test_output_that_is_or_holds_an_input_is_refused(output, source, what):
+    with pytest.raises(TableError, match=f"^the output {output} {what} the input {source}; choose"):
+        check_outputs(["/other", output], ["/another", source])
+
+
+@pytest.mark.parametrize(
+    ("output", "source"),
+    [
+        ("/data/x", "/data/x2"),
+        ("/data/x/y", "/data/x"),
+        ("s3://data/x", "/data/x"),
+        ("s3://data/x", "memory://data/x"),
+    ],
+)
+def test_output_beside_or_within_an_input_is_allowed(output, source):
+    check_outputs([output], [source])
+
+
+def test_output_that_is_an_input_by_another_name_is_refused(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "table")
+    with pytest.raises(TableError, match="link is the input"):
+        check_outputs([str(tmp_path / "link")], [str(tmp_path / "table")])
 
 
 def test_temporary_files_of_a_killed_run_are_no_table_and_in_nobodys_way(place):

@@ -1,0 +1,60 @@
+"""The checks of an output before anything is written or deleted there."""
+
+import os
+from collections.abc import Iterable
+
+from raudeep.errors import TableError
+from raudeep.storage import uri as uris
+
+__all__ = ["check_file", "check_outputs", "visible_files"]
+
+
+def check_outputs(outputs: Iterable[str], inputs: Iterable[str]) -> None:
+    """Refuse an output that is one of the inputs, or holds one: what is replaced there is deleted.
+
+    Raises
+    ------
+    TableError
+        If an input lies at an output or below it, however the two are written.
+    """
+    read = {_resolved(uri): uri for uri in inputs}
+    for output in outputs:
+        place = _resolved(output)
+        for source, uri in read.items():
+            if source == place or source.startswith(f"{place}/"):
+                said = f"{output} {'is' if source == place else 'holds'} the input {uri}"
+                raise TableError(f"the output {said}; choose another output.")
+
+
+def check_file(uri: str, *, overwrite: bool) -> bool:
+    """Return whether there is a file at `uri`, which is to be replaced.
+
+    Raises
+    ------
+    TableError
+        If there is a folder, or a file and no `overwrite`: a file does not say what it is made of.
+    """
+    if not uris.exists(uri):
+        return False
+    if uris.file_size(uri) is None or not overwrite:
+        raise TableError(
+            f"{uri} exists. Choose another output, or pass --overwrite to replace a file."
+        )
+    return True
+
+
+def visible_files(uri: str) -> list[str]:
+    """Return what an output is judged by: its files, without hidden ones.
+
+    Those are temporary ones of a killed run, or of no concern.
+    """
+    return [name for name in uris.list_files(uri) if not name.startswith(".")]
+
+
+def _resolved(uri: str) -> str:
+    """Return what is the same for all URIs of a place: links and ``..`` are followed."""
+    system, path = uris.filesystem(uri)
+    if uris.is_local(uri):
+        return os.path.realpath(path)
+    protocol = system.protocol if isinstance(system.protocol, str) else system.protocol[0]
+    return f"{protocol}://{path.rstrip('/')}"
