@@ -344,7 +344,10 @@ def test_choices_are_taken_in_any_case_and_listed_where_none_is_of_that_name(cli
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ({"train-partitions": "train", "eval-partitions": "tset"}, "tset"),
+        (
+            {"train-partitions": "train", "eval-partitions": "test"},
+            "no row is in partition 'train'",
+        ),
         ({"folds": "5"}, "no fold 5; it has 5 folds"),
         ({"num-folds": "6"}, "num_folds=6 needs at least 6 recordings in every class"),
     ],
