@@ -38,7 +38,7 @@ app = App(
     name="raudeep",
     version=_version,
     config=_choices_in_any_case,
-    default_parameter=Parameter(negative_iterable=()),
+    default_parameter=Parameter(negative_iterable=(), consume_multiple=1),
     help="Unsupervised representations of sound: recurrent autoencoders on spectrograms, on Ray.",
     help_format="plaintext",
 )

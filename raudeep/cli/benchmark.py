@@ -48,7 +48,6 @@ def benchmark(
         tuple[Baseline, ...] | None,
         Parameter(
             negative="",
-            consume_multiple=True,
             help="Published systems to score beside the embeddings; replaces the recipe's.",
         ),
     ] = None,

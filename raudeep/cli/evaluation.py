@@ -51,7 +51,7 @@ Predictions = Annotated[
 ]
 EvalPartitions = Annotated[
     tuple[str, ...],
-    Parameter(negative="", consume_multiple=True, help="Predict these alone; all rows without."),
+    Parameter(negative="", help="Predict these alone; all rows without."),
 ]
 Plot = Annotated[
     str | None, Parameter(help="SVG file for the confusion matrix, rows shaded by their shares.")
@@ -124,7 +124,6 @@ def predict(
         list[str] | None,
         Parameter(
             negative="",
-            consume_multiple=True,
             help="For audio: the autoencoders that made the classifier's embeddings.",
         ),
     ] = None,
@@ -147,8 +146,11 @@ def predict(
 
     trained, place = load_classifier(absolute(classifier)), absolute(source)
     if is_table(place) and read_index(place).stage == "embeddings":
-        if model:
-            raise ConfigError(f"{source} holds embeddings already; --model is for audio.")
+        if model or corpus_layout or limits:
+            raise ConfigError(
+                f"{source} holds embeddings already; --model is for audio, as are --corpus-layout, "
+                "--max-duration, --max-errors and --retry-errors."
+            )
         summary = predict_table(
             trained, place, absolute(output), partitions=eval_partitions, overwrite=overwrite
         )

@@ -20,7 +20,7 @@ def search(
         tuple[str, ...],
         Parameter(
             negative="",
-            help="Autoencoder that made the table; once for each, in their order, if fused.",
+            help="Autoencoder that made the table; all of them if it is fused.",
         ),
     ] = (),
     recording: Annotated[

@@ -123,7 +123,6 @@ def embed(
         tuple[int, ...],
         Parameter(
             negative="",
-            consume_multiple=True,
             help="Epochs of training that the model kept, each to a folder epoch-N.",
         ),
     ] = (),
@@ -163,10 +162,11 @@ def embed(
     fused = {r: place if len(readouts) == 1 else join(place, r) for r in readouts if fuse}
     table = absolute(source[0])
     if len(source) == 1 and is_table(table) and read_index(table).stage == "spectrograms":
-        if fuse or chunks or limits or dry_run:
+        if fuse or chunks or limits or corpus_layout or dry_run:
             raise ConfigError(
-                "--fuse, --chunk-seconds, --max-duration, --max-errors and --dry-run are for "
-                "audio; this is a table of spectrograms. Fuse embeddings with `raudeep fuse`."
+                "--fuse, --chunk-seconds, --max-duration, --max-errors, --retry-errors, "
+                "--corpus-layout and --dry-run are for audio; this is a table of spectrograms. "
+                "Fuse embeddings with `raudeep fuse`."
             )
         tables = {each.name: table for each in embedders}
         print_summary_rows(embed_tables(embedders, tables, overwrite=overwrite), as_json=as_json)

@@ -29,7 +29,7 @@ __all__ = [
     "print_summary_rows",
 ]
 
-Flat = Parameter(name="*", consume_multiple=True)
+Flat = Parameter(name="*")
 Corpus = Annotated[
     str, Parameter(help="Folder of audio, or a CSV or Parquet manifest; local or URI.")
 ]
@@ -65,7 +65,7 @@ def overrides_of(config: type[Any]) -> Any:
     described = {p.arg_name: p.description for p in parse_from_object(config).params}
     fields = []
     for field in dataclasses.fields(config):
-        parameter = Parameter(help=described.get(field.name), consume_multiple=True)
+        parameter = Parameter(help=described.get(field.name))
         hint: Any = field.type
         fields.append((field.name, Annotated[hint | None, parameter], None))
     partial = dataclasses.make_dataclass(

@@ -55,7 +55,6 @@ def modify(
         tuple[str, ...],
         Parameter(
             negative="",
-            consume_multiple=True,
             help="Divide the recordings among these, as train devel test or train=0.8 test=0.2.",
         ),
     ] = (),
@@ -104,7 +103,6 @@ def upsample(
         tuple[str, ...],
         Parameter(
             negative="",
-            consume_multiple=True,
             help="Upsample only the rows of these, and keep the others as they are.",
         ),
     ] = (),

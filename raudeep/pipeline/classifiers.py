@@ -17,6 +17,7 @@ from raudeep.errors import ConfigError, TableError
 from raudeep.evaluation.classifier import Classifier, Fit, Fitted, fit_classifier, seeds_for
 from raudeep.evaluation.svm import LinearSvms, fit_svms
 from raudeep.pipeline.predictions import label_ids, label_map, rows_of_partitions
+from raudeep.pipeline.sources import Source, embedding_sources
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
@@ -26,7 +27,6 @@ from raudeep.storage.table import TableIndex, package_versions, read_index, read
 __all__ = [
     "TrainedClassifier",
     "describe_classifier",
-    "embedding_sources",
     "estimate_fit",
     "fit_function",
     "fit_table",
@@ -34,7 +34,7 @@ __all__ = [
     "train_classifier",
 ]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CONFIG_FILE, WEIGHTS_FILE = "classifier.json", "classifier.safetensors"
 _UNREADABLE = (ConfigError, KeyError, TypeError, ValueError, safetensors.SafetensorError)
 
@@ -42,8 +42,6 @@ _UNREADABLE = (ConfigError, KeyError, TypeError, ValueError, safetensors.Safeten
 _SECONDS_PER_PRODUCT = 4 / 80e9
 _SECONDS_PER_SVM_VALUE = 1e-6
 _SMALL_PRODUCT = 1e9
-
-Source = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +53,7 @@ class TrainedClassifier:
     """Classes in label_id order."""
     classifier: Classifier
     sources: list[Source] | None
-    """Readout and model of each piece of an embedding; None where no autoencoder made it."""
+    """What made each piece of an embedding; None where no autoencoder did."""
     identity: Identity
     """What it was made from."""
 
@@ -100,20 +98,6 @@ def estimate_fit(config: ClassifierConfig, *, num_values: int) -> float:
     if isinstance(config, MlpConfig):
         return num_values * config.num_units * config.num_epochs * _SECONDS_PER_PRODUCT
     return num_values * _SECONDS_PER_SVM_VALUE
-
-
-def embedding_sources(config: Mapping[str, Any]) -> list[Source] | None:
-    """Return the readout and model of each piece of the embeddings that `config` made, in order.
-
-    None where an embedding, or a piece of it, was not made by an autoencoder, or the table does
-    not say.
-    """
-    if {"readout", "model"} <= config.keys():
-        return [{key: config[key] for key in ("readout", "model", "epoch") if key in config}]
-    pieces = [embedding_sources(piece) for piece in config.get("pieces", [])]
-    if not pieces or None in pieces:
-        return None
-    return [source for piece in pieces for source in piece or []]
 
 
 def fit_table(table: str, *, config: ClassifierConfig, fit: FitConfig) -> TrainedClassifier:
@@ -227,7 +211,7 @@ def load_classifier(uri: str) -> TrainedClassifier:
         if config["format_version"] != FORMAT_VERSION:
             raise TableError(
                 f"{uri}: classifier format {config['format_version']!r}; this raudeep reads "
-                f"{FORMAT_VERSION}. Train it again."
+                f"{FORMAT_VERSION}. Delete it and train it again."
             )
         arrays = dict(safetensors.numpy.load(uris.read_bytes(uris.join(uri, WEIGHTS_FILE))))
         identity = Identity(**config["identity"])

@@ -39,7 +39,7 @@ from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.outputs import check_outputs
 from raudeep.storage.recordings import packs_of
-from raudeep.storage.table import TableWriter, open_table, read_table
+from raudeep.storage.table import TableWriter, is_table, open_table, read_index, read_table
 
 __all__ = ["evaluate_cnn"]
 
@@ -97,11 +97,9 @@ def evaluate_cnn(
         {"sample_rate": SAMPLE_RATE, "n_fft": N_FFT, "hop_length": HOP_LENGTH, "n_mels": N_MELS},
         {"manifest": manifest_fingerprint(manifest)},
     )
-    described = describe_evaluation(evaluation)
-    settings = {"classifier": "cnn", "cnn": asdict(config), "evaluation": described}
-    identity = Identity("predictions", settings, {"spectrograms": features.fingerprint})
-    # First of all: what is there must be this, or must be replaced on purpose.
-    writer = open_table(predictions, identity, overwrite=overwrite)
+    if is_table(table) and not overwrite:
+        # First of all: what is there must be this, or must be replaced on purpose.
+        _open_predictions(output, config, evaluation, overwrite=False)
     extracted = map_recordings(
         manifest,
         table,
@@ -115,6 +113,8 @@ def evaluate_cnn(
         overwrite=overwrite,
     )
     started = time.perf_counter()
+    # Not before: another try may have found a recording good.
+    writer = _open_predictions(output, config, evaluation, overwrite=overwrite)
     metadata = read_table(table, columns=["file", "label", "partition", "folds", "frames"])
     labels = label_map(metadata, table)
     splits = splits_of(metadata, evaluation, table)
@@ -147,6 +147,17 @@ def evaluate_cnn(
         rows=index.rows,
     )
     return score_table(writer.uri, labels, majority_vote=False), [extracted, scored]
+
+
+def _open_predictions(
+    output: str, config: CnnConfig, evaluation: EvaluationConfig, *, overwrite: bool
+) -> TableWriter:
+    """Return the writer of the predictions on the spectrograms that are there."""
+    described = describe_evaluation(evaluation)
+    settings = {"classifier": "cnn", "cnn": asdict(config), "evaluation": described}
+    inputs = {"spectrograms": read_index(uris.join(output, "spectrograms")).fingerprint}
+    identity = Identity("predictions", settings, inputs)
+    return open_table(uris.join(output, "predictions"), identity, overwrite=overwrite)
 
 
 def _log_mel_kernel() -> Kernel:

@@ -17,16 +17,19 @@ from raudeep.models.artifact import TrainedAutoencoder
 from raudeep.pipeline.artifacts import artifact_identity, load_autoencoder
 from raudeep.pipeline.decoding import load_views
 from raudeep.pipeline.encoding import Embedder, EmbeddingCollector, TableEncoder, Target
+from raudeep.pipeline.fusing import fuse_tables
 from raudeep.pipeline.progress import stage_progress
 from raudeep.pipeline.recordings import plan_recordings, write_recordings
 from raudeep.pipeline.runtime import Pool, stream
+from raudeep.pipeline.sources import Source
 from raudeep.pipeline.stage import StageSummary
+from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.outputs import check_outputs
 from raudeep.storage.recordings import packs_of
-from raudeep.storage.table import TableIndex, open_table, read_index
+from raudeep.storage.table import TableIndex, open_table, read_errors, read_index
 
-__all__ = ["FUSED", "Embedder", "check_input", "embed_corpus", "embed_tables"]
+__all__ = ["FUSED", "Embedder", "check_input", "embed_alike", "embed_corpus", "embed_tables"]
 
 FUSED = "fused"
 _SECONDS_PER_RECORDING = 0.03
@@ -174,6 +177,60 @@ def embed_tables(
             )
         )
     return summaries
+
+
+def embed_alike(
+    sources: Sequence[Source],
+    manifest: pa.Table,
+    places: Mapping[str, str],
+    workspace: str,
+    limits: Limits | None = None,
+) -> tuple[str, pa.Table]:
+    """Embed recordings as those of `sources` were; return the table and the errors on the way.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        None with joined chunks.
+    manifest : pa.Table
+        The recordings, sorted by file.
+    places : mapping of fingerprint to URI
+        The models of the sources.
+    workspace : str
+        URI of a folder for the tables of the pieces and the fused one.
+    limits : Limits, optional
+        Which recordings are taken, and how many may fail.
+
+    Raises
+    ------
+    AudioError
+        If too many recordings could not be used, or none could.
+    """
+    pieces: dict[str, str] = {}
+    passes: dict[ChunkConfig, dict[tuple[str, int | None], dict[Readout, str]]] = {}
+    for number, source in enumerate(sources):
+        piece = uris.join(workspace, f"piece-{number:02d}")
+        chunks = ChunkConfig(
+            chunk_seconds=source.get("chunk_seconds"),
+            chunk_hop_seconds=source.get("chunk_hop_seconds"),
+        )
+        key = places[source["model"]], source.get("epoch")
+        outputs = passes.setdefault(chunks, {}).setdefault(key, {})
+        # A piece that occurs twice is embedded once.
+        pieces[f"{number:02d}"] = outputs.setdefault(source["readout"], piece)
+    for chunks, embedders in passes.items():
+        named = [
+            Embedder(name=f"model {number}", model=model, outputs=outputs, epoch=epoch)
+            for number, ((model, epoch), outputs) in enumerate(embedders.items())
+        ]
+        # A killed run may have embedded with other models.
+        embed_corpus(manifest, named, chunks=chunks, limits=limits, overwrite=True)
+    first = pieces["00"]
+    if len(pieces) == 1:
+        return first, read_errors(first)
+    fused = uris.join(workspace, "fused")
+    fuse_tables(pieces, fused, overwrite=True)
+    return fused, read_errors(first)
 
 
 def check_input(trained: TrainedAutoencoder, index: TableIndex, *, model: str, table: str) -> None:

@@ -2,7 +2,7 @@
 
 The rows of a table are rewritten part by part; the values in them are never touched. What was done
 is part of the inputs of the new table and not of its configuration, so that a model trained on the
-old one takes the new one as well.
+old one takes the new one as well. Joined chunks alone are other embeddings, and say so.
 """
 
 import json
@@ -170,11 +170,8 @@ def fuse_chunks(table: str, output: str, *, overwrite: bool = False) -> StageSum
     ends = rows["end"].take(pa.array(order.reshape(len(chunks), count)[:, -1], pa.int64()))
     position = metadata.schema.get_field_index("end")
     made = embedding_rows(metadata.set_column(position, "end", ends), fused)
-    identity = Identity(
-        index.stage,
-        index.config,
-        {"source": index.fingerprint, "modified": json.dumps({"fuse_chunks": count})},
-    )
+    config = {"fused_chunks": count, "pieces": [index.config]}
+    identity = Identity(index.stage, config, {"source": index.fingerprint})
     writer = open_table(output, identity, overwrite=overwrite)
     bounds = slices(len(chunks), bytes_per_row=4 * fused.shape[1])
     missing = writer.missing(len(bounds))

@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from raudeep.config import Limits, Readout
+from raudeep.config import Limits
 from raudeep.errors import TableError
 from raudeep.evaluation.metrics import majority_vote
 from raudeep.manifest import manifest_fingerprint
 from raudeep.pipeline.artifacts import artifact_identity
-from raudeep.pipeline.classifiers import TrainedClassifier, embedding_sources
-from raudeep.pipeline.embedding import Embedder, embed_corpus
-from raudeep.pipeline.fusing import fuse_tables
+from raudeep.pipeline.classifiers import TrainedClassifier
+from raudeep.pipeline.embedding import embed_alike
 from raudeep.pipeline.predictions import prediction_rows, rows_of_partitions
 from raudeep.pipeline.progress import stage_progress
 from raudeep.pipeline.runtime import stream
+from raudeep.pipeline.sources import describe_sources, embedding_sources, has_joined_chunks
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
@@ -146,7 +146,7 @@ def predict_corpus(
             workspace = uris.join(place, ".embeddings")
             # A killed run goes on here, unless it was one on other recordings.
             own = uris.join(workspace, recordings)
-            table, errors = _embed(classifier, manifest, places, own, limits)
+            table, errors = embed_alike(classifier.sources or [], manifest, places, own, limits)
             summary = _predict(classifier, table, writer, (), errors)
             uris.delete(workspace)
         return replace(summary, table=output, seconds=time.perf_counter() - started)
@@ -229,35 +229,6 @@ def _summary(
     )
 
 
-def _embed(
-    classifier: TrainedClassifier,
-    manifest: pa.Table,
-    places: Mapping[str, str],
-    workspace: str,
-    limits: Limits | None,
-) -> tuple[str, pa.Table]:
-    """Return the table of the embeddings that a classifier takes, and the errors on the way."""
-    pieces: dict[str, str] = {}
-    embedders: dict[tuple[str, int | None], dict[Readout, str]] = {}
-    for number, source in enumerate(classifier.sources or []):
-        piece = uris.join(workspace, f"piece-{number:02d}")
-        key = places[source["model"]], source.get("epoch")
-        # A piece that occurs twice is embedded once.
-        pieces[f"{number:02d}"] = embedders.setdefault(key, {}).setdefault(source["readout"], piece)
-    named = [
-        Embedder(name=f"model {number}", model=model, outputs=outputs, epoch=epoch)
-        for number, ((model, epoch), outputs) in enumerate(embedders.items())
-    ]
-    # A killed run may have embedded with other models.
-    embed_corpus(manifest, named, limits=limits, overwrite=True)
-    first = pieces["00"]
-    if len(pieces) == 1:
-        return first, read_errors(first)
-    fused = uris.join(workspace, "fused")
-    fuse_tables(pieces, fused, overwrite=True)
-    return fused, read_errors(first)
-
-
 def _write_label_list(predictions: str, output: str) -> None:
     rows = read_table(predictions, columns=["file", "predicted"]).to_pydict()
     labels = sorted(set(rows["predicted"]))
@@ -271,7 +242,7 @@ def _write_label_list(predictions: str, output: str) -> None:
 
 
 def _check_made_alike(classifier: TrainedClassifier, table: str) -> None:
-    """Refuse embeddings of another size or, where both sides know theirs, of other models."""
+    """Refuse embeddings of another size or, where both sides know theirs, made otherwise."""
     index = read_index(table)
     size = read_part(table, index.parts[0].name, columns=["embedding"]).schema[0].type.list_size
     if size != classifier.size:
@@ -282,9 +253,9 @@ def _check_made_alike(classifier: TrainedClassifier, table: str) -> None:
     sources = embedding_sources(index.config)
     if sources is not None and classifier.sources is not None and sources != classifier.sources:
         raise TableError(
-            f"{table} has embeddings of {_names(sources)}; the classifier was trained on those of "
-            f"{_names(classifier.sources)}. Embed with the same models and readouts, and fuse them "
-            "in the same order."
+            f"{table} has embeddings of {describe_sources(sources)}; the classifier was trained on "
+            f"those of {describe_sources(classifier.sources)}. Embed with the same models, "
+            "readouts and chunks, and fuse them in the same order."
         )
 
 
@@ -295,17 +266,19 @@ def _models_of(classifier: TrainedClassifier, models: Sequence[str]) -> dict[str
             "the classifier was trained on a table that names no autoencoder, so it cannot tell "
             "how to embed audio. Give it a table of embeddings made like that one."
         )
+    if has_joined_chunks(classifier.sources):
+        raise TableError(
+            f"the classifier takes embeddings of {describe_sources(classifier.sources)}, and a "
+            "recording may have more or fewer of them. Embed the audio in the same chunks, join "
+            "them with `raudeep fuse-chunks`, and predict that table."
+        )
     places = {artifact_identity(model).fingerprint: model for model in models}
     needed = {source["model"] for source in classifier.sources}
     strange = [model for fingerprint, model in places.items() if fingerprint not in needed]
     if strange or needed - places.keys():
         found = ", ".join(strange) or "none"
         raise TableError(
-            f"the classifier takes embeddings of {_names(classifier.sources)}; --model gives "
-            f"{len(needed & places.keys())} of {len(needed)} models, and others: {found}."
+            f"the classifier takes embeddings of {describe_sources(classifier.sources)}; --model "
+            f"gives {len(needed & places.keys())} of {len(needed)} models, and others: {found}."
         )
     return places
-
-
-def _names(sources: Sequence[Mapping[str, Any]]) -> str:
-    return ", ".join(f"{source['readout']!r} of model {source['model']}" for source in sources)

@@ -17,16 +17,16 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from raudeep.config import ChunkConfig, Readout
 from raudeep.errors import ConfigError, EvaluationError
 from raudeep.evaluation.neighbours import Metric, similarities
+from raudeep.pipeline.artifacts import artifact_identity
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.embedding import Embedder, embed_corpus
+from raudeep.pipeline.embedding import embed_alike
+from raudeep.pipeline.sources import describe_sources, embedding_sources, has_joined_chunks
 from raudeep.pipeline.stage import embedding_array
 from raudeep.storage import uri as uris
 from raudeep.storage.table import (
     TableIndex,
-    is_table,
     iterate_parts,
     read_index,
     read_part,
@@ -51,45 +51,32 @@ def embed_query(query: str, table: str, models: Sequence[str]) -> Vectors:
     table : str
         URI of an embeddings table.
     models : sequence of str
-        URIs of the models that made it; several where they were fused in the same pass, in their
-        order.
+        URIs of the models that made it, all of them where it is fused, in any order.
 
     Raises
     ------
     EvaluationError
-        If the table was not made with these models.
+        If the table was not made with these models, or its rows are of joined chunks.
     AudioError
         If the recording cannot be used.
     """
-    stored = read_index(table, stage="embeddings").config
+    sources = embedding_sources(read_index(table, stage="embeddings").config) or []
+    if has_joined_chunks(sources):
+        raise EvaluationError(
+            f"{table} has embeddings of {describe_sources(sources)}, and a query may have more or "
+            "fewer of them. Search the table of the chunks, or pass --recording to search with a "
+            "recording of this one."
+        )
+    places = {artifact_identity(model).fingerprint: model for model in models}
+    if places.keys() != {source["model"] for source in sources}:
+        raise EvaluationError(
+            f"{table} was not made with {', '.join(models)}. Pass the models that made it, or "
+            "--recording to search with a recording of the table."
+        )
     manifest, _ = load_manifest(query, labelled=False)
-    pieces = stored.get("pieces") or [stored]
-    names = stored.get("fused") or ["query"]
-    readout: Readout = pieces[0].get("readout", "state")
-    chunks = ChunkConfig(
-        chunk_seconds=stored.get("chunk_seconds"),
-        chunk_hop_seconds=stored.get("chunk_hop_seconds"),
-    )
     with tempfile.TemporaryDirectory() as folder:
-        outputs: dict[Readout, str] = {readout: folder}
-        if len(models) == len(names):
-            fuses = len(models) > 1
-            embedders = [
-                Embedder(
-                    name=name,
-                    model=model,
-                    outputs={} if fuses else outputs,
-                    epoch=piece.get("epoch"),
-                )
-                for name, model, piece in zip(names, models, pieces, strict=True)
-            ]
-            embed_corpus(manifest, embedders, fused=outputs if fuses else {}, chunks=chunks)
-        if not is_table(folder) or read_index(folder).config != stored:
-            raise EvaluationError(
-                f"{table} was not made with {', '.join(models)}. Pass the models that made it, or "
-                "--recording to search with a recording of the table."
-            )
-        return embedding_array(read_table(folder))
+        embeddings, _ = embed_alike(sources, manifest, places, folder)
+        return embedding_array(read_table(embeddings))
 
 
 def vectors_of(recording: str, table: str) -> Vectors:

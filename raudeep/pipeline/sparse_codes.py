@@ -33,7 +33,14 @@ from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.outputs import check_outputs
 from raudeep.storage.recordings import packs_of
-from raudeep.storage.table import iterate_parts, open_table, read_index, read_part
+from raudeep.storage.table import (
+    TableWriter,
+    is_table,
+    iterate_parts,
+    open_table,
+    read_index,
+    read_part,
+)
 
 __all__ = ["embed_sparse_codes"]
 
@@ -98,13 +105,9 @@ def embed_sparse_codes(
         {"sample_rate": SAMPLE_RATE, "hop_length": HOP_LENGTH, **bands},
         {"manifest": manifest_fingerprint(manifest)},
     )
-    codes = Identity(
-        "embeddings",
-        {"readout": "sparse-coding", "seed": seed, **asdict(config)},
-        {"frames": frames.fingerprint},
-    )
-    # First of all: what is there must be this, or must be replaced on purpose.
-    writer = open_table(embeddings, codes, overwrite=overwrite)
+    if is_table(table) and not overwrite:
+        # First of all: what is there must be this, or must be replaced on purpose.
+        _open_embeddings(output, config, seed, overwrite=False)
     summary = map_recordings(
         manifest,
         table,
@@ -118,7 +121,9 @@ def embed_sparse_codes(
         overwrite=overwrite,
     )
     started = time.perf_counter()
-    coder = uris.join(output, f"coder-{codes.fingerprint}.safetensors")
+    # Not before: another try may have found a recording good.
+    writer = _open_embeddings(output, config, seed, overwrite=overwrite)
+    coder = uris.join(output, f"coder-{writer.identity.fingerprint}.safetensors")
     if not uris.exists(coder):
         _learn(table, coder, config=config, seed=seed)
     parts = read_index(table).parts
@@ -140,13 +145,23 @@ def embed_sparse_codes(
         summary,
         StageSummary(
             stage="embeddings",
-            table=embeddings,
+            table=writer.uri,
             seconds=time.perf_counter() - started,
             parts=len(parts),
             reused=len(parts) - len(missing),
             rows=index.rows,
         ),
     ]
+
+
+def _open_embeddings(
+    output: str, config: SparseCodingConfig, seed: int, *, overwrite: bool
+) -> TableWriter:
+    """Return the writer of the codes of the frames that are there."""
+    settings = {"readout": "sparse-coding", "seed": seed, **asdict(config)}
+    inputs = {"frames": read_index(uris.join(output, "frames")).fingerprint}
+    identity = Identity("embeddings", settings, inputs)
+    return open_table(uris.join(output, "embeddings"), identity, overwrite=overwrite)
 
 
 def _frames_kernel(**bands: Any) -> Kernel:

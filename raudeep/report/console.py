@@ -72,11 +72,15 @@ def print_summaries(summaries: Sequence[Mapping[str, Any]]) -> None:
 
 
 def print_rules(results: Sequence[Mapping[str, Any]], *, detailed: bool) -> None:
-    """Print which rules hold, and what breaks the others: the first, or with `detailed` all."""
+    """Print which rules hold, and what breaks the others: the first, or with `detailed` all.
+
+    A rule that need not hold is a note where something breaks it.
+    """
     table = _table("", "rule", "violations")
     for result in results:
         count = len(result["violations"])
-        table.add_row("FAIL" if count else "PASS", escape(result["rule"]), str(count))
+        word = "FAIL" if not result["passed"] else "NOTE" if count else "PASS"
+        table.add_row(word, escape(result["rule"]), str(count))
         for violation in result["violations"] if detailed else result["violations"][:1]:
             table.add_row("", escape(f"  {violation}"), "")
     _console().print(table)

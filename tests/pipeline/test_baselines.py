@@ -298,6 +298,39 @@ def test_one_bad_recording_is_a_row_of_errors_and_the_others_are_scored(damaged,
         )
 
 
+@pytest.mark.parametrize(
+    ("score", "settings", "features", "derived"),
+    [
+        (score_cnn, {"config": CNN}, "spectrograms", "predictions"),
+        (score_sparse_coding, {"config": CODES, "svm": SVM}, "frames", "embeddings"),
+    ],
+)
+def test_what_was_made_without_a_recording_that_is_good_now_is_refused_and_made_anew(
+    corpus, manifest, tmp_path, score, settings, features, derived
+):
+    """As scores of embeddings are."""
+    seconds = sorted(soundfile.info(str(path)).duration for path in corpus.rglob("fold_*/*/*.*"))
+    first, again = Limits(max_duration=(seconds[-1] + seconds[-2]) / 2), Limits(retry_errors=True)
+    place = str(tmp_path / "out")
+    score(manifest, place, evaluation=ONCE, limits=first, **settings)
+    places = [str(tmp_path / "out" / name) for name in (features, derived, "predictions")]
+    assert [read_index(each).num_errors for each in places] == [1, 0, 0]
+    before = read_table(places[2])
+    assert len(before["file"].unique()) == manifest.num_rows - 1
+    for limits in (again, None):  # also when it is run again without the flag
+        with pytest.raises(TableError, match=rf"{derived} .*inputs\.{features} is .* --overwrite"):
+            score(manifest, place, evaluation=ONCE, limits=limits, **settings)
+        assert read_index(places[0]).rows == manifest.num_rows
+        assert read_table(places[2]).equals(before)
+    result = score(manifest, place, evaluation=ONCE, overwrite=True, **settings)
+    assert result.summaries[0].reused == result.summaries[0].parts
+    assert np.sum(result.score.confusion) == manifest.num_rows
+    for each in places[1:]:
+        assert len(read_table(each)["file"].unique()) == manifest.num_rows
+    result = score(manifest, place, evaluation=ONCE, limits=again, **settings)
+    assert [each.reused for each in result.summaries] == [each.parts for each in result.summaries]
+
+
 def test_commands_print_scores_for_machines_and_refuse_what_makes_no_sense(corpus, tmp_path):
     tiny = ("--num-filters", 2, "--num-units", 8, "--num-epochs", 1, "--num-delayed", 0)
     code, stdout, stderr = run(

@@ -347,6 +347,15 @@ def test_chosen_partitions_are_predicted_in_the_order_of_the_table(cli, tmp_path
         (("predict", "TABLE", "--classifier", "TABLE"), ["no finished classifier"]),
         (("predict", "TABLE", "--classifier", "damaged"), ["the classifier cannot be read"]),
         (("predict", "TABLE", "--classifier", "CLASSIFIER", "--model", "m"), ["--model is for"]),
+        *(
+            (("predict", "TABLE", "--classifier", "CLASSIFIER", *flags), ["for audio", flags[0]])
+            for flags in (
+                ("--max-errors", "1%"),
+                ("--max-duration", 2),
+                ("--retry-errors",),
+                ("--corpus-layout", "nonsense"),
+            )
+        ),
         (("predict", "nowhere", "--classifier", "CLASSIFIER"), ["no corpus at", "nowhere"]),
         (("predict", "WIDER", "--classifier", "CLASSIFIER"), ["of 5 values", "embeddings of 4"]),
         (("predict", "svm", "nowhere", "--train-table", "TABLE"), ["nowhere", "no table"]),

@@ -141,6 +141,11 @@ def test_trained_model_embeds_by_epoch_and_reconstructs(cli, spectrograms, tmp_p
     assert code == 0, err
     places = [row["table"] for row in json.loads(out)]
     assert places == [str(table / "epoch-2"), str(table / "epoch-3")]
+    command = ("embed", spectrograms, "--model", model, "--output", tmp_path / "two")
+    code, out, err = cli(*command, "--readouts", "state", "pooled", "--json")
+    assert code == 0, err
+    places = [row["table"] for row in json.loads(out)]
+    assert places == [str(tmp_path / "two" / name / "model") for name in ("state", "pooled")]
     code, out, err = cli("embed", spectrograms, "--model", model, "--output", table, "--epochs", 1)
     assert (code, out) == (1, "")
     assert "no weights of epoch 1; it has 2, 3" in err
@@ -203,5 +208,19 @@ def test_reconstructing_what_is_no_table_of_spectrograms_is_one_line(cli, tmp_pa
     )
     assert (code, out) == (1, "")
     assert "holds no table" in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    "flags", [("--retry-errors",), ("--corpus-layout", "nonsense"), ("--chunk-seconds", 1)]
+)
+def test_flags_of_audio_are_refused_for_spectrograms(cli, spectrograms, tmp_path, flags):
+    code, out, err = cli(
+        *("embed", spectrograms, "--model", tmp_path / "m", "--output", tmp_path / "o", *flags)
+    )
+    assert (code, out) == (1, "")
+    assert "are for audio" in err
+    assert flags[0] in err
     assert len(err.splitlines()) == 1
     assert not (tmp_path / "o").exists()

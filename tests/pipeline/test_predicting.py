@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from raudeep.config import AutoencoderConfig, SpectrogramConfig, TrainingConfig
-from raudeep.pipeline import predicting
+from raudeep.config import AutoencoderConfig, ChunkConfig, SpectrogramConfig, TrainingConfig
+from raudeep.pipeline import embedding, predicting
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.embedding import Embedder, embed_corpus
 from raudeep.pipeline.fusing import fuse_tables
+from raudeep.pipeline.modifying import add_folds, fuse_chunks
 from raudeep.pipeline.spectrograms import extract_spectrograms
 from raudeep.pipeline.training import Run, train_autoencoders
 from raudeep.storage.table import read_index, read_table
@@ -18,7 +19,10 @@ from tests.pipeline.support import assert_one_line
 
 @pytest.fixture(scope="module")
 def models(corpus, tmp_path_factory):
-    """Return a folder with the models a and b, their embeddings and these fused, a before b."""
+    """Return a folder with the models a and b, their embeddings and these fused, a before b.
+
+    Names in -chunks are of overlapping chunks, in -halves of two, in -joined of these joined.
+    """
     folder = tmp_path_factory.mktemp("models")
     manifest, _ = load_manifest(str(corpus))
     for name, clip in (("a", -30), ("b", -60)):
@@ -37,14 +41,31 @@ def models(corpus, tmp_path_factory):
         train_autoencoders([run], checkpoints=str(folder / "runs"))
         outputs = {r: str(folder / f"{r}-{name}") for r in ("state", "pooled")}
         embed_corpus(manifest, [Embedder(name=name, model=run.output, outputs=outputs)])
+        for kind, cut in (("chunks", (0.2, 0.1)), ("halves", (0.9, 0.9))):
+            embedder = Embedder(
+                name=name, model=run.output, outputs={"state": str(folder / f"{name}-{kind}")}
+            )
+            chunks = ChunkConfig(chunk_seconds=cut[0], chunk_hop_seconds=cut[1])
+            embed_corpus(manifest, [embedder], chunks=chunks)
+        fuse_chunks(str(folder / f"{name}-halves"), str(folder / f"{name}-joined"))
     for first, second in (("a", "b"), ("b", "a")):
         tables = {name: str(folder / f"pooled-{name}") for name in (first, second)}
         fuse_tables(tables, str(folder / f"{first}{second}"))
+    for kind in ("chunks", "halves", "joined"):
+        tables = {name: str(folder / f"{name}-{kind}") for name in ("a", "b")}
+        fuse_tables(tables, str(folder / f"ab-{kind}"))
     return folder
 
 
 @pytest.mark.parametrize(
-    ("table", "given"), [("state-a", ["a"]), ("ab", ["a", "b"]), ("ab", ["b", "a"])]
+    ("table", "given"),
+    [
+        ("state-a", ["a"]),
+        ("ab", ["a", "b"]),
+        ("ab", ["b", "a"]),
+        ("a-chunks", ["a"]),
+        ("ab-chunks", ["a", "b"]),
+    ],
 )
 def test_audio_is_predicted_as_its_embeddings_are(cli, models, corpus, tmp_path, table, given):
     kept = tmp_path / "kept"
@@ -99,7 +120,7 @@ def test_embeddings_of_an_interrupted_label_list_are_not_computed_again(
     def spy(*arguments, **settings):
         summaries.extend(embed_corpus(*arguments, **settings))
 
-    monkeypatch.setattr(predicting, "embed_corpus", spy)
+    monkeypatch.setattr(embedding, "embed_corpus", spy)
     with monkeypatch.context() as patch:
         patch.setattr(predicting, "_predict", interrupt)
         assert cli("predict", corpus, *flags, tmp_path / "labels.tsv")[0] == 130
@@ -137,6 +158,43 @@ def test_embeddings_of_other_models_are_refused_though_they_fit_in_size(cli, mod
     )
     assert (code, out) == (1, "")
     assert_one_line(err, "'pooled' of model", "fuse them in the same order")
+    assert not (tmp_path / "out").exists()
+
+
+def test_embeddings_of_other_chunks_are_refused_though_they_fit_in_size(cli, models, tmp_path):
+    cli("train-classifier", "svm", models / "a-chunks", "--output", tmp_path / "kept")
+    code, out, err = cli(
+        *("predict", models / "state-a", "--classifier", tmp_path / "kept"),
+        *("--output", tmp_path / "out"),
+    )
+    assert (code, out) == (1, "")
+    assert_one_line(err, "chunks of 0.2 s, one every 0.1 s", "same models, readouts and chunks")
+    assert not (tmp_path / "out").exists()
+
+
+def test_audio_is_refused_at_once_by_a_classifier_of_joined_chunks(cli, models, corpus, tmp_path):
+    """Also where they were given other folds, or fused, after they were joined."""
+    add_folds(str(models / "a-joined"), str(tmp_path / "folds"), num_folds=2)
+    for table in (models / "a-joined", tmp_path / "folds", models / "ab-joined"):
+        kept, output = tmp_path / f"of-{table.name}", tmp_path / f"{table.name}-out"
+        assert cli("train-classifier", "svm", table, "--output", kept)[0] == 0
+        flags = ("--classifier", kept, "--output", output)
+        code, out, err = cli("predict", corpus, *flags, "--model", models / "a", models / "b")
+        assert (code, out) == (1, "")
+        said = ("2 joined chunks of ('state' of", "`raudeep fuse-chunks`, and predict that table")
+        assert_one_line(err.splitlines()[-1], *said)
+        assert not output.exists()
+        assert cli("predict", table, *flags)[0] == 0
+
+
+def test_fused_tables_of_joined_chunks_are_not_joined_chunks_of_fused_ones(cli, models, tmp_path):
+    """They have the same values in another order."""
+    fuse_chunks(str(models / "ab-halves"), str(tmp_path / "joined"))
+    cli("train-classifier", "svm", tmp_path / "joined", "--output", tmp_path / "kept")
+    flags = ("--classifier", tmp_path / "kept", "--output", tmp_path / "out")
+    code, out, err = cli("predict", models / "ab-joined", *flags)
+    assert (code, out) == (1, "")
+    assert_one_line(err, "2 joined chunks of ('state' of model", "fuse them in the same order")
     assert not (tmp_path / "out").exists()
 
 

@@ -11,6 +11,8 @@ from raudeep.errors import ConfigError, EvaluationError
 from raudeep.pipeline.artifacts import keep_epoch, load_autoencoder
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.embedding import Embedder, embed_corpus
+from raudeep.pipeline.fusing import fuse_tables
+from raudeep.pipeline.modifying import fuse_chunks
 from raudeep.pipeline.searching import embed_query, find_nearest, vectors_of
 from raudeep.pipeline.stage import embedding_array, embedding_rows
 from raudeep.schema import FILE_METADATA, KEYS
@@ -18,6 +20,8 @@ from raudeep.storage.identity import Identity
 from raudeep.storage.table import open_table, read_table
 from tests.models import write_model
 from tests.pipeline.support import run
+
+READOUTS = ("state", "pooled")
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +108,56 @@ def test_a_fused_table_is_searched_with_all_its_models(corpus, models, file, tmp
     place = str(tmp_path / "fused")
     embedders = [Embedder(name=name, model=m) for name, m in zip("ab", models, strict=True)]
     embed_corpus(manifest, embedders, fused={"state": place})
-    query = embed_query(str(corpus / file), place, models)
-    assert find_nearest(place, query)["file"][0] == file
-    for others in (models[:1], models[::-1]):
-        with pytest.raises(EvaluationError, match="was not made with"):
-            embed_query(str(corpus / file), place, others)
+    for given in (models, models[::-1]):  # the table says which is first
+        query = embed_query(str(corpus / file), place, given)
+        assert find_nearest(place, query)["score"][0] == pytest.approx(1.0, abs=1e-5)
+        assert find_nearest(place, query)["file"][0] == file
+    with pytest.raises(EvaluationError, match="was not made with"):
+        embed_query(str(corpus / file), place, models[:1])
+
+
+@pytest.fixture(scope="module")
+def pieces(corpus, models, tmp_path_factory):
+    """Return a folder with embeddings of chunks, of each model and readout."""
+    folder = tmp_path_factory.mktemp("pieces")
+    manifest, _ = load_manifest(str(corpus))
+    embedders = [
+        Embedder(name=name, model=model, outputs={r: str(folder / f"{name}-{r}") for r in READOUTS})
+        for name, model in zip("ab", models, strict=True)
+    ]
+    embed_corpus(manifest, embedders, chunks=ChunkConfig(chunk_seconds=0.9))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("names", "given"),
+    [
+        (["a-state", "b-state"], [0, 1]),
+        (["b-state", "a-pooled"], [0, 1]),
+        (["a-state", "a-pooled"], [0]),
+    ],
+)
+def test_tables_fused_afterwards_are_searched_as_their_pieces_were_made(
+    corpus, models, pieces, file, tmp_path, names, given
+):
+    place = str(tmp_path / "fused")
+    fuse_tables({name: str(pieces / name) for name in names}, place)
+    query = embed_query(str(corpus / file), place, [models[number] for number in given])
+    np.testing.assert_allclose(query, vectors_of(file, place), atol=1e-5)
+    others = models[:1] if len(given) > 1 else models
+    with pytest.raises(EvaluationError, match="was not made with"):
+        embed_query(str(corpus / file), place, others)
+
+
+def test_joined_chunks_are_searched_with_a_recording_of_the_table(
+    corpus, models, pieces, file, tmp_path
+):
+    place = str(tmp_path / "joined")
+    fuse_chunks(str(pieces / "a-state"), place)
+    with pytest.raises(EvaluationError, match=r"joined chunks .* --recording"):
+        embed_query(str(corpus / file), place, models[:1])
+    found = find_nearest(place, vectors_of(file, place), without=file)
+    assert len(found) == 10
 
 
 def test_mistakes_are_said_in_one_line(corpus, models, table, file):

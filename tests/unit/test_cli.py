@@ -116,6 +116,41 @@ def test_missing_required_argument_is_wrong_usage(cli, arguments, missing):
 
 
 @pytest.mark.parametrize(
+    "command",
+    [
+        "embed nowhere elsewhere --model x y --output out --fuse",
+        "embed nowhere --model x --model y --output out --fuse",
+        "embed nowhere --model x y --output out --readouts state pooled --epochs 1 2",
+        "search nowhere query.wav --model x y --num-results 3",
+        "predict x --classifier nowhere --output out --model x y --eval-partitions devel test",
+        "evaluate svm nowhere --output out --train-partitions train devel --eval-partitions test",
+        "evaluate mlp nowhere --output out --folds 0 1",
+        "train-classifier svm nowhere --output out --train-partitions train devel",
+        "predict mlp x --train-table nowhere --output out --train-partitions train devel",
+        "train time nowhere elsewhere --output out",
+        "fuse nowhere elsewhere another --output out",
+        "modify nowhere --output out --add-partitions train test",
+        "upsample nowhere --output out --partitions train devel",
+        "baseline cnn nowhere --output out --folds 0 1",
+        "benchmark esc-10 --corpus nowhere --output out --baselines cnn band-statistics",
+        "tune esc-10 nowhere.toml --output out --reserved-folds 0 1 --evaluation.folds 2 3",
+    ],
+)
+def test_flags_of_several_values_take_them_one_after_the_other(cli, tmp_path, command):
+    code, out, err = cli(*command.split())
+    assert (code, out) == (1, "")  # 2 if they were not understood
+    assert_one_line(err, "nowhere")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("flag", ["--model", "--readouts", "--epochs"])
+def test_a_flag_of_several_values_needs_one(cli, flag):
+    code, out, err = cli("embed", "audio", "--output", "out", "--model", "m", flag, "--fuse")
+    assert (code, out) == (2, "")
+    assert f"{flag} requires at least 1 element" in " ".join(err.split())
+
+
+@pytest.mark.parametrize(
     ("flag", "value", "said"),
     [
         ("--training.num-epochs", "three", "int"),

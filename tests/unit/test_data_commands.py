@@ -13,6 +13,7 @@ from raudeep.errors import EvaluationError
 from raudeep.evaluation.folds import stratified_partitions
 from raudeep.evaluation.projection import project
 from raudeep.evaluation.upsampling import upsample_rows
+from raudeep.pipeline.predictions import prediction_rows
 from raudeep.pipeline.stage import embedding_array, embedding_rows
 from raudeep.schema import FILE_METADATA, KEYS
 from raudeep.storage.identity import Identity
@@ -40,7 +41,7 @@ def rows_of(labels, *, chunks=CHUNKS, partition=None, order=None):
     return [rows[i] for i in order] if order is not None else rows
 
 
-def write(uri, rows, *, size=2, parts=2, values=None):
+def write(uri, rows, *, size=2, parts=2, values=None, config=None):
     """Write an embedding table whose first value numbers the row."""
     schema = pa.schema([*KEYS, *FILE_METADATA])
     values = (
@@ -49,7 +50,7 @@ def write(uri, rows, *, size=2, parts=2, values=None):
         else values
     )
     table = embedding_rows(pa.Table.from_pylist(rows, schema=schema), values)
-    writer = open_table(str(uri), Identity("embeddings", {"readout": "state"}, {}))
+    writer = open_table(str(uri), Identity("embeddings", config or {"readout": "state"}, {}))
     step = math.ceil(len(rows) / parts)
     for part in range(parts):
         writer.write(part, table.slice(part * step, step))
@@ -280,6 +281,59 @@ def test_every_violation_is_listed_and_the_exit_code_is_1(cli, tmp_path):
     ):
         (rule,) = [rule for rule in said if word in rule and said[rule]]
         assert file in said[rule]
+
+
+def write_predictions(uri, table, *, repeats, folds):
+    """Write what a classifier of two classes might say of each row, in each fold and repeat."""
+    rows = read_table(str(table))
+    writer = open_table(str(uri), Identity("predictions", {}, {}))
+    probabilities = np.full((repeats, rows.num_rows, 2), 0.5, np.float32)
+    for part, fold in enumerate(folds):
+        every = np.arange(rows.num_rows)
+        writer.write(part, prediction_rows(rows, every, probabilities, ["cat", "dog"], fold=fold))
+    writer.commit(len(folds))
+    return uri
+
+
+def test_a_prediction_for_each_fold_and_repeat_is_no_violation(cli, table, tmp_path):
+    output = write_predictions(tmp_path / "predictions", table, repeats=2, folds=[0, 1])
+    code, out, err = cli("validate", output)
+    assert (code, err) == (0, "")
+    assert "FAIL" not in out
+    output = write_predictions(tmp_path / "twice", table, repeats=1, folds=[0, 0])
+    code, out, _ = cli("validate", output)
+    assert code == 1
+    assert "('a.wav', 0) of fold 0 and repeat 0 is there 2 times" in out
+
+
+@pytest.mark.parametrize(
+    ("config", "code"),
+    [
+        ({"readout": "state", "chunk_seconds": 2.0, "chunk_hop_seconds": 2.0}, 0),
+        ({"fused": ["x"], "pieces": [{"readout": "state", "chunk_seconds": 2.0}]}, 0),
+        ({"readout": "sparse-coding", "window_seconds": 5.0}, 0),
+        ({"imported": "csv"}, 0),
+        ({"readout": "state", "model": "0123"}, 1),
+        ({"chunk_seconds": 2.0, "chunk_count": 3}, 1),
+        ({"fused_chunks": 3, "pieces": [{"readout": "state", "chunk_seconds": 2.0}]}, 1),
+    ],
+)
+def test_recordings_of_other_lengths_may_have_other_numbers_of_chunks(cli, tmp_path, config, code):
+    """Where the configuration fixes none; how many they have is told all the same."""
+    rows = [row for row in rows_of(LABELS) if (row["file"], row["chunk"]) != ("i.wav", 2)]
+    table = write(tmp_path / "table", rows, config=config)
+    found, out, _ = cli("validate", table, "--json")
+    assert found == code
+    (rule,) = [result for result in json.loads(out) if result["violations"]]
+    assert rule["rule"] == "recordings have equally many chunks"
+    assert rule["violations"] == ["'i.wav' has 2, most have 3"]
+    assert rule["passed"] == (code == 0)
+    found, out, _ = cli("validate", table)
+    assert ("NOTE" in out, "FAIL" in out) == (code == 0, code == 1)
+    assert "'i.wav' has 2, most have 3" in out
+    if code == 0:  # also of predictions, which do not say of what chunks they are
+        output = write_predictions(tmp_path / "predictions", table, repeats=1, folds=[None])
+        assert cli("validate", output)[0] == 0
 
 
 def test_parts_that_are_not_those_of_the_index_are_found(cli, table):
