@@ -29,7 +29,7 @@ from raudeep.pipeline.stage import embedding_array
 from raudeep.storage.plan import read_plans
 from raudeep.storage.table import read_errors, read_index, read_table
 from tests.models import write_model
-from tests.pipeline.support import run, start
+from tests.support import run, start
 
 JOB = Path(__file__).parents[2] / "jobs" / "embed_corpus.py"
 RATE = 16000

@@ -34,7 +34,7 @@ from raudeep.pipeline.soundnet import embed_soundnet
 from raudeep.pipeline.spectrograms import extract_spectrograms
 from raudeep.pipeline.stage import embedding_array, spectrogram_arrays
 from raudeep.storage.table import read_errors, read_index, read_table
-from tests.pipeline.support import run
+from tests.support import run
 
 ONCE = EvaluationConfig(repeats=1)
 CNN = CnnConfig(num_filters=2, num_units=8, num_epochs=1, num_delayed=1, batch_size=50)

@@ -16,7 +16,7 @@ from raudeep.pipeline.stage import embedding_rows
 from raudeep.schema import FILE_METADATA, KEYS
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import open_table, read_table
-from tests.pipeline.support import assert_one_line
+from tests.support import assert_one_line
 
 LABELS = ("bark", "meow", "moo")
 QUICK = {"mlp": ("--num-units", 16, "--num-epochs", 200), "svm": ()}

@@ -20,7 +20,7 @@ from raudeep.pipeline.spectrograms import extract_spectrograms
 from raudeep.pipeline.training import Run, train_autoencoders
 from raudeep.storage.table import read_table
 from tests.models import write_model
-from tests.pipeline.support import assert_one_line
+from tests.support import assert_one_line
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from raudeep.pipeline.spectrograms import extract_spectrograms
 from raudeep.storage.recordings import open_recording, read_recording
 from raudeep.storage.table import read_errors, read_index, read_table
 from tests.models import write_model
-from tests.pipeline.support import assert_one_line
+from tests.support import assert_one_line
 
 VIEW = SpectrogramConfig(fixed_seconds=0.5, n_mels=16)
 

@@ -14,7 +14,7 @@ from raudeep.pipeline.modifying import add_folds, fuse_chunks
 from raudeep.pipeline.spectrograms import extract_spectrograms
 from raudeep.pipeline.training import Run, train_autoencoders
 from raudeep.storage.table import read_index, read_table
-from tests.pipeline.support import assert_one_line
+from tests.support import assert_one_line
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from raudeep.storage.table import read_table
-from tests.pipeline.support import run, start
+from tests.support import run, start
 
 TABLES = [
     "manifest",

@@ -23,8 +23,8 @@ from raudeep.storage import uri as uris
 from raudeep.storage.row_groups import row_groups
 from raudeep.storage.verification import verify_table
 from tests.models import write_model
-from tests.pipeline.support import run
 from tests.s3 import FaultProxy, environment, moto_server, set_environment
+from tests.support import run
 
 
 @pytest.fixture(scope="module")

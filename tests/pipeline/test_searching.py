@@ -19,7 +19,7 @@ from raudeep.schema import FILE_METADATA, KEYS
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import open_table, read_table
 from tests.models import write_model
-from tests.pipeline.support import run
+from tests.support import run
 
 READOUTS = ("state", "pooled")
 

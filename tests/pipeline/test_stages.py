@@ -15,7 +15,7 @@ from raudeep.pipeline.spectrograms import extract_spectrograms
 from raudeep.pipeline.stage import embedding_array
 from raudeep.pipeline.training import Run, train_autoencoders
 from raudeep.storage.table import read_index, read_table
-from tests.pipeline.support import run
+from tests.support import run
 
 VIEW = SpectrogramConfig(
     window_seconds=0.064, overlap_seconds=0.032, n_mels=16, fixed_seconds=0.5, clip_below_db=-60

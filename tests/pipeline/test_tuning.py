@@ -15,8 +15,8 @@ from raudeep.storage import uri as uris
 from raudeep.storage.recipes import load_recipe
 from raudeep.storage.table import read_index, read_table
 from raudeep.sweep.space import parse_space
-from tests.pipeline.support import run, start
 from tests.s3 import moto_server, set_environment
+from tests.support import run, start
 
 SPACE = """
 [search]

@@ -1,15 +1,13 @@
 """The command line, in-process: what it prints, where, and how it exits."""
 
 import json
-import os
-import subprocess
-import sys
 from importlib.metadata import version
 
 import pytest
 
 from raudeep.config import AUTOENCODERS, CLASSIFIERS
 from raudeep.corpora.demo import DEMO_CLASSES, write_demo_corpus
+from tests.support import assert_one_line
 
 
 @pytest.fixture(scope="module")
@@ -22,13 +20,6 @@ def corpus(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-def assert_one_line(said, *words):
-    assert said.startswith("raudeep: ")
-    assert len(said.splitlines()) == 1
-    for word in words:
-        assert word in said
 
 
 # --- help
@@ -336,25 +327,6 @@ def test_log_goes_to_a_file_as_well(cli, tmp_path, corpus):
     code, _, _ = cli("inspect", corpus, "--json", "--log-file", tmp_path / "log.txt")
     assert code == 0
     assert (tmp_path / "log.txt").exists()
-
-
-def test_importing_raudeep_and_asking_for_help_needs_neither_ray_nor_torch():
-    code = (
-        "import sys, raudeep\n"
-        "heavy = {'ray', 'torch', 'torchaudio', 'pandas', 'sklearn', 'matplotlib'}\n"
-        "print('imported', sorted(heavy & set(sys.modules)))\n"
-        "from raudeep.cli import main\n"
-        "try:\n    main(['--help'])\n"
-        "except SystemExit as stop:\n    assert not stop.code\n"
-        "print('helped', sorted({'ray', 'torch', 'torchaudio'} & set(sys.modules)))\n"
-    )
-    found = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ, capture_output=True, text=True, check=True
-    )
-    lines = found.stdout.splitlines()
-    assert lines[0] == "imported []"
-    assert lines[-1] == "helped []"
-    assert "Usage: raudeep" in found.stdout
 
 
 def test_log_file_that_cannot_be_written_is_one_line(cli, corpus, tmp_path):

@@ -6,11 +6,8 @@ import math
 import numpy as np
 import pyarrow as pa
 import pytest
-import soundfile
 
 from raudeep.corpora.demo import write_demo_corpus
-from raudeep.errors import EvaluationError
-from raudeep.evaluation.folds import stratified_partitions
 from raudeep.evaluation.projection import project
 from raudeep.evaluation.upsampling import upsample_rows
 from raudeep.pipeline.predictions import prediction_rows
@@ -18,6 +15,7 @@ from raudeep.pipeline.stage import embedding_array, embedding_rows
 from raudeep.schema import FILE_METADATA, KEYS
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import open_table, read_index, read_table
+from tests.support import assert_one_line
 
 LABELS = {"a.wav": "dog", "b.wav": "dog", "c.wav": "dog", "d.wav": "dog", "e.wav": "cat"}
 LABELS |= {"f.wav": "cat", "g.wav": "rain", "h.wav": "rain", "i.wav": "rain"}
@@ -66,10 +64,7 @@ def table(tmp_path):
 def refused(result, *words):
     code, out, err = result
     assert (code, out) == (1, "")
-    said = [line for line in err.splitlines() if not line.endswith("layout bare")]
-    assert len(said) == 1
-    for word in words:
-        assert word in said[0]
+    assert_one_line(err, *words)
 
 
 def columns(uri, *names):
@@ -117,19 +112,6 @@ def test_made_partitions_leave_no_row_out_and_divide_no_recording(cli, tmp_path,
     if labelled:
         inside = [labels[file] for file, name in partitions.items() if name == "train"]
         assert abs(inside.count("y") - 10) <= 1
-
-
-def test_partitions_by_name_are_equal_and_follow_the_seed():
-    files = [f"{n}.wav" for n in range(30)]
-    labels = ["a"] * 30
-    shares = {"train": 1.0, "test": 1.0}
-    first, again, other = (
-        stratified_partitions(files, labels, shares=shares, seed=seed) for seed in (0, 0, 1)
-    )
-    assert first == again != other
-    assert abs(first.count("train") - 15) <= 1
-    with pytest.raises(EvaluationError, match="leave partition 'test' empty"):
-        stratified_partitions(["a"], ["x"], shares={"train": 1e6, "test": 1e-6}, seed=0)
 
 
 def test_removed_splits_are_gone_and_the_rest_stays(cli, tmp_path):
@@ -369,57 +351,6 @@ def test_folds_are_shown_by_class(cli, tmp_path):
 
 def test_a_table_without_splits_says_so(cli, table):
     refused(cli("inspect", table, "--folds"), "neither folds nor partitions")
-
-
-# --- preview
-
-
-@pytest.fixture
-def recordings(tmp_path):
-    folder = tmp_path / "recordings"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    soundfile.write(folder / "noise.wav", rng.uniform(-0.5, 0.5, (16000, 2)), 16000)
-    soundfile.write(folder / "silence.wav", np.zeros(16000), 16000)
-    soundfile.write(folder / "short.wav", rng.uniform(-0.5, 0.5, 1600), 16000)
-    (folder / "text.wav").write_text("no sound")
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("recording", "frames"), [("noise.wav", 49), ("silence.wav", 49), ("short.wav", 4), ("0", 49)]
-)
-def test_preview_draws_a_recording_and_says_what_it_is(
-    cli, recordings, tmp_path, recording, frames
-):
-    picture = tmp_path / "picture.svg"
-    flags = ("--n-mels", 16, "--clip-below-db", -60, "--output", picture, "--json")
-    code, out, err = cli("preview", recordings, "--recording", recording, *flags)
-    assert code == 0, err
-    facts = json.loads(out)
-    assert (facts["chunks"], facts["frames"], facts["bands"]) == (1, frames, 16)
-    assert facts["minimum_db"] >= -60
-    assert facts["maximum_db"] <= 0
-    assert "amplitude" in picture.read_text() or "<svg" in picture.read_text()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("--recording", "text.wav"), ["'text.wav'", "cannot be decoded"]),
-        (("--recording", "none.wav"), ["no recording 'none.wav'", "0 to 3"]),
-        (("--recording", "9"), ["no recording '9'"]),
-        (("--window-seconds", 0), ["'window_seconds'"]),
-    ],
-)
-def test_preview_of_what_cannot_be_drawn_is_one_line(cli, recordings, tmp_path, arguments, words):
-    picture = tmp_path / "picture.svg"
-    refused(cli("preview", recordings, "--output", picture, *arguments), *words)
-    assert not picture.exists()
-
-
-def test_pictures_are_svg_files(cli, recordings, tmp_path):
-    refused(cli("preview", recordings, "--output", tmp_path / "a.png"), ".svg")
 
 
 # --- visualize

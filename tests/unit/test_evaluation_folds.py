@@ -6,7 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raudeep.errors import EvaluationError
-from raudeep.evaluation.folds import splits_from_folds, splits_from_partitions, stratified_folds
+from raudeep.evaluation.folds import (
+    splits_from_folds,
+    splits_from_partitions,
+    stratified_folds,
+    stratified_partitions,
+)
 
 
 def corpus(recordings_per_class, chunks_per_recording):
@@ -124,3 +129,16 @@ def test_unusable_partitions_are_refused(partitions, valid, message):
 def test_recording_in_two_partitions_is_named():
     with pytest.raises(EvaluationError, match="'a' has 'train' and 'test'"):
         splits_from_partitions(["a", "a"], ["train", "test"], train=["train"], valid=["test"])
+
+
+def test_partitions_by_name_are_equal_and_follow_the_seed():
+    files = [f"{n}.wav" for n in range(30)]
+    labels = ["a"] * 30
+    shares = {"train": 1.0, "test": 1.0}
+    first, again, other = (
+        stratified_partitions(files, labels, shares=shares, seed=seed) for seed in (0, 0, 1)
+    )
+    assert first == again != other
+    assert abs(first.count("train") - 15) <= 1
+    with pytest.raises(EvaluationError, match="leave partition 'test' empty"):
+        stratified_partitions(["a"], ["x"], shares={"train": 1e6, "test": 1e-6}, seed=0)

@@ -1,7 +1,10 @@
 """The names that raudeep gives away, and that none of them drifts."""
 
 import ast
+import os
 import pkgutil
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -53,3 +56,22 @@ def test_every_name_that_a_module_announces_exists(name):
     announced = getattr(module, "__all__", [])
     assert len(set(announced)) == len(announced)
     assert [missing for missing in announced if not hasattr(module, missing)] == []
+
+
+def test_importing_raudeep_and_asking_for_help_needs_neither_ray_nor_torch():
+    code = (
+        "import sys, raudeep\n"
+        "heavy = {'ray', 'torch', 'torchaudio', 'pandas', 'sklearn', 'matplotlib'}\n"
+        "print('imported', sorted(heavy & set(sys.modules)))\n"
+        "from raudeep.cli import main\n"
+        "try:\n    main(['--help'])\n"
+        "except SystemExit as stop:\n    assert not stop.code\n"
+        "print('helped', sorted({'ray', 'torch', 'torchaudio'} & set(sys.modules)))\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ, capture_output=True, text=True, check=True
+    )
+    lines = found.stdout.splitlines()
+    assert lines[0] == "imported []"
+    assert lines[-1] == "helped []"
+    assert "Usage: raudeep" in found.stdout
