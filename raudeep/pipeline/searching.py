@@ -68,10 +68,11 @@ def embed_query(query: str, table: str, models: Sequence[str]) -> Vectors:
             "recording of this one."
         )
     places = {artifact_identity(model).fingerprint: model for model in models}
-    if places.keys() != {source["model"] for source in sources}:
+    if not sources or places.keys() != {source["model"] for source in sources}:
+        given = ", ".join(models) or "no model"
         raise EvaluationError(
-            f"{table} was not made with {', '.join(models)}. Pass the models that made it, or "
-            "--recording to search with a recording of the table."
+            f"{table} was not made with {given}. Pass the models that made it, or --recording to "
+            "search with a recording of the table."
         )
     manifest, _ = load_manifest(query, labelled=False)
     with tempfile.TemporaryDirectory() as folder:

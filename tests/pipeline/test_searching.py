@@ -149,6 +149,17 @@ def test_tables_fused_afterwards_are_searched_as_their_pieces_were_made(
         embed_query(str(corpus / file), place, others)
 
 
+@pytest.mark.parametrize(("given", "said"), [([], "with no model"), ([0], "with .*a")])
+def test_a_table_that_names_no_model_is_not_searched_with_a_query(
+    corpus, models, table, file, tmp_path, given, said
+):
+    writer = open_table(str(tmp_path / "table"), Identity("embeddings", {}, {}))
+    writer.write(0, read_table(table))
+    writer.commit(1)
+    with pytest.raises(EvaluationError, match=rf"was not made {said}\. Pass"):
+        embed_query(str(corpus / file), writer.uri, [models[number] for number in given])
+
+
 def test_joined_chunks_are_searched_with_a_recording_of_the_table(
     corpus, models, pieces, file, tmp_path
 ):
