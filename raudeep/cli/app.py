@@ -2,8 +2,10 @@
 
 import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
@@ -75,7 +77,8 @@ def _launch(
     try:
         _configure_logging(verbose=verbose or debug, quiet=quiet, log_file=log_file)
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=True)
-        command(*bound.args, **bound.kwargs)
+        with _termination_as_interrupt():
+            command(*bound.args, **bound.kwargs)
     except CycloptsError:
         return 2
     except (RaudeepError, OSError) as error:
@@ -83,13 +86,39 @@ def _launch(
             raise
         print(f"raudeep: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
+        terminated = isinstance(interrupt, _Terminated)
         print(
-            "raudeep: interrupted. What is finished stays; the same command goes on from there.",
+            f"raudeep: {'terminated' if terminated else 'interrupted'}. What is finished stays; "
+            "the same command goes on from there.",
             file=sys.stderr,
         )
-        return 130
+        return 128 + (signal.SIGTERM if terminated else signal.SIGINT)
     return 0
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: from a scheduler, ``ray job stop``, a machine that goes down."""
+
+
+@contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """End a command on SIGTERM as on Ctrl-C."""
+
+    def end(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the ending itself is not interrupted
+        raise _Terminated
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        signal.signal(signal.SIGTERM, end)
+    except ValueError:  # not the main thread: whoever has that takes the signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _configure_logging(*, verbose: bool, quiet: bool, log_file: Path | None) -> None:

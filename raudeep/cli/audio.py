@@ -87,11 +87,9 @@ def extract(
     from raudeep.pipeline.planning import plan_spectrograms
     from raudeep.pipeline.spectrograms import extract_spectrograms
     from raudeep.report.console import print_facts, print_json
-    from raudeep.storage.outputs import check_outputs
     from raudeep.storage.uri import absolute
 
     views, place = {"spectrogram": spectrogram or SpectrogramConfig()}, absolute(output)
-    check_outputs([place], [corpus])
     manifest, _ = load_manifest(corpus, layout=corpus_layout, labelled=False)
     if dry_run:
         plan = plan_spectrograms(manifest, views, place, limits=limits)
@@ -120,10 +118,8 @@ def pack(
     """
     from raudeep.pipeline.corpus import load_manifest
     from raudeep.pipeline.packing import pack_corpus
-    from raudeep.storage.outputs import check_outputs
     from raudeep.storage.uri import absolute
 
-    check_outputs([absolute(output)], [corpus])
     manifest, _ = load_manifest(corpus, layout=corpus_layout, labelled=False)
     summary = pack_corpus(manifest, absolute(output), limits=limits, overwrite=overwrite)
     print_summary_rows([summary], as_json=as_json)

@@ -153,10 +153,8 @@ def soundnet(
     """
     from raudeep.pipeline.corpus import load_manifest
     from raudeep.pipeline.soundnet import embed_soundnet
-    from raudeep.storage.outputs import check_outputs
     from raudeep.storage.uri import absolute
 
-    check_outputs([absolute(output)], [corpus])
     manifest, _ = load_manifest(corpus, layout=corpus_layout, labelled=False)
     summary = embed_soundnet(
         manifest,

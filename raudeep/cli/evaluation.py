@@ -140,7 +140,6 @@ def predict(
     from raudeep.pipeline.classifiers import load_classifier
     from raudeep.pipeline.corpus import load_manifest
     from raudeep.pipeline.predicting import predict_corpus, predict_table
-    from raudeep.storage.outputs import check_outputs
     from raudeep.storage.table import is_table, read_index
     from raudeep.storage.uri import absolute
 
@@ -155,7 +154,6 @@ def predict(
             trained, place, absolute(output), partitions=eval_partitions, overwrite=overwrite
         )
     else:
-        check_outputs([absolute(output)], [place])
         manifest, _ = load_manifest(source, layout=corpus_layout, labelled=False)
         summary = predict_corpus(
             trained,

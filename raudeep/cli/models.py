@@ -142,7 +142,6 @@ def embed(
     from raudeep.pipeline.embedding import Embedder, embed_corpus, embed_tables
     from raudeep.pipeline.planning import plan_embedding
     from raudeep.report.console import print_facts, print_json
-    from raudeep.storage.outputs import check_outputs
     from raudeep.storage.table import is_table, read_index
     from raudeep.storage.uri import absolute, join
 
@@ -171,8 +170,6 @@ def embed(
         tables = {each.name: table for each in embedders}
         print_summary_rows(embed_tables(embedders, tables, overwrite=overwrite), as_json=as_json)
         return
-    made = [uri for each in embedders for uri in each.outputs.values()]
-    check_outputs([*made, *fused.values()], source)
     manifest, _ = load_manifest(source, layout=corpus_layout, labelled=False)
     if dry_run:
         plan = plan_embedding(

@@ -140,6 +140,10 @@ def _run(
 ) -> tuple[Tensor, Tensor]:
     """Return outputs (T, B, H) and the final state, as `state`: (1, B, H), or (2, B, H)."""
     assert isinstance(layer, nn.GRU | nn.LSTM)
+    if not _takes_bfloat16(layer, inputs.device) and torch.is_autocast_enabled("cpu"):
+        with torch.autocast("cpu", enabled=False):
+            state = None if state is None else state.float()
+            return _run(layer, inputs.float(), state, lengths)
     initial: Any = None
     if state is not None:
         parts = [part.contiguous() for part in torch.split(state, 1)]
@@ -151,6 +155,13 @@ def _run(
         packed, final = layer(packed, initial)
         outputs, _ = pad_packed_sequence(packed, total_length=len(inputs))
     return outputs, final if isinstance(layer, nn.GRU) else torch.cat(final)
+
+
+def _takes_bfloat16(layer: nn.Module, device: torch.device) -> bool:
+    """Return whether a layer does: PyTorch's LSTM fails on a CPU without AVX-512."""
+    if device.type != "cpu" or isinstance(layer, nn.GRU):
+        return True
+    return bool(torch.cpu.get_capabilities().get("avx512_bw"))
 
 
 def _initialise_like_tensorflow(stack: nn.Module) -> None:

@@ -31,8 +31,6 @@ from raudeep.pipeline.sparse_codes import embed_sparse_codes
 from raudeep.pipeline.stage import StageSummary, embedding_rows, spectrogram_arrays
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.outputs import check_outputs
-from raudeep.storage.recordings import packs_of
 from raudeep.storage.table import open_table, read_index, read_part, read_table
 
 __all__ = [
@@ -166,7 +164,6 @@ def score_sparse_coding(
     ``OUTPUT/predictions``. The vote is taken whatever the evaluation says.
     """
     predictions = uris.join(output, "predictions")
-    check_outputs([predictions], packs_of(manifest))
     summaries = embed_sparse_codes(
         manifest,
         output,
@@ -213,7 +210,6 @@ def score_band_statistics(
         check_folder(output)
     embeddings = {name: uris.join(output, "embeddings") for name, output in outputs.items()}
     predictions = {name: uris.join(output, "predictions") for name, output in outputs.items()}
-    check_outputs([*embeddings.values(), *predictions.values()], tables.values())
     summaries = {
         name: _embed_statistics(table, embeddings[name], overwrite=overwrite)
         for name, table in tables.items()

@@ -37,8 +37,6 @@ from raudeep.pipeline.runtime import Pool, stream
 from raudeep.pipeline.stage import StageSummary, spectrogram_arrays, spectrogram_rows
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.outputs import check_outputs
-from raudeep.storage.recordings import packs_of
 from raudeep.storage.table import TableWriter, is_table, open_table, read_index, read_table
 
 __all__ = ["evaluate_cnn"]
@@ -90,8 +88,7 @@ def evaluate_cnn(
         If the recordings have no labels, or neither folds nor the named partitions.
     """
     check_folder(output)
-    table, predictions = uris.join(output, "spectrograms"), uris.join(output, "predictions")
-    check_outputs([table, predictions], packs_of(manifest))
+    table = uris.join(output, "spectrograms")
     features = Identity(
         "log-mel",
         {"sample_rate": SAMPLE_RATE, "n_fft": N_FFT, "hop_length": HOP_LENGTH, "n_mels": N_MELS},

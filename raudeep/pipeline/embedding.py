@@ -26,7 +26,6 @@ from raudeep.pipeline.stage import StageSummary
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.outputs import check_outputs
-from raudeep.storage.recordings import packs_of
 from raudeep.storage.table import TableIndex, open_table, read_errors, read_index
 
 __all__ = ["FUSED", "Embedder", "check_input", "embed_alike", "embed_corpus", "embed_tables"]
@@ -78,7 +77,6 @@ def embed_corpus(
         If a model does not say how audio becomes its input, or an output holds something else.
     """
     chunks, limits = chunks or ChunkConfig(), limits or Limits()
-    check_outputs([*_outputs(embedders), *(fused or {}).values()], packs_of(manifest))
     trained = _load(embedders)
     views = {name: model.spectrogram for name, model in trained.items()}
     cut = {"chunk_seconds": chunks.chunk_seconds, "chunk_hop_seconds": chunks.hop_seconds}

@@ -28,8 +28,7 @@ from raudeep.pipeline.sources import describe_sources, embedding_sources, has_jo
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.outputs import check_file, check_outputs
-from raudeep.storage.recordings import packs_of
+from raudeep.storage.outputs import check_file
 from raudeep.storage.table import (
     TableIndex,
     TableWriter,
@@ -79,7 +78,6 @@ def predict_table(
     EvaluationError
         If a partition has no rows.
     """
-    check_outputs([output], [table])
     _check_made_alike(classifier, table)
     inputs = {"embeddings": read_index(table, stage="embeddings").fingerprint}
     identity = _identity(classifier, inputs, partitions)
@@ -129,7 +127,6 @@ def predict_corpus(
         If too many recordings could not be used, or none could.
     """
     started = time.perf_counter()
-    check_outputs([output], packs_of(manifest))
     places = _models_of(classifier, models)
     manifest = manifest.take(rows_of_partitions(manifest, partitions, "the corpus"))
     recordings = manifest_fingerprint(manifest)

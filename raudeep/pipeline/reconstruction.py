@@ -17,7 +17,6 @@ from raudeep.pipeline.progress import stage_progress
 from raudeep.pipeline.runtime import Pool, stream
 from raudeep.pipeline.stage import StageSummary, spectrogram_rows, spectrogram_values
 from raudeep.storage.identity import Identity
-from raudeep.storage.outputs import check_outputs
 from raudeep.storage.table import TableWriter, open_table, read_index, read_part
 
 __all__ = ["reconstruct_table"]
@@ -60,7 +59,6 @@ def reconstruct_table(
         If `free_running` is asked of a bidirectional decoder.
     """
     started = time.perf_counter()
-    check_outputs([output], [table])
     index = read_index(table, stage="spectrograms")
     trained = load_autoencoder(model, epoch=epoch)
     check_input(trained, index, model=model, table=table)

@@ -4,11 +4,12 @@ import atexit
 import json
 import logging
 import os
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,13 +121,22 @@ def ensure_ray() -> Resources:
         started = time.perf_counter()
         if not joins:
             settings |= {"address": "local", "include_dashboard": False}
-        with _without_log_notice():
+        with _keeping_termination(), _without_log_notice():
             ray.init(**settings)
         atexit.register(ray.shutdown)
         if quiet:
             _silence()
         logger.debug("Ray was ready after %.1f s", time.perf_counter() - started)
     return _resources()
+
+
+@contextmanager
+def _keeping_termination() -> Iterator[None]:
+    """Keep what this process does on SIGTERM, which Ray replaces by a dump of addresses."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    with suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -26,7 +26,6 @@ from raudeep.pipeline.progress import stage_progress
 from raudeep.pipeline.runtime import stream
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage.identity import Identity
-from raudeep.storage.outputs import check_outputs
 from raudeep.storage.table import TableWriter, open_table, read_index, read_table
 
 __all__ = ["Evaluation", "evaluate_embeddings"]
@@ -76,7 +75,6 @@ def evaluate_embeddings(
     alone.
     """
     started = time.perf_counter()
-    check_outputs(outputs.values(), tables.values())
     described = describe_evaluation(evaluation)
     config = {**describe_classifier(classifier), "evaluation": described}
     writers: dict[str, TableWriter] = {}

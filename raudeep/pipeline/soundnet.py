@@ -16,8 +16,6 @@ from raudeep.pipeline.kernels import Kernel, Piece, map_recordings
 from raudeep.pipeline.stage import StageSummary, embedding_rows
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.outputs import check_outputs
-from raudeep.storage.recordings import packs_of
 
 __all__ = ["embed_soundnet"]
 
@@ -55,7 +53,6 @@ def embed_soundnet(
     TableError
         If the weights cannot be read, or the output holds something else.
     """
-    check_outputs([output], packs_of(manifest))
     try:
         content = uris.read_bytes(weights)
     except OSError as error:

@@ -31,8 +31,6 @@ from raudeep.pipeline.stage import (
 )
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.outputs import check_outputs
-from raudeep.storage.recordings import packs_of
 from raudeep.storage.table import (
     TableWriter,
     is_table,
@@ -93,8 +91,7 @@ def embed_sparse_codes(
     audio classification, ISMIR 2011.
     """
     check_folder(output)
-    table, embeddings = uris.join(output, "frames"), uris.join(output, "embeddings")
-    check_outputs([table, embeddings], packs_of(manifest))
+    table = uris.join(output, "frames")
     bands: dict[str, Any] = {
         "lowest_hz": config.lowest_hz,
         "num_bands": config.num_octaves * config.bands_per_octave,

@@ -20,9 +20,7 @@ from raudeep.pipeline.isolation import Crew
 from raudeep.pipeline.recordings import key_rows, plan_recordings, write_recordings
 from raudeep.pipeline.stage import StageSummary, spectrogram_rows
 from raudeep.storage.identity import Identity
-from raudeep.storage.outputs import check_outputs
 from raudeep.storage.plan import read_plans
-from raudeep.storage.recordings import packs_of
 from raudeep.storage.table import TableWriter, open_table
 
 __all__ = [
@@ -97,7 +95,6 @@ def extract_spectrograms(
         If an output holds something else or cannot be written.
     """
     limits = limits or Limits()
-    check_outputs(outputs.values(), packs_of(manifest))
     writers = {
         view: open_table(outputs[view], spectrograms_identity(config), overwrite=overwrite)
         for view, config in views.items()

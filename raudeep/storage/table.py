@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -209,7 +210,8 @@ def open_table(uri: str, identity: Identity, *, overwrite: bool = False) -> Tabl
     ------
     TableError
         If what is there was made with another identity (the message names the field that differs)
-        or is not a table; with `overwrite` it is deleted instead.
+        or is not a table; with `overwrite` it is deleted instead. A table of another stage never
+        is: it may be what this one is made from.
     """
     present = visible_files(uri)
     ours = _files_of_table(present)
@@ -222,16 +224,27 @@ def open_table(uri: str, identity: Identity, *, overwrite: bool = False) -> Tabl
         stored = _stored_identity(uri, ours)
     except TableError:
         # What cannot be read is replaced only where something else says that it was a table.
-        if not (overwrite and (is_table(uri) or any(_is_part(uri, name) for name in ours))):
+        stage = _stored_stage(uri, ours)
+        if not overwrite or stage is None:
             raise
+        _check_stage(uri, stage, identity)
     else:
         if stored == identity:
             return TableWriter(uri, identity)
+        _check_stage(uri, stored.stage, identity)
         if not overwrite:
             raise TableError(stored.conflict(identity, place=uri))
     writer = TableWriter(uri, identity)
     writer.delete()
     return writer
+
+
+def _check_stage(uri: str, stage: str, wanted: Identity) -> None:
+    if stage != wanted.stage:
+        raise TableError(
+            f"{uri} is a table of {stage}, which none of {wanted.stage} replaces. Choose another "
+            "output."
+        )
 
 
 def _files_of_table(present: Iterable[str]) -> list[str]:
@@ -242,11 +255,18 @@ def _files_of_table(present: Iterable[str]) -> list[str]:
 
 def is_table(uri: str) -> bool:
     """Return whether a finished table lies at `uri`; OSError if nobody can tell."""
+    return _indexed_stage(uri) is not None
+
+
+def _indexed_stage(uri: str) -> str | None:
+    """Return the stage of a finished table, of any schema version."""
     try:
         content = json.loads(uris.read_bytes(uris.join(uri, INDEX)))
     except (FileNotFoundError, NotADirectoryError, PermissionError, ValueError):
-        return False
-    return isinstance(content, dict) and {"schema_version", "stage", "parts"} <= content.keys()
+        return None
+    if not isinstance(content, dict) or not {"schema_version", "stage", "parts"} <= content.keys():
+        return None
+    return str(content["stage"])
 
 
 def read_index(uri: str, *, stage: str | None = None) -> TableIndex:
@@ -352,19 +372,25 @@ def read_footer(uri: str) -> Any:
         raise TableError(f"{uri} cannot be read: {error}. Delete it and run again.") from error
 
 
-def _is_part(uri: str, name: str) -> bool:
-    try:
-        footer = read_footer(uris.join(uri, name))
-    except TableError:
-        return False
-    return "stage" in read_metadata(footer.schema.to_arrow_schema())
+def _stored_stage(uri: str, present: Sequence[str]) -> str | None:
+    """Return the stage of which the index, or the first file that can be read, says to be."""
+    if stage := _indexed_stage(uri):
+        return stage
+    for name in present:
+        with suppress(TableError):
+            if stage := _file_metadata(uri, name).get("stage"):
+                return str(stage)
+    return None
+
+
+def _file_metadata(uri: str, name: str) -> dict[str, Any]:
+    return read_metadata(read_footer(uris.join(uri, name)).schema.to_arrow_schema())
 
 
 def _stored_identity(uri: str, present: Sequence[str]) -> Identity:
     if INDEX in present:
         return read_index(uri).identity
-    part = present[0]
-    metadata = read_metadata(read_footer(uris.join(uri, part)).schema.to_arrow_schema())
+    metadata = _file_metadata(uri, present[0])
     if "stage" not in metadata:
         raise TableError(f"{uri} holds Parquet files, but not of raudeep. Choose another output.")
     return Identity(metadata["stage"], metadata["config"], metadata["inputs"])

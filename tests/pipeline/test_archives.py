@@ -326,7 +326,10 @@ def test_wrong_flags_are_one_line(corpus, models, tmp_path, flags, said):
 
 
 @pytest.mark.timeout(300)
-def test_an_interrupted_run_says_how_to_go_on_and_goes_on(corpus, models, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "said"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")]
+)
+def test_an_interrupted_run_says_how_to_go_on_and_goes_on(corpus, models, tmp_path, number, said):
     clips = [path for path in sorted(corpus.rglob("*.*")) if path.is_file()]
     rows = "".join(f"{number:05d},{clips[number % 25]}\n" for number in range(1000))
     manifest, output = tmp_path / "many.csv", tmp_path / "table"
@@ -336,11 +339,11 @@ def test_an_interrupted_run_says_how_to_go_on_and_goes_on(corpus, models, tmp_pa
     while not list(output.glob("part-*.parquet")):
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, stderr = process.communicate(timeout=120)
-    assert process.returncode == 130, stderr
+    assert process.returncode == 128 + number, stderr
     assert stderr.splitlines()[-1] == (
-        "raudeep: interrupted. What is finished stays; the same command goes on from there."
+        f"raudeep: {said}. What is finished stays; the same command goes on from there."
     )
     assert "Traceback" not in stderr
     finished = {path: path.stat().st_mtime_ns for path in output.glob("part-*.parquet")}

@@ -205,12 +205,12 @@ def test_baselines_do_not_delete_the_audio_that_they_are_made_of(corpus, tmp_pat
             continue
         if score is score_sparse_coding and name == "spectrograms":
             continue
-        with pytest.raises(TableError, match=f"{name} holds the input .*choose another output"):
+        with pytest.raises(TableError, match=f"{name} is a table of recordings.*Choose another"):
             score(packed, str(tmp_path), evaluation=ONCE, overwrite=True, **settings)
         assert read_table(place).equals(before)
     weights = str(weights_file(tmp_path / "weights.safetensors"))
     config = SoundNetConfig(layer="pool1")
-    with pytest.raises(TableError, match=f"{name} holds the input .*choose another output"):
+    with pytest.raises(TableError, match=f"{name} is a table of recordings.*Choose another"):
         embed_soundnet(packed, weights, place, config=config, overwrite=True)
     assert read_table(place).equals(before)
 
@@ -220,7 +220,7 @@ def test_band_statistics_do_not_delete_their_spectrograms(manifest, tmp_path, na
     table = str(tmp_path / name)
     extract_spectrograms(manifest, {"view": SpectrogramConfig(n_mels=12)}, {"view": table})
     before = read_table(table)
-    with pytest.raises(TableError, match=f"{name} is the input .*choose another output"):
+    with pytest.raises(TableError, match=f"{name} is a table of spectrograms.*Choose another"):
         score_band_statistics(
             {"t": table}, {"t": str(tmp_path)}, mlp=MlpConfig(), evaluation=ONCE, overwrite=True
         )

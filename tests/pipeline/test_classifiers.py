@@ -169,7 +169,7 @@ def test_predictions_are_not_written_over_their_embeddings(cli, tmp_path, comman
     for overwrite in ((), ("--overwrite",)):
         code, out, err = cli(*found, "--output", places["TABLE"], *overwrite)
         assert (code, out) == (1, "")
-        assert_one_line(err, "is the input", "choose another output")
+        assert_one_line(err, "is a table of embeddings", "Choose another output")
         assert read_table(str(places["TABLE"])).equals(before)
 
 

@@ -178,19 +178,16 @@ def test_spectrograms_are_not_written_over_by_what_is_made_of_them(cli, spectrog
     model = write_model(tmp_path / "m", units=8, fixed_seconds=0.5, n_mels=16)
     nested = tmp_path / "out" / "pooled" / "m"
     shutil.copytree(spectrograms, nested)
-    for command, place, output in (
-        (("embed", spectrograms, "--model", model), spectrograms, spectrograms),
-        (("reconstruct", spectrograms, "--model", model), spectrograms, spectrograms),
-        (
-            ("embed", nested, "--model", model, *("--readouts", "state", "--readouts", "pooled")),
-            nested,
-            tmp_path / "out",
-        ),
+    both = ("--readouts", "state", "--readouts", "pooled")
+    for command, place, output, said in (
+        (("embed", spectrograms, "--model", model), spectrograms, spectrograms, "is the input"),
+        (("reconstruct", spectrograms, "--model", model), spectrograms, spectrograms, "is a table"),
+        (("embed", nested, "--model", model, *both), nested, tmp_path / "out", "is the input"),
     ):
         for overwrite in ((), ("--overwrite",)):
             code, out, err = cli(*command, "--output", output, *overwrite)
             assert (code, out) == (1, "")
-            assert_one_line(err, f"the output {place} is the input", "choose another output")
+            assert_one_line(err, f"{place} {said}", "hoose another output")
             assert read_table(str(place)).equals(before)
     assert not (tmp_path / "out" / "state").exists()
 

@@ -186,7 +186,7 @@ def test_unfinished_table_of_another_configuration_is_refused_naming_the_field(p
     [
         (
             replace(IDENTITY, stage="spectrograms"),
-            r"stage is 'embeddings' there and 'spectrograms'",
+            r"is a table of embeddings, which none of spectrograms replaces. Choose another output",
         ),
         (
             replace(IDENTITY, inputs={"manifest": "ffff"}),
@@ -201,6 +201,18 @@ def test_unfinished_table_of_another_configuration_is_refused_naming_the_field(p
 def test_other_stage_or_inputs_are_refused_naming_the_field(finished, other, said):
     with pytest.raises(TableError, match=said):
         open_table(finished, other)
+
+
+def test_overwriting_never_deletes_a_table_of_another_stage(finished):
+    """It may be what the new one is made from; its index and its first part need not be whole."""
+    other = replace(IDENTITY, stage="spectrograms")
+    for name, content in ((None, b""), ("index.json", b"{"), ("part-00000.parquet", b"PAR1")):
+        if name is not None:
+            uris.write_bytes(uris.join(finished, name), content)
+        before = uris.list_files(finished)
+        with pytest.raises(TableError, match="is a table of embeddings"):
+            open_table(finished, other, overwrite=True)
+        assert uris.list_files(finished) == before
 
 
 def test_overwriting_deletes_a_table_of_another_configuration(finished):
