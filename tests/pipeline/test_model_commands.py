@@ -28,7 +28,9 @@ def spectrograms(tmp_path_factory):
     folder = tmp_path_factory.mktemp("spectrograms")
     write_demo_corpus(folder / "corpus", clips_per_class=5)
     manifest, _ = load_manifest(str(folder / "corpus"))
-    view = SpectrogramConfig(window_seconds=0.064, n_mels=16, fixed_seconds=0.5)
+    view = SpectrogramConfig(  # that of `write_model`
+        window_seconds=0.08, overlap_seconds=0.04, n_mels=16, fixed_seconds=0.5, clip_below_db=-60
+    )
     extract_spectrograms(manifest, {"view": view}, {"view": str(folder / "table")})
     return folder / "table"
 
