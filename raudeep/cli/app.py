@@ -118,7 +118,7 @@ def _termination_as_interrupt() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: it was not Python's
 
 
 def _configure_logging(*, verbose: bool, quiet: bool, log_file: Path | None) -> None:

@@ -30,7 +30,6 @@ from raudeep.storage.table import TableWriter, is_table, read_errors
 
 __all__ = [
     "Collector",
-    "check_errors",
     "check_folder",
     "key_rows",
     "num_decoders",
@@ -174,10 +173,12 @@ def write_recordings(
                         f"--max-errors is {limits.max_errors}."
                     )
     summaries = []
+    said: dict[str, None] = {}  # once, where it is the same for several tables
     for name, writer in writers.items():
         plan = plans[name]
         index = writer.commit(plan.num_parts, recordings=plan.fingerprints)
-        check_errors(writer.uri, plan.recordings.num_rows, limits)
+        if index.num_errors:
+            said[_check_errors(writer.uri, plan.recordings.num_rows, limits)] = None
         summaries.append(
             StageSummary(
                 stage=title,
@@ -189,6 +190,8 @@ def write_recordings(
                 errors=index.num_errors,
             )
         )
+    for line in said:
+        logger.warning("%s. The errors table names all; --retry-errors tries them again.", line)
     return summaries
 
 
@@ -260,8 +263,8 @@ def key_rows(recordings: pa.Table, spans: Mapping[int, Sequence[tuple[float, flo
     return pa.table(columns, schema=pa.schema([*KEYS, *FILE_METADATA]))
 
 
-def check_errors(table: str, num_recordings: int, limits: Limits) -> None:
-    """Name the recordings of a table that could not be used; raise where there are too many.
+def _check_errors(table: str, num_recordings: int, limits: Limits) -> str:
+    """Return what is to be said of the recordings of a table that could not be used.
 
     Raises
     ------
@@ -269,8 +272,6 @@ def check_errors(table: str, num_recordings: int, limits: Limits) -> None:
         If more failed than the limits allow, or all did.
     """
     errors = read_errors(table)
-    if not errors.num_rows:
-        return
     first = errors.slice(0, 1).to_pylist()[0]
     said = f"{errors.num_rows} of {num_recordings} recordings could not be used, e.g. "
     said += f"{first['file']!r}: {first['message'].rstrip('.')}"
@@ -279,7 +280,7 @@ def check_errors(table: str, num_recordings: int, limits: Limits) -> None:
     allowed = limits.allowed_errors(num_recordings)
     if allowed is not None and errors.num_rows > allowed:
         raise AudioError(f"{said}. --max-errors is {limits.max_errors}.")
-    logger.warning("%s. The errors table names all; --retry-errors tries them again.", said)
+    return said
 
 
 def num_decoders(uri: str, cores: int) -> int:

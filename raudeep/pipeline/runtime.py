@@ -136,7 +136,7 @@ def _keeping_termination() -> Iterator[None]:
     before = signal.getsignal(signal.SIGTERM)
     yield
     with suppress(ValueError):  # not the main thread
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: it was not Python's
 
 
 @contextmanager

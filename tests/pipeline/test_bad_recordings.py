@@ -63,3 +63,14 @@ def test_a_recording_that_vanished_after_the_listing_is_a_row_of_errors(damaged_
     errors = {row["file"]: row for row in read_errors(output).to_pylist()}
     assert errors["fold_1/hum/three.wav"]["error"] == "FileNotFoundError"
     assert errors["fold_1/hum/three.wav"]["stage"] == "read"
+
+
+def test_bad_recordings_of_several_tables_are_named_once(damaged_corpus, tmp_path, caplog):
+    manifest, _ = load_manifest(str(damaged_corpus))
+    outputs = {name: str(tmp_path / name) for name in ("a", "b")}
+    views = {"a": SpectrogramConfig(n_mels=16, fixed_seconds=0.5)}
+    extract_spectrograms(manifest, views | {"b": SpectrogramConfig(fixed_seconds=0.5)}, outputs)
+    said = [line for line in caplog.messages if "could not be used" in line]
+    assert len(said) == 1
+    assert said[0].startswith("3 of 31 recordings could not be used, e.g. 'fold_1/hum/corrupt.ogg'")
+    assert all(read_errors(output).num_rows == 3 for output in outputs.values())
