@@ -4,17 +4,20 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter
 
 from raudeep.errors import RaudeepError
 
 __all__ = ["app", "main"]
+
+_REPEAT_SECONDS = 2.0  # in which another SIGTERM is the same one: the ending is not interrupted
 
 
 def _version() -> str:
@@ -74,10 +77,11 @@ def _launch(
         os.environ["AWS_ENDPOINT_URL"] = endpoint_url
     if anonymous:
         os.environ["FSSPEC_S3_ANON"] = "true"
+    termination = _Termination()
     try:
         _configure_logging(verbose=verbose or debug, quiet=quiet, log_file=log_file)
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=True)
-        with _termination_as_interrupt():
+        with termination:
             command(*bound.args, **bound.kwargs)
     except CycloptsError:
         return 2
@@ -86,8 +90,8 @@ def _launch(
             raise
         print(f"raudeep: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt as interrupt:
-        terminated = isinstance(interrupt, _Terminated)
+    except KeyboardInterrupt:
+        terminated = termination.was_asked_for
         print(
             f"raudeep: {'terminated' if terminated else 'interrupted'}. What is finished stays; "
             "the same command goes on from there.",
@@ -97,28 +101,33 @@ def _launch(
     return 0
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM: from a scheduler, ``ray job stop``, a machine that goes down."""
+class _Termination:
+    """Ends a command on SIGTERM (a scheduler, ``ray job stop``) as Ctrl-C does."""
 
+    def __init__(self) -> None:
+        self._last: float | None = None
+        self._before: Any = None
 
-@contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    """End a command on SIGTERM as on Ctrl-C."""
+    @property
+    def was_asked_for(self) -> bool:
+        """Whether a SIGTERM came; the exception does not say, since Ray makes a new one of it."""
+        return self._last is not None
 
-    def end(*_: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the ending itself is not interrupted
-        raise _Terminated
+    def __enter__(self) -> "_Termination":
+        self._before = signal.getsignal(signal.SIGTERM)
+        if self._before is not signal.SIG_IGN:
+            with suppress(ValueError):  # not the main thread: whoever has that takes the signals
+                signal.signal(signal.SIGTERM, self._end)
+        return self
 
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        signal.signal(signal.SIGTERM, end)
-    except ValueError:  # not the main thread: whoever has that takes the signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: it was not Python's
+    def __exit__(self, *_: object) -> None:
+        if signal.getsignal(signal.SIGTERM) == self._end:
+            signal.signal(signal.SIGTERM, self._before or signal.SIG_DFL)
+
+    def _end(self, *_: object) -> None:
+        before, self._last = self._last, time.monotonic()
+        if before is None or self._last - before > _REPEAT_SECONDS:
+            raise KeyboardInterrupt
 
 
 def _configure_logging(*, verbose: bool, quiet: bool, log_file: Path | None) -> None:

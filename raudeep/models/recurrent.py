@@ -140,7 +140,7 @@ def _run(
 ) -> tuple[Tensor, Tensor]:
     """Return outputs (T, B, H) and the final state, as `state`: (1, B, H), or (2, B, H)."""
     assert isinstance(layer, nn.GRU | nn.LSTM)
-    if not _takes_bfloat16(layer, inputs.device) and torch.is_autocast_enabled("cpu"):
+    if torch.is_autocast_enabled("cpu") and not _takes_bfloat16(layer, inputs.device):
         with torch.autocast("cpu", enabled=False):
             state = None if state is None else state.float()
             return _run(layer, inputs.float(), state, lengths)

@@ -31,7 +31,7 @@ from raudeep.pipeline.sparse_codes import embed_sparse_codes
 from raudeep.pipeline.stage import StageSummary, embedding_rows, spectrogram_arrays
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.table import open_table, read_index, read_part, read_table
+from raudeep.storage.table import check_stage, open_table, read_index, read_part, read_table
 
 __all__ = [
     "BaselineScore",
@@ -164,6 +164,7 @@ def score_sparse_coding(
     ``OUTPUT/predictions``. The vote is taken whatever the evaluation says.
     """
     predictions = uris.join(output, "predictions")
+    check_stage(predictions, "predictions")  # before the work, not after it
     summaries = embed_sparse_codes(
         manifest,
         output,
@@ -210,6 +211,8 @@ def score_band_statistics(
         check_folder(output)
     embeddings = {name: uris.join(output, "embeddings") for name, output in outputs.items()}
     predictions = {name: uris.join(output, "predictions") for name, output in outputs.items()}
+    for place in predictions.values():
+        check_stage(place, "predictions")
     summaries = {
         name: _embed_statistics(table, embeddings[name], overwrite=overwrite)
         for name, table in tables.items()

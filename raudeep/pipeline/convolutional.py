@@ -37,7 +37,14 @@ from raudeep.pipeline.runtime import Pool, stream
 from raudeep.pipeline.stage import StageSummary, spectrogram_arrays, spectrogram_rows
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.table import TableWriter, is_table, open_table, read_index, read_table
+from raudeep.storage.table import (
+    TableWriter,
+    check_stage,
+    is_table,
+    open_table,
+    read_index,
+    read_table,
+)
 
 __all__ = ["evaluate_cnn"]
 
@@ -89,6 +96,7 @@ def evaluate_cnn(
     """
     check_folder(output)
     table = uris.join(output, "spectrograms")
+    check_stage(uris.join(output, "predictions"), "predictions")  # before the work, not after it
     features = Identity(
         "log-mel",
         {"sample_rate": SAMPLE_RATE, "n_fft": N_FFT, "hop_length": HOP_LENGTH, "n_mels": N_MELS},

@@ -26,7 +26,7 @@ from raudeep.pipeline.stage import StageSummary
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.outputs import check_outputs
-from raudeep.storage.table import TableIndex, open_table, read_errors, read_index
+from raudeep.storage.table import TableIndex, open_tables, read_errors, read_index
 
 __all__ = ["FUSED", "Embedder", "check_input", "embed_alike", "embed_corpus", "embed_tables"]
 
@@ -81,13 +81,7 @@ def embed_corpus(
     views = {name: model.spectrogram for name, model in trained.items()}
     cut = {"chunk_seconds": chunks.chunk_seconds, "chunk_hop_seconds": chunks.hop_seconds}
     settings = {name: value for name, value in cut.items() if value is not None}
-    targets = _targets(embedders, trained, settings, {}, overwrite=overwrite)
-    for readout, uri in (fused or {}).items():
-        pieces = [_config(each, readout) | settings for each in embedders]
-        names = tuple(each.name for each in embedders)
-        identity = Identity("embeddings", {"fused": list(names), "pieces": pieces} | settings)
-        writer = open_table(uri, identity, overwrite=overwrite)
-        targets[f"{readout}/{FUSED}"] = Target(names, readout, writer)
+    targets = _targets(embedders, trained, settings, {}, fused or {}, overwrite=overwrite)
     writers = {name: target.writer for name, target in targets.items()}
     return write_recordings(
         "embeddings",
@@ -134,7 +128,7 @@ def embed_tables(
             trained[each.name], indices[each.name], model=each.model, table=tables[each.name]
         )
     inputs = {name: {"spectrograms": index.fingerprint} for name, index in indices.items()}
-    targets = _targets(embedders, trained, {}, inputs, overwrite=overwrite)
+    targets = _targets(embedders, trained, {}, inputs, {}, overwrite=overwrite)
     items: list[dict[str, Any]] = []
     for each in embedders:
         own = [name for name, target in targets.items() if target.sources == (each.name,)]
@@ -263,10 +257,12 @@ def _targets(
     trained: Mapping[str, TrainedAutoencoder],
     settings: dict[str, Any],
     inputs: Mapping[str, dict[str, str]],
+    fused: Mapping[Readout, str],
     *,
     overwrite: bool,
 ) -> dict[str, Target]:
-    targets = {}
+    sources: dict[str, tuple[tuple[str, ...], Readout]] = {}
+    wanted: dict[str, tuple[str, Identity]] = {}
     for each in embedders:
         for readout, uri in each.outputs.items():
             # A vector for each frame is what a spectrogram is, and can be trained on again.
@@ -276,6 +272,13 @@ def _targets(
                 _config(each, readout) | settings,
                 inputs.get(each.name, {}),
             )
-            writer = open_table(uri, identity, overwrite=overwrite)
-            targets[f"{readout}/{each.name}"] = Target((each.name,), readout, writer)
-    return targets
+            sources[f"{readout}/{each.name}"] = (each.name,), readout
+            wanted[f"{readout}/{each.name}"] = uri, identity
+    for readout, uri in fused.items():
+        pieces = [_config(each, readout) | settings for each in embedders]
+        names = tuple(each.name for each in embedders)
+        sources[f"{readout}/{FUSED}"] = names, readout
+        identity = Identity("embeddings", {"fused": list(names), "pieces": pieces} | settings)
+        wanted[f"{readout}/{FUSED}"] = uri, identity
+    writers = open_tables(wanted, overwrite=overwrite)
+    return {key: Target(*sources[key], writer) for key, writer in writers.items()}

@@ -134,9 +134,18 @@ def ensure_ray() -> Resources:
 def _keeping_termination() -> Iterator[None]:
     """Keep what this process does on SIGTERM, which Ray replaces by a dump of addresses."""
     before = signal.getsignal(signal.SIGTERM)
-    yield
-    with suppress(ValueError):  # not the main thread
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: it was not Python's
+    came = False
+    try:
+        yield
+    except SystemExit as end:  # what Ray makes of one that comes while it starts
+        came = end.code == signal.SIGTERM
+        if not came:
+            raise
+    finally:
+        with suppress(ValueError):  # not the main thread
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: it was not Python's
+    if came:
+        signal.raise_signal(signal.SIGTERM)
 
 
 @contextmanager

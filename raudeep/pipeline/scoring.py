@@ -26,7 +26,7 @@ from raudeep.pipeline.progress import stage_progress
 from raudeep.pipeline.runtime import stream
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage.identity import Identity
-from raudeep.storage.table import TableWriter, open_table, read_index, read_table
+from raudeep.storage.table import open_tables, read_index, read_table
 
 __all__ = ["Evaluation", "evaluate_embeddings"]
 
@@ -77,22 +77,25 @@ def evaluate_embeddings(
     started = time.perf_counter()
     described = describe_evaluation(evaluation)
     config = {**describe_classifier(classifier), "evaluation": described}
-    writers: dict[str, TableWriter] = {}
+    indices = {name: read_index(uri, stage="embeddings") for name, uri in tables.items()}
+    wanted = {
+        name: (outputs[name], Identity("predictions", config, {"embeddings": index.fingerprint}))
+        for name, index in indices.items()
+    }
+    writers = open_tables(wanted, overwrite=overwrite)
     splits: dict[str, list[Split]] = {}
     labels: dict[str, list[str]] = {}
     missing: dict[str, list[int]] = {}
     items: list[dict[str, Any]] = []
     estimate = 0.0
     for name, uri in tables.items():
-        index = read_index(uri, stage="embeddings")
-        identity = Identity("predictions", config, {"embeddings": index.fingerprint})
-        writers[name] = open_table(outputs[name], identity, overwrite=overwrite)
         metadata = read_table(uri, columns=["file", "label", "partition", "folds"])
         labels[name] = label_map(metadata, uri)
         splits[name] = splits_of(metadata, evaluation, uri)
         missing[name] = writers[name].missing(len(splits[name]))
         items += [{"name": name, "part": part} for part in missing[name]]
-        seconds = estimate_fit(classifier, num_values=sum(part.bytes for part in index.parts) // 4)
+        num_values = sum(part.bytes for part in indices[name].parts) // 4
+        seconds = estimate_fit(classifier, num_values=num_values)
         estimate += seconds * evaluation.repeats * len(missing[name])
 
     def score(item: dict[str, Any]) -> dict[str, Any]:
@@ -112,7 +115,7 @@ def evaluate_embeddings(
         return {"fits": evaluation.repeats}
 
     # The largest first: at the end no core waits for a long one.
-    items.sort(key=lambda item: -read_index(tables[item["name"]]).parts[0].bytes)
+    items.sort(key=lambda item: -indices[item["name"]].parts[0].bytes)
     total = len(items) * evaluation.repeats
     with stage_progress("evaluation", unit="fits", total=total) as progress:
         for done in stream(items, score, estimated_seconds=estimate):

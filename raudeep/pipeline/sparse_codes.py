@@ -33,6 +33,7 @@ from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import (
     TableWriter,
+    check_stage,
     is_table,
     iterate_parts,
     open_table,
@@ -92,6 +93,7 @@ def embed_sparse_codes(
     """
     check_folder(output)
     table = uris.join(output, "frames")
+    check_stage(uris.join(output, "embeddings"), "embeddings")  # before the work, not after it
     bands: dict[str, Any] = {
         "lowest_hz": config.lowest_hz,
         "num_bands": config.num_octaves * config.bands_per_octave,

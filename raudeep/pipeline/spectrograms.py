@@ -21,7 +21,7 @@ from raudeep.pipeline.recordings import key_rows, plan_recordings, write_recordi
 from raudeep.pipeline.stage import StageSummary, spectrogram_rows
 from raudeep.storage.identity import Identity
 from raudeep.storage.plan import read_plans
-from raudeep.storage.table import TableWriter, open_table
+from raudeep.storage.table import TableWriter, open_tables
 
 __all__ = [
     "Shape",
@@ -95,10 +95,8 @@ def extract_spectrograms(
         If an output holds something else or cannot be written.
     """
     limits = limits or Limits()
-    writers = {
-        view: open_table(outputs[view], spectrograms_identity(config), overwrite=overwrite)
-        for view, config in views.items()
-    }
+    wanted = {view: (outputs[view], spectrograms_identity(views[view])) for view in views}
+    writers = open_tables(wanted, overwrite=overwrite)
     # What an unfinished or growing table began with says which shape its rows have.
     begun = [plan for writer in writers.values() for plan, _ in read_plans(writer.uri)]
     known = _still_there(begun[0], manifest) if begun else manifest

@@ -32,11 +32,13 @@ __all__ = [
     "Part",
     "TableIndex",
     "TableWriter",
+    "check_stage",
     "content_fingerprint",
     "errors_name",
     "is_table",
     "iterate_parts",
     "open_table",
+    "open_tables",
     "package_versions",
     "part_name",
     "read_errors",
@@ -213,37 +215,67 @@ def open_table(uri: str, identity: Identity, *, overwrite: bool = False) -> Tabl
         or is not a table; with `overwrite` it is deleted instead. A table of another stage never
         is: it may be what this one is made from.
     """
+    return open_tables({"table": (uri, identity)}, overwrite=overwrite)["table"]
+
+
+def open_tables(
+    tables: Mapping[str, tuple[str, Identity]], *, overwrite: bool = False
+) -> dict[str, TableWriter]:
+    """Return a writer for each of several tables (see `open_table`), by the same names.
+
+    Nothing is deleted unless all can be opened.
+    """
+    replaced = [
+        TableWriter(uri, identity)
+        for uri, identity in tables.values()
+        if _is_to_be_replaced(uri, identity, overwrite=overwrite)
+    ]
+    for writer in replaced:
+        writer.delete()
+    return {name: TableWriter(uri, identity) for name, (uri, identity) in tables.items()}
+
+
+def _is_to_be_replaced(uri: str, identity: Identity, *, overwrite: bool) -> bool:
+    """Return whether a table has to be deleted first; raise where what is there has to stay."""
     present = visible_files(uri)
     ours = _files_of_table(present)
     if not ours:
         if present:
             raise TableError(f"{uri} holds files but no table of raudeep. Choose another output.")
+        if uris.file_size(uri) is not None:
+            raise TableError(f"{uri} is a file. Choose another output.")
         uris.check_writable(uri)
-        return TableWriter(uri, identity)
+        return False
     try:
         stored = _stored_identity(uri, ours)
     except TableError:
+        if not overwrite:
+            raise
         # What cannot be read is replaced only where something else says that it was a table.
         stage = _stored_stage(uri, ours)
-        if not overwrite or stage is None:
+        if stage is None:
             raise
-        _check_stage(uri, stage, identity)
     else:
         if stored == identity:
-            return TableWriter(uri, identity)
-        _check_stage(uri, stored.stage, identity)
-        if not overwrite:
-            raise TableError(stored.conflict(identity, place=uri))
-    writer = TableWriter(uri, identity)
-    writer.delete()
-    return writer
+            return False
+        stage = stored.stage
+    _refuse_other_stage(uri, stage, identity.stage)
+    if not overwrite:
+        raise TableError(stored.conflict(identity, place=uri))
+    return True
 
 
-def _check_stage(uri: str, stage: str, wanted: Identity) -> None:
-    if stage != wanted.stage:
+def check_stage(uri: str, stage: str) -> None:
+    """Raise `TableError` if a table of another stage lies at `uri`: it is never replaced."""
+    ours = _files_of_table(visible_files(uri))
+    _refuse_other_stage(uri, _stored_stage(uri, ours) if ours else None, stage)
+
+
+def _refuse_other_stage(uri: str, stored: str | None, wanted: str) -> None:
+    if stored not in (None, wanted):
         raise TableError(
-            f"{uri} is a table of {stage}, which none of {wanted.stage} replaces. Choose another "
-            "output."
+            f"{uri} is a table of {stored}, which one of {wanted} does not replace. Choose another "
+            "output, or delete it."
         )
 
 

@@ -327,9 +327,9 @@ def test_wrong_flags_are_one_line(corpus, models, tmp_path, flags, said):
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    ("number", "said"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")]
+    ("sent", "said"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")]
 )
-def test_an_interrupted_run_says_how_to_go_on_and_goes_on(corpus, models, tmp_path, number, said):
+def test_an_interrupted_run_says_how_to_go_on_and_goes_on(corpus, models, tmp_path, sent, said):
     clips = [path for path in sorted(corpus.rglob("*.*")) if path.is_file()]
     rows = "".join(f"{number:05d},{clips[number % 25]}\n" for number in range(1000))
     manifest, output = tmp_path / "many.csv", tmp_path / "table"
@@ -339,9 +339,9 @@ def test_an_interrupted_run_says_how_to_go_on_and_goes_on(corpus, models, tmp_pa
     while not list(output.glob("part-*.parquet")):
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)
-    process.send_signal(number)
+    process.send_signal(sent)
     _, stderr = process.communicate(timeout=120)
-    assert process.returncode == 128 + number, stderr
+    assert process.returncode == 128 + sent, stderr
     assert stderr.splitlines()[-1] == (
         f"raudeep: {said}. What is finished stays; the same command goes on from there."
     )

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from dataclasses import replace
 
 import pytest
@@ -20,7 +21,7 @@ from raudeep.pipeline.spectrograms import extract_spectrograms
 from raudeep.pipeline.training import Run, train_autoencoders
 from raudeep.storage.table import read_table
 from tests.models import write_model
-from tests.support import assert_one_line
+from tests.support import assert_one_line, start
 
 
 @pytest.fixture(scope="module")
@@ -223,3 +224,20 @@ def test_flags_of_audio_are_refused_for_spectrograms(cli, spectrograms, tmp_path
     assert flags[0] in err
     assert len(err.splitlines()) == 1
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.timeout(300)
+def test_a_training_that_is_terminated_says_how_to_go_on(spectrograms, tmp_path):
+    process = start(
+        "train", "time", spectrograms, "--output", tmp_path / "m", "--num-epochs", 10**5
+    )
+    assert process.stderr is not None
+    while not (line := process.stderr.readline()).startswith("training: "):
+        assert line, process.wait()
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 143, stderr
+    assert "Traceback" not in stderr
+    assert stderr.splitlines()[-1] == (
+        "raudeep: terminated. What is finished stays; the same command goes on from there."
+    )

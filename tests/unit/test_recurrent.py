@@ -4,6 +4,7 @@ import math
 import pytest
 import torch
 
+from raudeep.models import recurrent
 from raudeep.models.recurrent import RecurrentStack, dropout
 
 T, B, F, H = 8, 3, 4, 5
@@ -213,3 +214,16 @@ def test_pytorch_initialisation_is_left_alone(cell, kind):
     torch.manual_seed(3)
     for ours, wanted in zip(stack.parameters(), kind(F, H).parameters(), strict=True):
         assert torch.equal(ours, wanted)
+
+
+@pytest.mark.parametrize("lengths", [None, torch.tensor([8, 5, 2])])
+def test_lstm_without_bfloat16_computes_in_float32(inputs, lengths, monkeypatch):
+    monkeypatch.setattr(recurrent, "_takes_bfloat16", lambda *_: False)
+    stack = make(cell="lstm", num_layers=2, bidirectional=True).eval()
+    expected = stack(inputs, lengths=lengths)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = stack(inputs.bfloat16().float(), expected[1].bfloat16(), lengths)
+        outputs, final = stack(inputs, lengths=lengths)
+    assert found[0].dtype == outputs.dtype == torch.float32
+    assert torch.equal(outputs, expected[0])
+    assert torch.equal(final, expected[1])

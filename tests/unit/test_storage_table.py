@@ -18,6 +18,7 @@ from raudeep.storage.outputs import check_outputs
 from raudeep.storage.table import (
     is_table,
     open_table,
+    open_tables,
     read_errors,
     read_index,
     read_part,
@@ -186,7 +187,7 @@ def test_unfinished_table_of_another_configuration_is_refused_naming_the_field(p
     [
         (
             replace(IDENTITY, stage="spectrograms"),
-            r"is a table of embeddings, which none of spectrograms replaces. Choose another output",
+            r"is a table of embeddings, which one of spectrograms does not replace. Choose",
         ),
         (
             replace(IDENTITY, inputs={"manifest": "ffff"}),
@@ -213,6 +214,25 @@ def test_overwriting_never_deletes_a_table_of_another_stage(finished):
         with pytest.raises(TableError, match="is a table of embeddings"):
             open_table(finished, other, overwrite=True)
         assert uris.list_files(finished) == before
+
+
+def test_nothing_is_deleted_unless_all_tables_can_be_opened(finished, place):
+    other = f"{place}-other"
+    open_table(other, replace(IDENTITY, stage="recordings")).write(0, rows(0, 2))
+    before = uris.list_files(finished)
+    wanted = {"a": (finished, OTHER), "b": (other, IDENTITY)}
+    with pytest.raises(TableError, match="other is a table of recordings"):
+        open_tables(wanted, overwrite=True)
+    assert uris.list_files(finished) == before
+    assert open_tables({"a": wanted["a"]}, overwrite=True)["a"].missing(2) == [0, 1]
+
+
+def test_a_file_is_no_place_for_a_table(place):
+    uris.write_bytes(f"{place}.csv", b"file,label")
+    for overwrite in (False, True):
+        with pytest.raises(TableError, match=r"\.csv is a file\. Choose another output"):
+            open_table(f"{place}.csv", IDENTITY, overwrite=overwrite)
+    assert uris.read_bytes(f"{place}.csv") == b"file,label"
 
 
 def test_overwriting_deletes_a_table_of_another_configuration(finished):
