@@ -87,13 +87,11 @@ def extract(
     from raudeep.pipeline.planning import plan_spectrograms
     from raudeep.pipeline.spectrograms import extract_spectrograms
     from raudeep.report.console import print_facts, print_json
-    from raudeep.storage.table import check_stage
     from raudeep.storage.uri import absolute
 
     views, place = {"spectrogram": spectrogram or SpectrogramConfig()}, absolute(output)
     manifest, _ = load_manifest(corpus, layout=corpus_layout, labelled=False)
     if dry_run:
-        check_stage(place, "spectrograms")
         plan = plan_spectrograms(manifest, views, place, limits=limits)
         (print_json if as_json else print_facts)(plan)
         return

@@ -31,7 +31,8 @@ from raudeep.pipeline.sparse_codes import embed_sparse_codes
 from raudeep.pipeline.stage import StageSummary, embedding_rows, spectrogram_arrays
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.table import check_stage, open_table, read_index, read_part, read_table
+from raudeep.storage.opening import check_stage, open_table
+from raudeep.storage.table import read_index, read_part, read_table
 
 __all__ = [
     "BaselineScore",

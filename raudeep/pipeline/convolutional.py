@@ -37,14 +37,8 @@ from raudeep.pipeline.runtime import Pool, stream
 from raudeep.pipeline.stage import StageSummary, spectrogram_arrays, spectrogram_rows
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.table import (
-    TableWriter,
-    check_stage,
-    is_table,
-    open_table,
-    read_index,
-    read_table,
-)
+from raudeep.storage.opening import check_stage, open_table
+from raudeep.storage.table import TableWriter, is_table, read_index, read_table
 
 __all__ = ["evaluate_cnn"]
 

@@ -21,8 +21,9 @@ from raudeep.pipeline.packing import is_packed, read_packed
 from raudeep.pipeline.stage import StageSummary
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.opening import open_table
 from raudeep.storage.plan import plan_name
-from raudeep.storage.table import is_table, open_table, read_index, read_table
+from raudeep.storage.table import is_table, read_index, read_table
 
 __all__ = ["load_manifest", "write_manifest"]
 

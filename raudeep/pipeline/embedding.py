@@ -25,8 +25,9 @@ from raudeep.pipeline.sources import Source
 from raudeep.pipeline.stage import StageSummary
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.opening import open_tables
 from raudeep.storage.outputs import check_outputs
-from raudeep.storage.table import TableIndex, open_tables, read_errors, read_index
+from raudeep.storage.table import TableIndex, read_errors, read_index
 
 __all__ = ["FUSED", "Embedder", "check_input", "embed_alike", "embed_corpus", "embed_tables"]
 

@@ -8,8 +8,9 @@ import pyarrow as pa
 from raudeep.evaluation.fusion import check_same_metadata, fuse
 from raudeep.pipeline.stage import StageSummary, embedding_array, embedding_rows, slices
 from raudeep.storage.identity import Identity
+from raudeep.storage.opening import open_table
 from raudeep.storage.outputs import check_outputs
-from raudeep.storage.table import open_table, read_index, read_table
+from raudeep.storage.table import read_index, read_table
 
 __all__ = ["fuse_tables"]
 

@@ -25,7 +25,7 @@ from raudeep.storage.exchange.netcdf_reader import open_netcdf
 from raudeep.storage.exchange.rows import DataSet, merge_label_maps
 from raudeep.storage.exchange.text import parse_rows
 from raudeep.storage.identity import Identity
-from raudeep.storage.table import open_table
+from raudeep.storage.opening import open_table
 
 __all__ = ["import_table"]
 

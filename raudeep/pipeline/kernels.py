@@ -19,7 +19,8 @@ from raudeep.pipeline.decoding import load_mono
 from raudeep.pipeline.recordings import key_rows, plan_recordings, write_recordings
 from raudeep.pipeline.stage import StageSummary
 from raudeep.storage.identity import Identity
-from raudeep.storage.table import TableWriter, open_table
+from raudeep.storage.opening import open_table
+from raudeep.storage.table import TableWriter
 
 __all__ = ["Kernel", "Piece", "Rows", "map_recordings"]
 

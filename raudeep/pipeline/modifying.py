@@ -19,8 +19,9 @@ from raudeep.evaluation.upsampling import repeats_of_class
 from raudeep.pipeline.stage import StageSummary, embedding_array, embedding_rows, slices
 from raudeep.schema import FILE_METADATA, PARTITIONS
 from raudeep.storage.identity import Identity
+from raudeep.storage.opening import open_table
 from raudeep.storage.outputs import check_outputs
-from raudeep.storage.table import TableIndex, open_table, read_index, read_part, read_table
+from raudeep.storage.table import TableIndex, read_index, read_part, read_table
 
 __all__ = ["add_folds", "add_partitions", "fuse_chunks", "remove_splits", "upsample_table"]
 

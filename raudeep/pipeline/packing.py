@@ -26,6 +26,7 @@ from raudeep.pipeline.stage import StageSummary
 from raudeep.schema import MANIFEST, RECORDINGS
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.opening import open_table
 from raudeep.storage.outputs import check_outputs
 from raudeep.storage.plan import extend_plan
 from raudeep.storage.recordings import (
@@ -35,7 +36,7 @@ from raudeep.storage.recordings import (
     packs_of,
     read_recording,
 )
-from raudeep.storage.table import TableWriter, open_table
+from raudeep.storage.table import TableWriter
 
 __all__ = ["is_packed", "load_content", "pack_corpus", "read_packed"]
 

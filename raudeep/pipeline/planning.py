@@ -26,6 +26,7 @@ from raudeep.pipeline.spectrograms import bytes_per_recording, view_shapes
 from raudeep.pipeline.stage import recording_slices
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.opening import check_stage
 from raudeep.storage.table import TableWriter
 
 __all__ = ["plan_embedding", "plan_spectrograms"]
@@ -139,6 +140,7 @@ def plan_spectrograms(
 ) -> dict[str, Any]:
     """Return what `extract_spectrograms` would do with a corpus; see `plan_embedding`."""
     limits = limits or Limits()
+    check_stage(output, "spectrograms")
     load = partial(load_views, views=dict(views), max_duration=limits.max_duration)
     found: list[int] = []
 

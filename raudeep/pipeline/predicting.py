@@ -28,12 +28,12 @@ from raudeep.pipeline.sources import describe_sources, embedding_sources, has_jo
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.opening import open_table
 from raudeep.storage.outputs import check_file
 from raudeep.storage.table import (
     TableIndex,
     TableWriter,
     is_table,
-    open_table,
     read_errors,
     read_index,
     read_part,

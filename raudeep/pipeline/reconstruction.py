@@ -17,7 +17,8 @@ from raudeep.pipeline.progress import stage_progress
 from raudeep.pipeline.runtime import Pool, stream
 from raudeep.pipeline.stage import StageSummary, spectrogram_rows, spectrogram_values
 from raudeep.storage.identity import Identity
-from raudeep.storage.table import TableWriter, open_table, read_index, read_part
+from raudeep.storage.opening import open_table
+from raudeep.storage.table import TableWriter, read_index, read_part
 
 __all__ = ["reconstruct_table"]
 

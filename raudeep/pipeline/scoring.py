@@ -26,7 +26,8 @@ from raudeep.pipeline.progress import stage_progress
 from raudeep.pipeline.runtime import stream
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage.identity import Identity
-from raudeep.storage.table import open_tables, read_index, read_table
+from raudeep.storage.opening import open_tables
+from raudeep.storage.table import read_index, read_table
 
 __all__ = ["Evaluation", "evaluate_embeddings"]
 

@@ -31,15 +31,8 @@ from raudeep.pipeline.stage import (
 )
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.table import (
-    TableWriter,
-    check_stage,
-    is_table,
-    iterate_parts,
-    open_table,
-    read_index,
-    read_part,
-)
+from raudeep.storage.opening import check_stage, open_table
+from raudeep.storage.table import TableWriter, is_table, iterate_parts, read_index, read_part
 
 __all__ = ["embed_sparse_codes"]
 

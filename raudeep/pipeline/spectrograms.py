@@ -20,8 +20,9 @@ from raudeep.pipeline.isolation import Crew
 from raudeep.pipeline.recordings import key_rows, plan_recordings, write_recordings
 from raudeep.pipeline.stage import StageSummary, spectrogram_rows
 from raudeep.storage.identity import Identity
+from raudeep.storage.opening import open_tables
 from raudeep.storage.plan import read_plans
-from raudeep.storage.table import TableWriter, open_tables
+from raudeep.storage.table import TableWriter
 
 __all__ = [
     "Shape",

@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -25,20 +24,18 @@ from raudeep.errors import TableError
 from raudeep.schema import ERRORS, SCHEMA_VERSION, read_metadata, with_metadata
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.outputs import visible_files
 
 __all__ = [
     "INDEX",
     "Part",
     "TableIndex",
     "TableWriter",
-    "check_stage",
     "content_fingerprint",
     "errors_name",
+    "files_of_table",
+    "indexed_stage",
     "is_table",
     "iterate_parts",
-    "open_table",
-    "open_tables",
     "package_versions",
     "part_name",
     "read_errors",
@@ -124,7 +121,7 @@ class TableWriter:
 
     def delete(self) -> None:
         """Delete the table."""
-        for name in _files_of_table(uris.list_files(self.uri)):
+        for name in files_of_table(uris.list_files(self.uri)):
             uris.delete_file(uris.join(self.uri, name))
 
     def commit(self, num_parts: int, *, recordings: Sequence[str] = ()) -> TableIndex:
@@ -205,81 +202,7 @@ def content_fingerprint(
     return fingerprint(identity.fingerprint, list(recordings), *([dict(errors)] if errors else []))
 
 
-def open_table(uri: str, identity: Identity, *, overwrite: bool = False) -> TableWriter:
-    """Return a writer for the table at `uri`, new, unfinished or finished.
-
-    Raises
-    ------
-    TableError
-        If what is there was made with another identity (the message names the field that differs)
-        or is not a table; with `overwrite` it is deleted instead. A table of another stage never
-        is: it may be what this one is made from.
-    """
-    return open_tables({"table": (uri, identity)}, overwrite=overwrite)["table"]
-
-
-def open_tables(
-    tables: Mapping[str, tuple[str, Identity]], *, overwrite: bool = False
-) -> dict[str, TableWriter]:
-    """Return a writer for each of several tables (see `open_table`), by the same names.
-
-    Nothing is deleted unless all can be opened.
-    """
-    replaced = [
-        TableWriter(uri, identity)
-        for uri, identity in tables.values()
-        if _is_to_be_replaced(uri, identity, overwrite=overwrite)
-    ]
-    for writer in replaced:
-        writer.delete()
-    return {name: TableWriter(uri, identity) for name, (uri, identity) in tables.items()}
-
-
-def _is_to_be_replaced(uri: str, identity: Identity, *, overwrite: bool) -> bool:
-    """Return whether a table has to be deleted first; raise where what is there has to stay."""
-    present = visible_files(uri)
-    ours = _files_of_table(present)
-    if not ours:
-        if present:
-            raise TableError(f"{uri} holds files but no table of raudeep. Choose another output.")
-        if uris.file_size(uri) is not None:
-            raise TableError(f"{uri} is a file. Choose another output.")
-        uris.check_writable(uri)
-        return False
-    try:
-        stored = _stored_identity(uri, ours)
-    except TableError:
-        if not overwrite:
-            raise
-        # What cannot be read is replaced only where something else says that it was a table.
-        stage = _stored_stage(uri, ours)
-        if stage is None:
-            raise
-    else:
-        if stored == identity:
-            return False
-        stage = stored.stage
-    _refuse_other_stage(uri, stage, identity.stage)
-    if not overwrite:
-        raise TableError(stored.conflict(identity, place=uri))
-    return True
-
-
-def check_stage(uri: str, stage: str) -> None:
-    """Raise `TableError` if a table of another stage lies at `uri`: it is never replaced."""
-    ours = _files_of_table(visible_files(uri))
-    _refuse_other_stage(uri, _stored_stage(uri, ours) if ours else None, stage)
-
-
-def _refuse_other_stage(uri: str, stored: str | None, wanted: str) -> None:
-    if stored not in (None, wanted):
-        raise TableError(
-            f"{uri} is a table of {stored}, which one of {wanted} does not replace. Choose another "
-            "output, or delete it."
-        )
-
-
-def _files_of_table(present: Iterable[str]) -> list[str]:
+def files_of_table(present: Iterable[str]) -> list[str]:
     """Return which of some files are of a table, the index first: without it, it is unfinished."""
     names = [name for name in present if name == INDEX or _PART_NAME.fullmatch(name)]
     return sorted(names, key=lambda name: (name != INDEX, name))
@@ -287,10 +210,10 @@ def _files_of_table(present: Iterable[str]) -> list[str]:
 
 def is_table(uri: str) -> bool:
     """Return whether a finished table lies at `uri`; OSError if nobody can tell."""
-    return _indexed_stage(uri) is not None
+    return indexed_stage(uri) is not None
 
 
-def _indexed_stage(uri: str) -> str | None:
+def indexed_stage(uri: str) -> str | None:
     """Return the stage of a finished table, of any schema version."""
     try:
         content = json.loads(uris.read_bytes(uris.join(uri, INDEX)))
@@ -402,27 +325,3 @@ def read_footer(uri: str) -> Any:
             return pq.read_metadata(file)
     except (OSError, pa.ArrowException) as error:
         raise TableError(f"{uri} cannot be read: {error}. Delete it and run again.") from error
-
-
-def _stored_stage(uri: str, present: Sequence[str]) -> str | None:
-    """Return the stage of which the index, or the first file that can be read, says to be."""
-    if stage := _indexed_stage(uri):
-        return stage
-    for name in present:
-        with suppress(TableError):
-            if stage := _file_metadata(uri, name).get("stage"):
-                return str(stage)
-    return None
-
-
-def _file_metadata(uri: str, name: str) -> dict[str, Any]:
-    return read_metadata(read_footer(uris.join(uri, name)).schema.to_arrow_schema())
-
-
-def _stored_identity(uri: str, present: Sequence[str]) -> Identity:
-    if INDEX in present:
-        return read_index(uri).identity
-    metadata = _file_metadata(uri, present[0])
-    if "stage" not in metadata:
-        raise TableError(f"{uri} holds Parquet files, but not of raudeep. Choose another output.")
-    return Identity(metadata["stage"], metadata["config"], metadata["inputs"])

@@ -11,7 +11,7 @@ import pyarrow.csv
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.recordings import plan_recordings
 from raudeep.storage.identity import Identity
-from raudeep.storage.table import open_table
+from raudeep.storage.opening import open_table
 from tests.benchmarks.corpus import BUILD
 
 ROWS = 1_000_000

@@ -11,7 +11,7 @@ from raudeep import export_table, import_table, read_table
 from raudeep.pipeline.stage import embedding_rows, spectrogram_rows
 from raudeep.schema import FILE_METADATA, KEYS
 from raudeep.storage.identity import Identity
-from raudeep.storage.table import open_table
+from raudeep.storage.opening import open_table
 
 FORMATS = ("csv", "arff", "netcdf")
 ONE_HOT = [[int(fold == row) for fold in range(12)] for row in range(12)]

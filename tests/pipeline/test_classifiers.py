@@ -15,7 +15,8 @@ from raudeep.pipeline.predictions import prediction_rows
 from raudeep.pipeline.stage import embedding_rows
 from raudeep.schema import FILE_METADATA, KEYS
 from raudeep.storage.identity import Identity
-from raudeep.storage.table import open_table, read_table
+from raudeep.storage.opening import open_table
+from raudeep.storage.table import read_table
 from tests.support import assert_one_line
 
 LABELS = ("bark", "meow", "moo")

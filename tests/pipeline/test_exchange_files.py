@@ -13,7 +13,7 @@ from raudeep.pipeline import exporting
 from raudeep.pipeline.stage import spectrogram_rows
 from raudeep.schema import FILE_METADATA, KEYS, MANIFEST
 from raudeep.storage.identity import Identity
-from raudeep.storage.table import open_table
+from raudeep.storage.opening import open_table
 from tests.pipeline.exchange import (
     FORMATS,
     SPLITS,

@@ -1,4 +1,4 @@
-"""The commands on autoencoders, in-process: what they refuse, and how."""
+"""The commands on autoencoders: what they refuse, and how they end."""
 
 import json
 import shutil

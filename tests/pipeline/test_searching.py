@@ -17,7 +17,8 @@ from raudeep.pipeline.searching import embed_query, find_nearest, vectors_of
 from raudeep.pipeline.stage import embedding_array, embedding_rows
 from raudeep.schema import FILE_METADATA, KEYS
 from raudeep.storage.identity import Identity
-from raudeep.storage.table import open_table, read_table
+from raudeep.storage.opening import open_table
+from raudeep.storage.table import read_table
 from tests.models import write_model
 from tests.support import run
 

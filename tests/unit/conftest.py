@@ -3,7 +3,7 @@
 import pytest
 
 from raudeep.storage import uri as uris
-from raudeep.storage.table import open_table
+from raudeep.storage.opening import open_table
 from tests.tables import IDENTITY, failures, rows
 
 

@@ -14,7 +14,8 @@ from raudeep.pipeline.predictions import prediction_rows
 from raudeep.pipeline.stage import embedding_array, embedding_rows
 from raudeep.schema import FILE_METADATA, KEYS
 from raudeep.storage.identity import Identity
-from raudeep.storage.table import open_table, read_index, read_table
+from raudeep.storage.opening import open_table
+from raudeep.storage.table import read_index, read_table
 from tests.support import assert_one_line
 
 LABELS = {"a.wav": "dog", "b.wav": "dog", "c.wav": "dog", "d.wav": "dog", "e.wav": "cat"}

@@ -9,8 +9,8 @@ from raudeep.errors import TableError
 from raudeep.manifest import Recording, manifest_fingerprint, manifest_table
 from raudeep.storage import plan
 from raudeep.storage.identity import Identity
+from raudeep.storage.opening import open_table
 from raudeep.storage.plan import extend_plan, read_plans
-from raudeep.storage.table import open_table
 
 
 def manifest(*names, **settings):

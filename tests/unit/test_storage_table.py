@@ -14,16 +14,9 @@ from raudeep.errors import TableError
 from raudeep.schema import ERRORS, SCHEMA_VERSION, read_metadata
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.opening import open_table, open_tables
 from raudeep.storage.outputs import check_outputs
-from raudeep.storage.table import (
-    is_table,
-    open_table,
-    open_tables,
-    read_errors,
-    read_index,
-    read_part,
-    read_table,
-)
+from raudeep.storage.table import is_table, read_errors, read_index, read_part, read_table
 from tests.tables import IDENTITY, OTHER, failures, rows
 
 # --- writing
