@@ -2,9 +2,11 @@
 
 A decoder in C can be killed by what it decodes, or by the kernel for the memory that it asks for.
 So recordings are decoded in processes of their own, next to the one that encodes and writes: they
-run ahead of it by a few items, and are started again when they die.
+run ahead of it by a few items, and are started again when they die. Where that one can be lost
+as well, it decodes by itself until it is: see `raudeep.pipeline.recordings`.
 """
 
+import ctypes
 import os
 import pickle
 import queue
@@ -19,19 +21,14 @@ from typing import Any, BinaryIO
 
 from raudeep.errors import AudioError
 
-__all__ = ["Crew", "serve"]
+__all__ = ["Crew", "keep_memory", "serve"]
 
 _ATTEMPTS = 3  # at an item whose process dies
 _AHEAD = 4  # items per process that are begun before the first of them is asked for
 _PIPE_BYTES = 2**20  # where it can be chosen: a piece that does not fit stops whoever sends it
 _PIECES = 16  # of an item that wait for being taken; a long recording has thousands
 _HEADER = struct.Struct(">Q")
-# What glibc keeps for the next array in place of giving it back: every recording needs some MB, and
-# a sixth of the time would go to the kernel, which fills them with zeros page by page.
-_ALLOCATION = {
-    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
-    "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20),
-}
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _PROGRAM = "from raudeep.pipeline.isolation import serve; serve()"
 
 
@@ -238,6 +235,7 @@ def serve() -> None:
 
     from threadpoolctl import threadpool_limits
 
+    keep_memory()
     warnings.simplefilter("ignore")  # whoever chose the parameters has been told
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's business
     requests = sys.stdin.buffer
@@ -260,6 +258,18 @@ def serve() -> None:
         os._exit(0)
 
 
+def keep_memory() -> None:
+    """Let this process keep what it frees for the next array, in place of giving it back.
+
+    Every recording needs some MB, and a sixth of the time would go to the kernel, which fills them
+    with zeros page by page. Where the C library is not glibc, nothing is done.
+    """
+    with suppress(AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)
+        mallopt(_M_TRIM_THRESHOLD, 64 * 2**20)
+
+
 def _portable(error: Exception) -> Exception:
     """Return an error that survives pickling."""
     try:
@@ -276,7 +286,7 @@ def _start() -> "subprocess.Popen[bytes]":
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         pipesize=_PIPE_BYTES,
-        env={**_ALLOCATION, **os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
     )
 
 

@@ -12,15 +12,16 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+from threadpoolctl import threadpool_limits
 
 from raudeep.config import Limits
 from raudeep.errors import AudioError, TableError
 from raudeep.manifest import manifest_fingerprint
 from raudeep.pipeline import metrics
 from raudeep.pipeline.decoding import Recording
-from raudeep.pipeline.isolation import Crew
+from raudeep.pipeline.isolation import Crew, keep_memory
 from raudeep.pipeline.progress import stage_progress
-from raudeep.pipeline.runtime import Pool, assigned_cores, stream
+from raudeep.pipeline.runtime import Pool, assigned_cores, is_fresh_cpu_actor, stream
 from raudeep.pipeline.stage import StageSummary, from_ipc, recording_slices, to_ipc
 from raudeep.schema import ERRORS, FILE_METADATA, KEYS
 from raudeep.storage import uri as uris
@@ -196,7 +197,12 @@ def write_recordings(
 
 
 class _SliceWorker:
-    """Computes slices: its processes decode ahead while the collector works."""
+    """Computes slices of recordings, which it decodes itself or has processes for.
+
+    On a core of its own, with recordings at hand, a process beside it has nothing to gain, and
+    copies and caches would take a fifth of the time. It decodes there itself, and what kills a
+    decoder kills the worker: Ray starts it again, and from then on the processes do.
+    """
 
     def __init__(
         self,
@@ -208,6 +214,10 @@ class _SliceWorker:
         self._title = title
         self._load = load
         self._crew: Crew | None = None
+        self._is_alone = is_fresh_cpu_actor()
+        if self._is_alone:
+            keep_memory()
+            threadpool_limits(1)  # as those processes: the rounding must not depend on where
         self._collector = make_collector()
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
@@ -215,12 +225,7 @@ class _SliceWorker:
         rows = recordings.select(["file", "uri"]).to_pylist()
         self._collector.begin(list(item["targets"]))
         errors = []
-        if self._crew is None:
-            # What lies in a pack is read in runs, or each process would read all of it.
-            run = READ_TOGETHER if is_in_pack(rows[0]["uri"]) else 1
-            processes = num_decoders(rows[0]["uri"], assigned_cores())
-            self._crew = Crew(self._load, processes=processes, run=run)
-        for number, (recording, pieces) in enumerate(zip(rows, self._crew.map(rows), strict=True)):
+        for number, (recording, pieces) in enumerate(zip(rows, self._decode(rows), strict=True)):
             try:
                 self._take(number, pieces)
             except Exception as error:  # one bad recording must not cost the others
@@ -233,6 +238,17 @@ class _SliceWorker:
         self._collector.write(item["part"], recordings, failed)
         example = f"{errors[0]['file']!r}: {errors[0]['message']}" if errors else ""
         return {"recordings": len(rows), "errors": len(errors), "example": example}
+
+    def _decode(self, recordings: Sequence[Recording]) -> Iterator[Iterator[Any]]:
+        """Yield the pieces of each recording."""
+        uri = recordings[0]["uri"]
+        if self._is_alone and uris.is_local(uri):
+            return map(self._load, recordings)
+        if self._crew is None:
+            # What lies in a pack is read in runs, or each process would read all of it.
+            run = READ_TOGETHER if is_in_pack(uri) else 1
+            self._crew = Crew(self._load, processes=num_decoders(uri, assigned_cores()), run=run)
+        return self._crew.map(recordings)
 
     def _take(self, number: int, pieces: Iterator[Any]) -> None:
         seconds = 0.0

@@ -20,7 +20,6 @@ from raudeep.errors import AudioError, ResourceError, TableError
 from raudeep.manifest import Recording, manifest_table
 from raudeep.pipeline import embedding, planning, runtime
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.decoding import load_views
 from raudeep.pipeline.embedding import Embedder, embed_corpus
 from raudeep.pipeline.fusing import fuse_tables
 from raudeep.pipeline.planning import plan_embedding, plan_spectrograms
@@ -29,6 +28,7 @@ from raudeep.pipeline.stage import embedding_array
 from raudeep.storage.plan import read_plans
 from raudeep.storage.table import read_errors, read_index, read_table
 from tests.models import write_model
+from tests.poison import views_or_die
 from tests.support import run, start
 
 JOB = Path(__file__).parents[2] / "jobs" / "embed_corpus.py"
@@ -206,14 +206,12 @@ def test_tables_that_are_cut_in_other_ways_are_all_whole(corpus, models, tmp_pat
         assert sorted(read_table(place)["file"].to_pylist()) == manifest["file"].to_pylist()
 
 
-def views_or_die(recording, *, poison, **settings):
-    """Load a recording; a poisonous one kills its process. Runs in the process that decodes."""
-    if recording["file"] == poison:
-        os.kill(os.getpid(), signal.SIGKILL)
-    yield from load_views(recording, **settings)
-
-
-def test_a_recording_that_kills_its_process_is_an_error(corpus, models, tmp_path, monkeypatch):
+@pytest.mark.parametrize("seconds_to_start", [15.0, 0.0], ids=["decoders", "Ray's workers"])
+def test_a_recording_that_kills_its_process_is_an_error(
+    corpus, models, tmp_path, monkeypatch, seconds_to_start
+):
+    monkeypatch.setattr(runtime, "_START_SECONDS", seconds_to_start)
+    monkeypatch.setattr(runtime, "_WORKER_SECONDS", seconds_to_start)
     manifest, _ = load_manifest(str(corpus))
     poison = manifest["file"][7].as_py()
     monkeypatch.setattr(embedding, "load_views", partial(views_or_die, poison=poison))

@@ -1,7 +1,10 @@
 """Processes that decode: order, pieces, errors, and what happens when one of them dies."""
 
 import os
+import platform
 import signal
+import subprocess
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -162,3 +165,23 @@ def test_closing_ends_the_processes(tmp_path):
     for child in children:
         with pytest.raises(ProcessLookupError):
             os.kill(child, 0)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="settings of glibc")
+def test_memory_that_is_kept_is_not_asked_of_the_kernel_again():
+    program = """if True:
+        import resource, numpy as np
+        from raudeep.pipeline.isolation import keep_memory
+        def faults():
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            for _ in range(20):
+                np.ones(2**20)
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+        given_back = faults()
+        keep_memory()
+        faults()
+        print(given_back, faults())
+    """
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    given_back, kept = map(int, said.stdout.split())
+    assert kept < 100 < given_back
