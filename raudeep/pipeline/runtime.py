@@ -3,6 +3,7 @@
 import atexit
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -91,7 +92,8 @@ class Pool:
     """A stage that keeps state: `factory(**arguments)` is made once per actor.
 
     The number of actors is fixed: two for each of the cluster's GPUs, which they share with the
-    cores beside it, or one for each core where there is no GPU or it is of no use.
+    cores beside it, or one for each core where there is no GPU or it is of no use. Where there are
+    fewer items than cores, each actor has several.
     """
 
     factory: type[Any]
@@ -218,8 +220,8 @@ def stream(
             yield function(item)
         return
     cluster = ensure_ray()
-    if cluster.cpus < 1:
-        raise ResourceError(f"the cluster has {cluster.cpus:g} CPUs; at least 1 is needed.")
+    if not any(node.cpus >= 1 for node in cluster.nodes):
+        raise ResourceError(f"the cluster has {cluster.cpus:g} CPUs; a node needs at least 1.")
     import ray.data
 
     _silence()
@@ -267,8 +269,10 @@ def is_fresh_cpu_actor() -> bool:
 def _map_in_pool(dataset: Any, pool: Pool, cluster: Resources, *, num_items: int) -> Any:
     from ray.data import ActorPoolStrategy
 
-    size, cpus, gpus = int(cluster.cpus), 1, None
-    with_gpus = [node for node in cluster.nodes if node.gpus >= 1]
+    size, gpus = int(cluster.cpus), None
+    nodes = [node for node in cluster.nodes if node.cpus >= 1]
+    cpus = int(min(node.cpus for node in nodes)) // math.ceil(num_items / len(nodes))
+    with_gpus = [node for node in nodes if node.gpus >= 1]
     if pool.uses_gpu and with_gpus:
         size = _ACTORS_PER_GPU * int(sum(node.gpus for node in with_gpus))
         gpus = 1 / _ACTORS_PER_GPU
