@@ -173,7 +173,7 @@ def embed(
     manifest, _ = load_manifest(source, layout=corpus_layout, labelled=False)
     if dry_run:
         plan = plan_embedding(
-            manifest, embedders, place, readouts=readouts, chunks=chunks, limits=limits
+            manifest, embedders, fused=fused, chunks=chunks, limits=limits, overwrite=overwrite
         )
         (print_json if as_json else print_facts)(plan)
         return

@@ -27,9 +27,19 @@ from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_tables
 from raudeep.storage.outputs import check_outputs
-from raudeep.storage.table import TableIndex, read_errors, read_index
+from raudeep.storage.table import TableIndex, TableWriter, read_errors, read_index
 
-__all__ = ["FUSED", "Embedder", "check_input", "embed_alike", "embed_corpus", "embed_tables"]
+__all__ = [
+    "FUSED",
+    "Embedder",
+    "check_input",
+    "embed_alike",
+    "embed_corpus",
+    "embed_tables",
+    "embedding_targets",
+    "load_models",
+    "tables_of",
+]
 
 FUSED = "fused"
 _SECONDS_PER_RECORDING = 0.03
@@ -78,11 +88,10 @@ def embed_corpus(
         If a model does not say how audio becomes its input, or an output holds something else.
     """
     chunks, limits = chunks or ChunkConfig(), limits or Limits()
-    trained = _load(embedders)
+    trained = load_models(embedders)
     views = {name: model.spectrogram for name, model in trained.items()}
-    cut = {"chunk_seconds": chunks.chunk_seconds, "chunk_hop_seconds": chunks.hop_seconds}
-    settings = {name: value for name, value in cut.items() if value is not None}
-    targets = _targets(embedders, trained, settings, {}, fused or {}, overwrite=overwrite)
+    targets = embedding_targets(embedders, trained, fused=fused, chunks=chunks)
+    open_tables(tables_of(targets), overwrite=overwrite)
     writers = {name: target.writer for name, target in targets.items()}
     return write_recordings(
         "embeddings",
@@ -123,13 +132,14 @@ def embed_tables(
     started = time.perf_counter()
     check_outputs(_outputs(embedders), tables.values())
     indices = {each.name: read_index(tables[each.name], stage="spectrograms") for each in embedders}
-    trained = _load(embedders)
+    trained = load_models(embedders)
     for each in embedders:
         check_input(
             trained[each.name], indices[each.name], model=each.model, table=tables[each.name]
         )
     inputs = {name: {"spectrograms": index.fingerprint} for name, index in indices.items()}
-    targets = _targets(embedders, trained, {}, inputs, {}, overwrite=overwrite)
+    targets = embedding_targets(embedders, trained, inputs=inputs)
+    open_tables(tables_of(targets), overwrite=overwrite)
     items: list[dict[str, Any]] = []
     for each in embedders:
         own = [name for name, target in targets.items() if target.sources == (each.name,)]
@@ -241,8 +251,47 @@ def _outputs(embedders: Sequence[Embedder]) -> list[str]:
     return [uri for each in embedders for uri in each.outputs.values()]
 
 
-def _load(embedders: Sequence[Embedder]) -> dict[str, TrainedAutoencoder]:
+def load_models(embedders: Sequence[Embedder]) -> dict[str, TrainedAutoencoder]:
+    """Return the model of each embedder, by its name."""
     return {each.name: load_autoencoder(each.model, epoch=each.epoch) for each in embedders}
+
+
+def embedding_targets(
+    embedders: Sequence[Embedder],
+    trained: Mapping[str, TrainedAutoencoder],
+    *,
+    fused: Mapping[Readout, str] | None = None,
+    chunks: ChunkConfig | None = None,
+    inputs: Mapping[str, Mapping[str, str]] | None = None,
+) -> dict[str, Target]:
+    """Return the tables that are to be written, of which none has been opened yet.
+
+    `inputs` are the fingerprints of what each embedder reads in place of audio.
+    """
+    settings = _cut(chunks or ChunkConfig())
+    targets: dict[str, Target] = {}
+    for each in embedders:
+        for readout, uri in each.outputs.items():
+            # A vector for each frame is what a spectrogram is, and can be trained on again.
+            sequences = trained[each.name].model.keeps_time and readout == "state"
+            identity = Identity(
+                "spectrograms" if sequences else "embeddings",
+                _config(each, readout) | settings,
+                dict((inputs or {}).get(each.name, {})),
+            )
+            writer = TableWriter(uri, identity)
+            targets[f"{readout}/{each.name}"] = Target((each.name,), readout, writer)
+    names = tuple(each.name for each in embedders)
+    for readout, uri in (fused or {}).items():
+        pieces = [_config(each, readout) | settings for each in embedders]
+        identity = Identity("embeddings", {"fused": list(names), "pieces": pieces} | settings)
+        targets[f"{readout}/{FUSED}"] = Target(names, readout, TableWriter(uri, identity))
+    return targets
+
+
+def tables_of(targets: Mapping[str, Target]) -> dict[str, tuple[str, Identity]]:
+    """Return place and identity of each table, as `open_tables` takes them."""
+    return {name: (each.writer.uri, each.writer.identity) for name, each in targets.items()}
 
 
 def _config(embedder: Embedder, readout: Readout) -> dict[str, Any]:
@@ -253,33 +302,6 @@ def _config(embedder: Embedder, readout: Readout) -> dict[str, Any]:
     return config if embedder.epoch is None else config | {"epoch": embedder.epoch}
 
 
-def _targets(
-    embedders: Sequence[Embedder],
-    trained: Mapping[str, TrainedAutoencoder],
-    settings: dict[str, Any],
-    inputs: Mapping[str, dict[str, str]],
-    fused: Mapping[Readout, str],
-    *,
-    overwrite: bool,
-) -> dict[str, Target]:
-    sources: dict[str, tuple[tuple[str, ...], Readout]] = {}
-    wanted: dict[str, tuple[str, Identity]] = {}
-    for each in embedders:
-        for readout, uri in each.outputs.items():
-            # A vector for each frame is what a spectrogram is, and can be trained on again.
-            sequences = trained[each.name].model.keeps_time and readout == "state"
-            identity = Identity(
-                "spectrograms" if sequences else "embeddings",
-                _config(each, readout) | settings,
-                inputs.get(each.name, {}),
-            )
-            sources[f"{readout}/{each.name}"] = (each.name,), readout
-            wanted[f"{readout}/{each.name}"] = uri, identity
-    for readout, uri in fused.items():
-        pieces = [_config(each, readout) | settings for each in embedders]
-        names = tuple(each.name for each in embedders)
-        sources[f"{readout}/{FUSED}"] = names, readout
-        identity = Identity("embeddings", {"fused": list(names), "pieces": pieces} | settings)
-        wanted[f"{readout}/{FUSED}"] = uri, identity
-    writers = open_tables(wanted, overwrite=overwrite)
-    return {key: Target(*sources[key], writer) for key, writer in writers.items()}
+def _cut(chunks: ChunkConfig) -> dict[str, Any]:
+    cut = {"chunk_seconds": chunks.chunk_seconds, "chunk_hop_seconds": chunks.hop_seconds}
+    return {name: value for name, value in cut.items() if value is not None}

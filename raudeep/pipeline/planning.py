@@ -16,18 +16,16 @@ import pyarrow as pa
 from raudeep.audio.decode import Header
 from raudeep.config import ChunkConfig, Limits, Readout, SpectrogramConfig
 from raudeep.errors import AudioError, RaudeepError, ResourceError
-from raudeep.pipeline.artifacts import load_autoencoder
 from raudeep.pipeline.decoding import Recording, Views, load_header, load_views
-from raudeep.pipeline.encoding import Embedder, EmbeddingCollector, Target
+from raudeep.pipeline.embedding import embedding_targets, load_models, tables_of
+from raudeep.pipeline.encoding import Embedder, EmbeddingCollector
 from raudeep.pipeline.isolation import Crew
 from raudeep.pipeline.recordings import num_decoders
 from raudeep.pipeline.runtime import Resources, find_resources
 from raudeep.pipeline.spectrograms import bytes_per_recording, view_shapes
 from raudeep.pipeline.stage import recording_slices
 from raudeep.storage import uri as uris
-from raudeep.storage.identity import Identity
-from raudeep.storage.opening import check_stage
-from raudeep.storage.table import TableWriter
+from raudeep.storage.opening import check_stage, check_tables
 
 __all__ = ["plan_embedding", "plan_spectrograms"]
 
@@ -59,11 +57,11 @@ class _Sample:
 def plan_embedding(
     manifest: pa.Table,
     embedders: Sequence[Embedder],
-    output: str,
     *,
-    readouts: Sequence[Readout],
+    fused: Mapping[Readout, str] | None = None,
     chunks: ChunkConfig | None = None,
     limits: Limits | None = None,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Return what `embed_corpus` would do with a corpus, estimated from a sample of it.
 
@@ -72,12 +70,8 @@ def plan_embedding(
     manifest : pa.Table
         The recordings.
     embedders : sequence of Embedder
-        The models.
-    output : str
-        URI of the folder for the tables.
-    readouts : sequence of {"state", "pooled"}
-        What is written of each model.
-    chunks, limits
+        The models and their outputs.
+    fused, chunks, limits, overwrite
         As `embed_corpus` takes them.
 
     Returns
@@ -92,17 +86,14 @@ def plan_embedding(
         If a recording needs more memory than a worker has, or the output more than the disc.
     AudioError
         If no recording of the sample could be used.
+    TableError
+        If `embed_corpus` would refuse an output.
     """
     chunks, limits = chunks or ChunkConfig(), limits or Limits()
-    trained = {each.name: load_autoencoder(each.model, epoch=each.epoch) for each in embedders}
+    trained = load_models(embedders)
     views = {name: model.spectrogram for name, model in trained.items()}
-    targets = {
-        f"{readout}/{name}": Target(
-            (name,), readout, TableWriter(output, Identity("embeddings", {}))
-        )
-        for name in trained
-        for readout in readouts
-    }
+    targets = embedding_targets(embedders, trained, fused=fused, chunks=chunks)
+    check_tables(tables_of(targets), overwrite=overwrite)
     collector = EmbeddingCollector(embedders, targets)
 
     def compute(pieces: Sequence[Views]) -> None:
@@ -119,14 +110,16 @@ def plan_embedding(
     durations = _durations(manifest, sample)
     rows = _count_rows(durations, views, chunks)
     size = sum(
-        4 * each.model.embedding_size(readout) for each in trained.values() for readout in readouts
+        4 * trained[name].model.embedding_size(target.readout)
+        for target in targets.values()
+        for name in target.sources
     )
     parts = len(recording_slices(manifest, bytes_per_row=size))
     speed = _time(manifest, sample, load, compute, chunks)
     return _plan(sample, durations, cluster, speed) | {
         "rows": rows,
         "parts": parts,
-        "output_bytes": _checked_size(rows * size, output),
+        "output_bytes": _checked_size(rows * size, next(iter(targets.values())).writer.uri),
         "memory_per_worker_bytes": memory,
     }
 

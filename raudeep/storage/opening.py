@@ -18,7 +18,7 @@ from raudeep.storage.table import (
     read_index,
 )
 
-__all__ = ["check_stage", "open_table", "open_tables"]
+__all__ = ["check_stage", "check_tables", "open_table", "open_tables"]
 
 
 def open_table(uri: str, identity: Identity, *, overwrite: bool = False) -> TableWriter:
@@ -49,6 +49,12 @@ def open_tables(
     for writer in replaced:
         writer.delete()
     return {name: TableWriter(uri, identity) for name, (uri, identity) in tables.items()}
+
+
+def check_tables(tables: Mapping[str, tuple[str, Identity]], *, overwrite: bool = False) -> None:
+    """Raise `TableError` where `open_tables` would; nothing is written or deleted."""
+    for uri, identity in tables.values():
+        _is_to_be_replaced(uri, identity, overwrite=overwrite)
 
 
 def _is_to_be_replaced(uri: str, identity: Identity, *, overwrite: bool) -> bool:

@@ -19,6 +19,7 @@ from raudeep.config import ChunkConfig, Limits
 from raudeep.errors import AudioError, ResourceError, TableError
 from raudeep.manifest import Recording, manifest_table
 from raudeep.pipeline import embedding, planning, runtime
+from raudeep.pipeline.artifacts import load_autoencoder
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.embedding import Embedder, embed_corpus
 from raudeep.pipeline.fusing import fuse_tables
@@ -240,7 +241,7 @@ def test_a_plan_says_what_a_run_would_do_and_does_nothing(corpus, models, tmp_pa
     manifest, _ = load_manifest(str(corpus))
     output = tmp_path / "table"
     embedder = Embedder(name="a", model=models["a"], outputs={"state": str(output)})
-    plan = plan_embedding(manifest, [embedder], str(output), readouts=["state"], chunks=OVERLAPPING)
+    plan = plan_embedding(manifest, [embedder], chunks=OVERLAPPING)
     assert not output.exists()
     summary = embed(manifest, models["a"], output, chunks=OVERLAPPING)
     assert (plan["recordings"], plan["parts"]) == (25, summary.parts)
@@ -252,9 +253,25 @@ def test_a_plan_says_what_a_run_would_do_and_does_nothing(corpus, models, tmp_pa
     assert plan["sampled"]["unreadable"] == 0
 
 
+def test_a_plan_refuses_an_output_that_the_run_refuses(corpus, models, tmp_path):
+    manifest, _ = load_manifest(str(corpus))
+    place = str(tmp_path / "table")
+    embed(manifest, models["a"], place)
+    before = read_table(place)
+    embedder = Embedder(name="a", model=models["a"], outputs={"pooled": place})
+    for refuses in (plan_embedding, embed_corpus):
+        with pytest.raises(TableError, match="readout is 'state' there and 'pooled' now"):
+            refuses(manifest, [embedder])
+    plan_embedding(manifest, [embedder], overwrite=True)
+    assert read_table(place).equals(before)
+    view = {"view": load_autoencoder(models["a"]).spectrogram}
+    with pytest.raises(TableError, match="is a table of embeddings"):
+        plan_spectrograms(manifest, view, place)
+
+
 def test_what_does_not_fit_is_refused_with_a_way_out(corpus, models, tmp_path, monkeypatch):
     manifest, _ = load_manifest(str(corpus))
-    view = {"view": planning.load_autoencoder(models["a"]).spectrogram}
+    view = {"view": load_autoencoder(models["a"]).spectrogram}
     small = Resources((Node(cpus=2, gpus=0, memory=2**28),))
     monkeypatch.setattr(planning, "find_resources", lambda: small)
     with pytest.raises(ResourceError, match=r"Pass --chunk-seconds .* or --max-duration"):
