@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from raudeep.pipeline.benchmark import run_benchmark
     from raudeep.pipeline.classifiers import load_classifier, train_classifier
     from raudeep.pipeline.corpus import load_manifest
-    from raudeep.pipeline.embedding import Embedder, embed_corpus, embed_tables
+    from raudeep.pipeline.embedding import embed_corpus, embed_tables
     from raudeep.pipeline.exporting import export_table
     from raudeep.pipeline.fusing import fuse_tables
     from raudeep.pipeline.importing import import_table
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from raudeep.pipeline.searching import embed_query, find_nearest
     from raudeep.pipeline.soundnet import embed_soundnet
     from raudeep.pipeline.spectrograms import extract_spectrograms
+    from raudeep.pipeline.targets import Embedder
     from raudeep.pipeline.training import Run, train_autoencoders
     from raudeep.pipeline.tuning.sweep import tune_autoencoders
     from raudeep.pipeline.validation import validate_table
@@ -68,7 +69,7 @@ _PLACES = {
     "AutoencoderConfig": "config",
     "ChunkConfig": "config",
     "CnnConfig": "config",
-    "Embedder": "pipeline.embedding",
+    "Embedder": "pipeline.targets",
     "EvaluationConfig": "config",
     "ExportConfig": "config",
     "FitConfig": "config",

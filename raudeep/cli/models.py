@@ -139,8 +139,9 @@ def embed(
     it goes on where it was, and adds the recordings that are new.
     """
     from raudeep.pipeline.corpus import load_manifest
-    from raudeep.pipeline.embedding import Embedder, embed_corpus, embed_tables
+    from raudeep.pipeline.embedding import embed_corpus, embed_tables
     from raudeep.pipeline.planning import plan_embedding
+    from raudeep.pipeline.targets import Embedder
     from raudeep.report.console import print_facts, print_json
     from raudeep.storage.table import is_table, read_index
     from raudeep.storage.uri import absolute, join

@@ -22,7 +22,7 @@ from raudeep.manifest import label_map
 from raudeep.pipeline.artifacts import read_history, read_metrics
 from raudeep.pipeline.baselines import BaselineScore, run_baselines
 from raudeep.pipeline.corpus import load_manifest, write_manifest
-from raudeep.pipeline.embedding import Embedder, embed_tables
+from raudeep.pipeline.embedding import embed_tables
 from raudeep.pipeline.fusing import fuse_tables
 from raudeep.pipeline.predictions import splits_of
 from raudeep.pipeline.scoring import Evaluation, evaluate_embeddings
@@ -33,6 +33,7 @@ from raudeep.pipeline.spectrograms import (
     view_shapes,
 )
 from raudeep.pipeline.stage import StageSummary, recording_slices
+from raudeep.pipeline.targets import Embedder
 from raudeep.pipeline.tracking import check_tracker
 from raudeep.pipeline.training import Run, train_autoencoders
 from raudeep.recipe import Recipe

@@ -14,34 +14,22 @@ import pyarrow as pa
 from raudeep.config import ChunkConfig, Limits, Readout
 from raudeep.errors import TableError
 from raudeep.models.artifact import TrainedAutoencoder
-from raudeep.pipeline.artifacts import artifact_identity, load_autoencoder
 from raudeep.pipeline.decoding import load_views
-from raudeep.pipeline.encoding import Embedder, EmbeddingCollector, TableEncoder, Target
+from raudeep.pipeline.encoding import EmbeddingCollector, TableEncoder
 from raudeep.pipeline.fusing import fuse_tables
 from raudeep.pipeline.progress import stage_progress
 from raudeep.pipeline.recordings import plan_recordings, write_recordings
 from raudeep.pipeline.runtime import Pool, stream
 from raudeep.pipeline.sources import Source
 from raudeep.pipeline.stage import StageSummary
+from raudeep.pipeline.targets import Embedder, embedding_targets, load_models, tables_of
 from raudeep.storage import uri as uris
-from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_tables
 from raudeep.storage.outputs import check_outputs
-from raudeep.storage.table import TableIndex, TableWriter, read_errors, read_index
+from raudeep.storage.table import TableIndex, read_errors, read_index
 
-__all__ = [
-    "FUSED",
-    "Embedder",
-    "check_input",
-    "embed_alike",
-    "embed_corpus",
-    "embed_tables",
-    "embedding_targets",
-    "load_models",
-    "tables_of",
-]
+__all__ = ["check_input", "embed_alike", "embed_corpus", "embed_tables"]
 
-FUSED = "fused"
 _SECONDS_PER_RECORDING = 0.03
 _BYTES_PER_ROW = 2**12
 
@@ -249,59 +237,3 @@ def check_input(trained: TrainedAutoencoder, index: TableIndex, *, model: str, t
 
 def _outputs(embedders: Sequence[Embedder]) -> list[str]:
     return [uri for each in embedders for uri in each.outputs.values()]
-
-
-def load_models(embedders: Sequence[Embedder]) -> dict[str, TrainedAutoencoder]:
-    """Return the model of each embedder, by its name."""
-    return {each.name: load_autoencoder(each.model, epoch=each.epoch) for each in embedders}
-
-
-def embedding_targets(
-    embedders: Sequence[Embedder],
-    trained: Mapping[str, TrainedAutoencoder],
-    *,
-    fused: Mapping[Readout, str] | None = None,
-    chunks: ChunkConfig | None = None,
-    inputs: Mapping[str, Mapping[str, str]] | None = None,
-) -> dict[str, Target]:
-    """Return the tables that are to be written, of which none has been opened yet.
-
-    `inputs` are the fingerprints of what each embedder reads in place of audio.
-    """
-    settings = _cut(chunks or ChunkConfig())
-    targets: dict[str, Target] = {}
-    for each in embedders:
-        for readout, uri in each.outputs.items():
-            # A vector for each frame is what a spectrogram is, and can be trained on again.
-            sequences = trained[each.name].model.keeps_time and readout == "state"
-            identity = Identity(
-                "spectrograms" if sequences else "embeddings",
-                _config(each, readout) | settings,
-                dict((inputs or {}).get(each.name, {})),
-            )
-            writer = TableWriter(uri, identity)
-            targets[f"{readout}/{each.name}"] = Target((each.name,), readout, writer)
-    names = tuple(each.name for each in embedders)
-    for readout, uri in (fused or {}).items():
-        pieces = [_config(each, readout) | settings for each in embedders]
-        identity = Identity("embeddings", {"fused": list(names), "pieces": pieces} | settings)
-        targets[f"{readout}/{FUSED}"] = Target(names, readout, TableWriter(uri, identity))
-    return targets
-
-
-def tables_of(targets: Mapping[str, Target]) -> dict[str, tuple[str, Identity]]:
-    """Return place and identity of each table, as `open_tables` takes them."""
-    return {name: (each.writer.uri, each.writer.identity) for name, each in targets.items()}
-
-
-def _config(embedder: Embedder, readout: Readout) -> dict[str, Any]:
-    config: dict[str, Any] = {
-        "readout": readout,
-        "model": artifact_identity(embedder.model).fingerprint,
-    }
-    return config if embedder.epoch is None else config | {"epoch": embedder.epoch}
-
-
-def _cut(chunks: ChunkConfig) -> dict[str, Any]:
-    cut = {"chunk_seconds": chunks.chunk_seconds, "chunk_hop_seconds": chunks.hop_seconds}
-    return {name: value for name, value in cut.items() if value is not None}

@@ -14,42 +14,15 @@ from raudeep.pipeline.artifacts import load_autoencoder
 from raudeep.pipeline.decoding import Views
 from raudeep.pipeline.recordings import key_rows
 from raudeep.pipeline.stage import embedding_rows, spectrogram_rows, spectrogram_values
-from raudeep.storage.table import TableWriter, read_part
+from raudeep.pipeline.targets import Embedder, Target
+from raudeep.storage.table import read_part
 
 if TYPE_CHECKING:
     from raudeep.models.autoencoder import Autoencoder
 
-__all__ = ["Embedder", "EmbeddingCollector", "TableEncoder", "Target"]
+__all__ = ["EmbeddingCollector", "TableEncoder"]
 
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Embedder:
-    """An autoencoder and where its embeddings go."""
-
-    name: str
-    model: str
-    """URI of the artifact."""
-    outputs: Mapping[Readout, str] = field(default_factory=dict)
-    """URI of the table of each readout."""
-    epoch: int | None = None
-    """Epoch whose weights embed; those of the artifact without."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """A table that is to be written: the vectors of one embedder, or of all, side by side."""
-
-    sources: tuple[str, ...]
-    """Names of the embedders."""
-    readout: Readout
-    writer: TableWriter
-
-    @property
-    def keeps_time(self) -> bool:
-        """Whether its rows hold a vector for each frame."""
-        return self.writer.identity.stage == "spectrograms"
 
 
 class _Models:

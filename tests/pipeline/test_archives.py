@@ -21,11 +21,12 @@ from raudeep.manifest import Recording, manifest_table
 from raudeep.pipeline import embedding, planning, runtime
 from raudeep.pipeline.artifacts import load_autoencoder
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.embedding import Embedder, embed_corpus
+from raudeep.pipeline.embedding import embed_corpus
 from raudeep.pipeline.fusing import fuse_tables
 from raudeep.pipeline.planning import plan_embedding, plan_spectrograms
 from raudeep.pipeline.runtime import Node, Resources
 from raudeep.pipeline.stage import embedding_array
+from raudeep.pipeline.targets import Embedder
 from raudeep.storage.plan import read_plans
 from raudeep.storage.table import read_errors, read_index, read_table
 from tests.models import write_model

@@ -16,10 +16,11 @@ from raudeep.config import (
 from raudeep.errors import ConfigError, TableError
 from raudeep.pipeline.artifacts import kept_epochs, load_autoencoder, read_history, read_metrics
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.embedding import Embedder, embed_corpus, embed_tables
+from raudeep.pipeline.embedding import embed_corpus, embed_tables
 from raudeep.pipeline.reconstruction import reconstruct_table
 from raudeep.pipeline.spectrograms import extract_spectrograms
 from raudeep.pipeline.stage import embedding_array, spectrogram_values
+from raudeep.pipeline.targets import Embedder
 from raudeep.pipeline.training import Run, train_autoencoders
 from raudeep.report.reconstructions import write_reconstructions
 from raudeep.storage.table import read_index, read_table

@@ -8,10 +8,11 @@ import pytest
 from raudeep.config import AutoencoderConfig, ChunkConfig, SpectrogramConfig, TrainingConfig
 from raudeep.pipeline import embedding, predicting
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.embedding import Embedder, embed_corpus
+from raudeep.pipeline.embedding import embed_corpus
 from raudeep.pipeline.fusing import fuse_tables
 from raudeep.pipeline.modifying import add_folds, fuse_chunks
 from raudeep.pipeline.spectrograms import extract_spectrograms
+from raudeep.pipeline.targets import Embedder
 from raudeep.pipeline.training import Run, train_autoencoders
 from raudeep.storage.table import read_index, read_table
 from tests.support import assert_one_line

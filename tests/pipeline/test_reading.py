@@ -13,9 +13,10 @@ from raudeep.config import SpectrogramConfig
 from raudeep.errors import TableError
 from raudeep.pipeline import reading
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.embedding import Embedder, embed_corpus
+from raudeep.pipeline.embedding import embed_corpus
 from raudeep.pipeline.spectrograms import extract_spectrograms
 from raudeep.pipeline.stage import embedding_array
+from raudeep.pipeline.targets import Embedder
 from tests.models import write_model
 
 FOREIGN = """

@@ -9,10 +9,11 @@ from raudeep.config import AutoencoderConfig, SpectrogramConfig, TrainingConfig
 from raudeep.errors import FusionError, TableError
 from raudeep.pipeline import runtime
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.embedding import Embedder, embed_corpus, embed_tables
+from raudeep.pipeline.embedding import embed_corpus, embed_tables
 from raudeep.pipeline.fusing import fuse_tables
 from raudeep.pipeline.spectrograms import extract_spectrograms
 from raudeep.pipeline.stage import embedding_array
+from raudeep.pipeline.targets import Embedder
 from raudeep.pipeline.training import Run, train_autoencoders
 from raudeep.storage.table import read_index, read_table
 from tests.support import run

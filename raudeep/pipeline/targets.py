@@ -1,0 +1,99 @@
+"""Which tables an embedding writes: of each model and readout, and of all models side by side."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from raudeep.config import ChunkConfig, Readout
+from raudeep.models.artifact import TrainedAutoencoder
+from raudeep.pipeline.artifacts import artifact_identity, load_autoencoder
+from raudeep.storage.identity import Identity
+from raudeep.storage.table import TableWriter
+
+__all__ = ["Embedder", "Target", "embedding_targets", "load_models", "tables_of"]
+
+_FUSED = "fused"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedder:
+    """An autoencoder and where its embeddings go."""
+
+    name: str
+    model: str
+    """URI of the artifact."""
+    outputs: Mapping[Readout, str] = field(default_factory=dict)
+    """URI of the table of each readout."""
+    epoch: int | None = None
+    """Epoch whose weights embed; those of the artifact without."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A table that is to be written: the vectors of one embedder, or of all, side by side."""
+
+    sources: tuple[str, ...]
+    """Names of the embedders."""
+    readout: Readout
+    writer: TableWriter
+
+    @property
+    def keeps_time(self) -> bool:
+        """Whether its rows hold a vector for each frame."""
+        return self.writer.identity.stage == "spectrograms"
+
+
+def load_models(embedders: Sequence[Embedder]) -> dict[str, TrainedAutoencoder]:
+    """Return the model of each embedder, by its name."""
+    return {each.name: load_autoencoder(each.model, epoch=each.epoch) for each in embedders}
+
+
+def embedding_targets(
+    embedders: Sequence[Embedder],
+    trained: Mapping[str, TrainedAutoencoder],
+    *,
+    fused: Mapping[Readout, str] | None = None,
+    chunks: ChunkConfig | None = None,
+    inputs: Mapping[str, Mapping[str, str]] | None = None,
+) -> dict[str, Target]:
+    """Return the tables that are to be written, of which none has been opened yet.
+
+    `inputs` are the fingerprints of what each embedder reads in place of audio.
+    """
+    settings = _cut(chunks or ChunkConfig())
+    targets: dict[str, Target] = {}
+    for each in embedders:
+        for readout, uri in each.outputs.items():
+            # A vector for each frame is what a spectrogram is, and can be trained on again.
+            sequences = trained[each.name].model.keeps_time and readout == "state"
+            identity = Identity(
+                "spectrograms" if sequences else "embeddings",
+                _config(each, readout) | settings,
+                dict((inputs or {}).get(each.name, {})),
+            )
+            writer = TableWriter(uri, identity)
+            targets[f"{readout}/{each.name}"] = Target((each.name,), readout, writer)
+    names = tuple(each.name for each in embedders)
+    for readout, uri in (fused or {}).items():
+        pieces = [_config(each, readout) | settings for each in embedders]
+        identity = Identity("embeddings", {"fused": list(names), "pieces": pieces} | settings)
+        targets[f"{readout}/{_FUSED}"] = Target(names, readout, TableWriter(uri, identity))
+    return targets
+
+
+def tables_of(targets: Mapping[str, Target]) -> dict[str, tuple[str, Identity]]:
+    """Return place and identity of each table, as `open_tables` takes them."""
+    return {name: (each.writer.uri, each.writer.identity) for name, each in targets.items()}
+
+
+def _config(embedder: Embedder, readout: Readout) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "readout": readout,
+        "model": artifact_identity(embedder.model).fingerprint,
+    }
+    return config if embedder.epoch is None else config | {"epoch": embedder.epoch}
+
+
+def _cut(chunks: ChunkConfig) -> dict[str, Any]:
+    cut = {"chunk_seconds": chunks.chunk_seconds, "chunk_hop_seconds": chunks.hop_seconds}
+    return {name: value for name, value in cut.items() if value is not None}
