@@ -347,7 +347,7 @@ def test_wrong_flags_are_one_line(corpus, models, tmp_path, flags, said):
 )
 def test_an_interrupted_run_says_how_to_go_on_and_goes_on(corpus, models, tmp_path, sent, said):
     clips = [path for path in sorted(corpus.rglob("*.*")) if path.is_file()]
-    rows = "".join(f"{number:05d},{clips[number % 25]}\n" for number in range(1000))
+    rows = "".join(f"{number:05d},{clips[number % 25]}\n" for number in range(5000))
     manifest, output = tmp_path / "many.csv", tmp_path / "table"
     manifest.write_text(f"file,uri\n{rows}")
     command = ("embed", manifest, "--model", models["a"], "--output", output)
@@ -355,6 +355,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_goes_on(corpus, models, tmp_pa
     while not list(output.glob("part-*.parquet")):
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)
+    assert process.poll() is None  # or there is nothing to interrupt
     process.send_signal(sent)
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 128 + sent, stderr
@@ -369,7 +370,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_goes_on(corpus, models, tmp_pa
     assert code == 0, stderr
     assert all(path.stat().st_mtime_ns == when for path, when in finished.items())
     assert sorted(read_table(str(output))["file"].to_pylist()) == [
-        f"{number:05d}" for number in range(1000)
+        f"{number:05d}" for number in range(5000)
     ]
 
 
