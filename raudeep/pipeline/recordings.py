@@ -199,9 +199,9 @@ def write_recordings(
 class _SliceWorker:
     """Computes slices of recordings, which it decodes itself or has processes for.
 
-    On a core of its own, with recordings at hand, a process beside it has nothing to gain, and
-    copies and caches would take a fifth of the time. It decodes there itself, and what kills a
-    decoder kills the worker: Ray starts it again, and from then on the processes do.
+    On a core of its own, with recordings at hand, a process beside it has nothing to gain and
+    costs copies and caches. It decodes there itself, and what kills a decoder kills the worker:
+    Ray starts it again, and from then on the processes do.
     """
 
     def __init__(
@@ -301,7 +301,7 @@ def _check_errors(table: str, num_recordings: int, limits: Limits) -> str:
 
 def num_decoders(uri: str, cores: int) -> int:
     """Return how many processes of a worker decode recordings that lie where this one does."""
-    # One more than cores, which takes over while another worker is between two slices.
+    # One more than cores, which takes over while another hands on what it decoded.
     return (1 if uris.is_local(uri) else _READERS_PER_CORE) * cores + 1
 
 
