@@ -52,7 +52,7 @@ def open_tables(
 
 
 def check_tables(tables: Mapping[str, tuple[str, Identity]], *, overwrite: bool = False) -> None:
-    """Raise `TableError` where `open_tables` would; nothing is written or deleted."""
+    """Raise `TableError` where `open_tables` would; nothing is deleted or left behind."""
     for uri, identity in tables.values():
         _is_to_be_replaced(uri, identity, overwrite=overwrite)
 
