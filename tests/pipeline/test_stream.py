@@ -8,7 +8,7 @@ import pytest
 import ray
 
 from raudeep.errors import AudioError, EvaluationError
-from raudeep.pipeline.runtime import Pool, ensure_ray, stream
+from raudeep.pipeline.runtime import Pool, assigned_cores, ensure_ray, stream
 
 ITEMS = [{"part": part} for part in range(6)]
 
@@ -73,6 +73,18 @@ def test_an_error_of_ours_arrives_as_it_was_and_frees_the_cores(stages, name, er
     while ray.available_resources().get("CPU") != ray.cluster_resources()["CPU"]:
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+def test_fewer_items_than_cores_have_several_cores_each():
+    class Counter:
+        def __call__(self, item):
+            return {**item, "cores": assigned_cores()}
+
+    (node,) = ensure_ray().nodes
+    (alone,) = stream(ITEMS[:1], Pool(Counter, {}), estimated_seconds=1000)
+    assert alone["cores"] == node.cpus > 1
+    many = stream(ITEMS, Pool(Counter, {}), estimated_seconds=1000)
+    assert {row["cores"] for row in many} == {1}
 
 
 def test_what_raylets_say_of_dead_workers_is_not_on_stdout(capfd):
