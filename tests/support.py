@@ -5,20 +5,20 @@ import subprocess
 import sys
 
 
-def start(*arguments) -> subprocess.Popen:
-    """Start the command line in a process of its own, as a user would."""
+def start(*arguments, **environment) -> subprocess.Popen:
+    """Start the command line in a process of its own, as a user would, with these variables."""
     return subprocess.Popen(
         [sys.executable, "-m", "raudeep", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"},
+        env={key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"} | environment,
     )
 
 
-def run(*arguments) -> tuple[int, str, str]:
+def run(*arguments, **environment) -> tuple[int, str, str]:
     """Run the command line and return its exit code, stdout and stderr."""
-    process = start(*arguments)
+    process = start(*arguments, **environment)
     stdout, stderr = process.communicate()
     return process.returncode, stdout, stderr
 

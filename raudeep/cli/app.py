@@ -85,6 +85,9 @@ def _launch(
             command(*bound.args, **bound.kwargs)
     except CycloptsError:
         return 2
+    except BrokenPipeError:  # whoever read the output has enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except (RaudeepError, OSError) as error:
         if debug:
             raise

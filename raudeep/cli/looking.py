@@ -77,7 +77,7 @@ def verify(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check a table's files against its index; the exit code is 1 if something is wrong.
+    """Check a table's files against its index; the exit code is 1 if something was wrong.
 
     Every part is read: size, rows, columns, keys that are there twice, recordings that are neither
     rows nor errors.
@@ -95,8 +95,10 @@ def verify(
     else:
         print(f"{place} is as its index says.")
     if faults:
-        way = "Run the command that made it again" if repair else "--repair drops what is broken"
-        raise TableError(f"{table}: {len(faults)} faults. {way}.")
+        way = "--repair drops what is broken."
+        if repair:
+            way = "What was broken is dropped; the command that made the table makes it again."
+        raise TableError(f"{place}: {len(faults)} faults. {way}")
 
 
 @app.command

@@ -16,11 +16,11 @@ import pyarrow as pa
 from raudeep.audio.decode import Header
 from raudeep.config import ChunkConfig, Limits, Readout, SpectrogramConfig
 from raudeep.errors import AudioError, RaudeepError, ResourceError
+from raudeep.pipeline.cluster import Resources, find_resources
 from raudeep.pipeline.decoding import Recording, Views, load_header, load_views
 from raudeep.pipeline.encoding import EmbeddingCollector
 from raudeep.pipeline.isolation import Crew
 from raudeep.pipeline.recordings import num_decoders
-from raudeep.pipeline.runtime import Resources, find_resources
 from raudeep.pipeline.spectrograms import bytes_per_recording, view_shapes
 from raudeep.pipeline.stage import recording_slices
 from raudeep.pipeline.targets import Embedder, embedding_targets, load_models, tables_of

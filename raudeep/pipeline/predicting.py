@@ -273,9 +273,11 @@ def _models_of(classifier: TrainedClassifier, models: Sequence[str]) -> dict[str
     needed = {source["model"] for source in classifier.sources}
     strange = [model for fingerprint, model in places.items() if fingerprint not in needed]
     if strange or needed - places.keys():
-        found = ", ".join(strange) or "none"
+        wanted = f"the classifier takes embeddings of {describe_sources(classifier.sources)}"
+        if strange:
+            raise TableError(f"{wanted}; {', '.join(strange)} made none of them. Leave it out.")
         raise TableError(
-            f"the classifier takes embeddings of {describe_sources(classifier.sources)}; --model "
-            f"gives {len(needed & places.keys())} of {len(needed)} models, and others: {found}."
+            f"{wanted}. Pass the autoencoders that made them with --model; "
+            f"{len(needed & places.keys())} of {len(needed)} were given."
         )
     return places

@@ -18,10 +18,11 @@ from raudeep.config import Limits
 from raudeep.errors import AudioError, TableError
 from raudeep.manifest import manifest_fingerprint
 from raudeep.pipeline import metrics
+from raudeep.pipeline.cluster import assigned_cores, is_fresh_cpu_actor
 from raudeep.pipeline.decoding import Recording
 from raudeep.pipeline.isolation import Crew, keep_memory
 from raudeep.pipeline.progress import stage_progress
-from raudeep.pipeline.runtime import Pool, assigned_cores, is_fresh_cpu_actor, stream
+from raudeep.pipeline.runtime import Pool, stream
 from raudeep.pipeline.stage import StageSummary, from_ipc, recording_slices, to_ipc
 from raudeep.schema import ERRORS, FILE_METADATA, KEYS
 from raudeep.storage import uri as uris
@@ -174,12 +175,12 @@ def write_recordings(
                         f"--max-errors is {limits.max_errors}."
                     )
     summaries = []
-    said: dict[str, None] = {}  # once, where it is the same for several tables
+    said: dict[str, str] = {}  # once, where it is the same for several tables
     for name, writer in writers.items():
         plan = plans[name]
         index = writer.commit(plan.num_parts, recordings=plan.fingerprints)
         if index.num_errors:
-            said[_check_errors(writer.uri, plan.recordings.num_rows, limits)] = None
+            said.setdefault(_check_errors(writer.uri, plan.recordings.num_rows, limits), writer.uri)
         summaries.append(
             StageSummary(
                 stage=title,
@@ -191,8 +192,10 @@ def write_recordings(
                 errors=index.num_errors,
             )
         )
-    for line in said:
-        logger.warning("%s. The errors table names all; --retry-errors tries them again.", line)
+    for line, table in said.items():
+        logger.warning(
+            "%s. `raudeep inspect %s` names all; --retry-errors tries them again.", line, table
+        )
     return summaries
 
 

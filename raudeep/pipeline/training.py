@@ -3,6 +3,7 @@
 ``spectrogram tables -> run (a TorchTrainer started from a 0-CPU task) -> artifact``
 """
 
+import logging
 import os
 import time
 from collections.abc import Generator, Sequence
@@ -14,10 +15,11 @@ from raudeep.errors import ConfigError, TableError
 from raudeep.models.autoencoder import build_autoencoder
 from raudeep.pipeline.artifacts import artifact_identity, is_artifact, load_autoencoder
 from raudeep.pipeline.board import Board
+from raudeep.pipeline.cluster import ensure_ray
 from raudeep.pipeline.objective import Objective
 from raudeep.pipeline.placement import Share, find_places, share_resources
 from raudeep.pipeline.progress import stage_progress
-from raudeep.pipeline.runtime import ensure_ray, unwrap
+from raudeep.pipeline.runtime import unwrap
 from raudeep.pipeline.stage import StageSummary
 from raudeep.pipeline.tracking import check_tracker
 from raudeep.pipeline.training_worker import Run, WorkerJob, train_worker
@@ -27,6 +29,8 @@ from raudeep.storage.outputs import check_outputs
 from raudeep.storage.table import read_index, read_table
 
 __all__ = ["Run", "check_trainable", "fit_runs", "train_autoencoders"]
+
+logger = logging.getLogger(__name__)
 
 _MAX_FAILURES = 3  # of a run's workers, before the run fails
 _MAX_STARTS = 20  # of a run whose places are gone, or taken by others, when it starts
@@ -111,6 +115,8 @@ def train_autoencoders(
                 if "waiting" in entry:
                     progress.advance(0, f"{name} is {entry['waiting']}")
                     continue
+                if entry["goes_on"]:
+                    logger.info("%s goes on after epoch %d.", name, entry["epoch"])
                 note = f"{name} epoch {entry['epoch']}, loss {entry['loss']:.4f}"
                 progress.advance(max(0, entry["done"] - done[name]), note)
                 done[name] = max(done[name], entry["done"])

@@ -201,7 +201,7 @@ def _restore(job: WorkerJob, fit: Fit, checkpoint: Any) -> _Progress:
         best = unpack_tensors(files[_BEST]) if _BEST in files else {}
         progress = _Progress(**json.loads(files[_PROGRESS]), best=best)
         if fit.rank == 0:
-            _tell(job, progress)
+            _tell(job, progress, goes_on=True)
         return progress
     if fit.rank == 0:
         forget_epochs(run.output)
@@ -233,10 +233,10 @@ def _measure(
     return {"objective": value, "last": last}
 
 
-def _tell(job: WorkerJob, progress: _Progress) -> None:
-    """Tell the driver how far this run is."""
+def _tell(job: WorkerJob, progress: _Progress, *, goes_on: bool = False) -> None:
+    """Tell the driver how far this run is, or from where it goes on."""
     done = progress.epoch - progress.last_epoch + job.run.training.num_epochs
-    entry = {"name": job.run.name, "done": done, **progress.history[-1]}
+    entry = {"name": job.run.name, "done": done, "goes_on": goes_on, **progress.history[-1]}
     job.board.put.remote(entry)
 
 

@@ -186,7 +186,9 @@ def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {_text(inner)}" for key, inner in value.items())
     if isinstance(value, list):
-        return ", ".join(_text(inner) for inner in value)
+        # Several facts each are lines of their own.
+        between = "\n" if value and isinstance(value[0], Mapping) else ", "
+        return between.join(_text(inner) for inner in value)
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

@@ -9,6 +9,8 @@ from raudeep.schema import SCHEMA_VERSION
 
 __all__ = ["Identity"]
 
+_NAMED = 3  # differences that a message names
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -37,10 +39,12 @@ class Identity:
 
     def _difference(self, wanted: "Identity") -> str:
         before, after = _flatten(asdict(self)), _flatten(asdict(wanted))
-        for name in sorted({*before, *after}):
-            if before.get(name) != after.get(name):
-                return f"{name} is {before.get(name)!r} there and {after.get(name)!r} now"
-        return "its fields are the same in another form"
+        found = [
+            f"{name} is {before.get(name)!r} there and {after.get(name)!r} now"
+            for name in sorted({*before, *after})
+            if before.get(name) != after.get(name)
+        ]
+        return ", ".join(found[:_NAMED]) or "its fields are the same in another form"
 
 
 def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:

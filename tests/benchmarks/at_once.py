@@ -16,9 +16,9 @@ import psutil
 
 from raudeep.config import ResourceConfig
 from raudeep.pipeline.benchmark import Layout
+from raudeep.pipeline.cluster import find_resources
 from raudeep.pipeline.corpus import load_manifest, write_manifest
 from raudeep.pipeline.placement import share_resources
-from raudeep.pipeline.runtime import find_resources
 from raudeep.pipeline.spectrograms import extract_spectrograms
 from raudeep.storage.recipes import load_recipe
 from tests.benchmarks.corpus import BUILD, audio_folder

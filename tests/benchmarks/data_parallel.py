@@ -15,8 +15,8 @@ from raudeep.config import ResourceConfig, TrainingConfig
 from raudeep.models.autoencoder import TimeAutoencoder
 from raudeep.models.batching import Spectrograms
 from raudeep.pipeline.artifacts import read_history
+from raudeep.pipeline.cluster import ensure_ray
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.runtime import ensure_ray
 from raudeep.pipeline.spectrograms import extract_spectrograms
 from raudeep.pipeline.training import Run, train_autoencoders
 from raudeep.pipeline.training_data import read_training_data

@@ -20,18 +20,18 @@ from raudeep.errors import AudioError, ResourceError, TableError
 from raudeep.manifest import Recording, manifest_table
 from raudeep.pipeline import embedding, planning, runtime
 from raudeep.pipeline.artifacts import load_autoencoder
+from raudeep.pipeline.cluster import Node, Resources
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.embedding import embed_corpus
 from raudeep.pipeline.fusing import fuse_tables
 from raudeep.pipeline.planning import plan_embedding, plan_spectrograms
-from raudeep.pipeline.runtime import Node, Resources
 from raudeep.pipeline.stage import embedding_array
 from raudeep.pipeline.targets import Embedder
 from raudeep.storage.plan import read_plans
 from raudeep.storage.table import read_errors, read_index, read_table
 from tests.models import write_model
 from tests.poison import views_or_die
-from tests.support import run, start
+from tests.support import assert_one_line, run, start
 
 JOB = Path(__file__).parents[2] / "jobs" / "embed_corpus.py"
 RATE = 16000
@@ -317,10 +317,25 @@ def test_the_commands_plan_embed_verify_and_repair(corpus, models, tmp_path):
     assert code == 1
     assert json.loads(stdout)[0]["name"] == "part-00002.parquet"
     assert stderr == f"raudeep: {output}: 1 faults. --repair drops what is broken.\n"
-    code, stdout, _ = run("verify", output, "--repair")
+    code, stdout, stderr = run("verify", output, "--repair")
     assert (code, "is missing" in stdout) == (1, True)
+    assert stderr == (
+        f"raudeep: {output}: 1 faults. What was broken is dropped; the command that made the table "
+        "makes it again.\n"
+    )
     assert run(*command)[0] == 0
     assert read_table(str(output)).equals(before)
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("127.0.0.1:1", "no cluster answers"), ("nowhere", "cannot be joined")],
+)
+def test_a_wrong_cluster_is_an_error_with_little_work_too(corpus, models, tmp_path, address, said):
+    command = ("embed", corpus, "--model", models["a"], "--output", tmp_path / "table")
+    code, _, stderr = run(*command, RAY_ADDRESS=address)
+    assert code == 1
+    assert_one_line(stderr.splitlines(keepends=True)[-1], f"RAY_ADDRESS={address}", said)
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from raudeep.config import AutoencoderConfig, ResourceConfig, SpectrogramConfig,
 from raudeep.corpora.demo import write_demo_corpus
 from raudeep.pipeline.artifacts import read_history
 from raudeep.pipeline.board import Board
+from raudeep.pipeline.cluster import ensure_ray
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.placement import Share, find_places
-from raudeep.pipeline.runtime import ensure_ray
 from raudeep.pipeline.spectrograms import extract_spectrograms
 from raudeep.pipeline.training import Run, _fit, train_autoencoders
 from raudeep.pipeline.training_worker import WorkerJob

@@ -135,8 +135,8 @@ def test_embeddings_of_an_interrupted_label_list_are_not_computed_again(
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (["a"], ["--model gives 1 of 2 models"]),
-        ([], ["--model gives 0 of 2 models"]),
+        (["a"], ["with --model; 1 of 2 were given"]),
+        ([], ["with --model; 0 of 2 were given"]),
     ],
 )
 def test_audio_needs_the_models_of_the_classifier(cli, models, corpus, tmp_path, given, words):

@@ -11,11 +11,11 @@ import torch
 from raudeep.config import SpectrogramConfig, TrainingConfig
 from raudeep.errors import TableError
 from raudeep.models.batching import Shard
+from raudeep.pipeline.cluster import ensure_ray
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.embedding import embed_corpus
 from raudeep.pipeline.packing import pack_corpus
 from raudeep.pipeline.reading import read_table
-from raudeep.pipeline.runtime import ensure_ray
 from raudeep.pipeline.spectrograms import extract_spectrograms
 from raudeep.pipeline.stage import embedding_array
 from raudeep.pipeline.targets import Embedder

@@ -8,7 +8,8 @@ import pytest
 import ray
 
 from raudeep.errors import AudioError, EvaluationError
-from raudeep.pipeline.runtime import Pool, assigned_cores, ensure_ray, stream
+from raudeep.pipeline.cluster import assigned_cores, ensure_ray
+from raudeep.pipeline.runtime import Pool, stream
 
 ITEMS = [{"part": part} for part in range(6)]
 

@@ -1,13 +1,11 @@
 import itertools
-import json
 
 import pytest
 
 from raudeep.config import ResourceConfig
 from raudeep.errors import ResourceError
-from raudeep.pipeline import runtime
+from raudeep.pipeline.cluster import Node, Resources
 from raudeep.pipeline.placement import Share, share_resources
-from raudeep.pipeline.runtime import Node, Resources
 
 
 def machines(*nodes):
@@ -93,18 +91,3 @@ def test_runs_never_take_more_than_the_cluster_has(num_workers, gpus):
         assert workers * share.cpus_per_worker <= cpus
         assert workers * share.gpus_per_worker <= gpus + 1e-6
         assert (share.gpus_per_worker > 0) == (gpus > 0)
-
-
-def test_credentials_reach_the_workers_unless_the_job_hands_them_on(monkeypatch):
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://store")
-    monkeypatch.setenv("WANDB_API_KEY", "key")
-    monkeypatch.setenv("UNRELATED", "1")
-    found = runtime._environment()
-    assert found["AWS_ENDPOINT_URL"] == "http://store"
-    assert found["WANDB_API_KEY"] == "key"
-    assert "UNRELATED" not in found
-    # Ray refuses a variable that both the job and its driver set.
-    job = {"runtime_env": {"env_vars": {"AWS_ENDPOINT_URL": "http://store"}}}
-    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps(job))
-    assert "AWS_ENDPOINT_URL" not in runtime._environment()
-    assert "WANDB_API_KEY" in runtime._environment()

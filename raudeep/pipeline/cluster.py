@@ -1,0 +1,253 @@
+"""Ray: started once and quietly, or joined; what the cluster has, and this process of it."""
+
+import atexit
+import json
+import logging
+import os
+import re
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from raudeep.errors import ResourceError
+
+__all__ = [
+    "Node",
+    "Resources",
+    "assigned_cores",
+    "ensure_ray",
+    "find_resources",
+    "is_fresh_cpu_actor",
+    "silence",
+]
+
+logger = logging.getLogger(__name__)
+
+DEBUG_VARIABLE = "RAUDEEP_DEBUG"
+"""Set in the environment, Ray's own output is shown."""
+
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Runs have helper processes without a core of their own; Ray warns of them on stdout.
+    "RAY_worker_maximum_startup_concurrency": "16",
+}
+# A Ray of this process's own has no dashboard to show these, and a machine that nobody takes away;
+# each of a dozen helper processes would spend a percent of a core on them.
+_EMBEDDED_SETTINGS = {
+    "RAY_enable_metrics_collection": "0",
+    "RAY_task_events_report_interval_ms": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+}
+_QUIET = {
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_TQDM": "0",
+}
+_CONNECT_SECONDS = 10.0
+_CORE_LOG = re.compile(rb".*Set ray log level|\[\d{4}-\d\d-\d\d .*\] \w+\.(cc|h):\d+: ")
+_CREDENTIALS = ("AWS_", "FSSPEC_", "GOOGLE_", "AZURE_STORAGE_", "MLFLOW_", "WANDB_", "RAUDEEP_")
+
+
+@dataclass(frozen=True)
+class Node:
+    """What one machine of the cluster has."""
+
+    cpus: float
+    gpus: float
+    memory: float = 0.0
+    """Bytes; 0 where it is not known."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the cluster has, machine by machine: a worker never spans two."""
+
+    nodes: tuple[Node, ...]
+
+    @property
+    def cpus(self) -> float:
+        """Cores in all."""
+        return sum(node.cpus for node in self.nodes)
+
+    @property
+    def gpus(self) -> float:
+        """GPUs in all."""
+        return sum(node.gpus for node in self.nodes)
+
+
+def ensure_ray() -> Resources:
+    """Start Ray unless this process has, and return what the cluster has.
+
+    With ``RAY_ADDRESS`` (set by the user, or by a submitted job) that cluster is joined; without, a
+    Ray of this process's own is started on this machine. Credentials for object storage in the
+    environment are handed to the workers.
+    """
+    import ray
+
+    if not ray.is_initialized():
+        quiet = not os.environ.get(DEBUG_VARIABLE)
+        address = os.environ.get("RAY_ADDRESS")
+        environment = (
+            _SETTINGS | ({} if address else _EMBEDDED_SETTINGS) | (_QUIET if quiet else {})
+        )
+        for name, value in environment.items():
+            os.environ.setdefault(name, value)
+        settings: dict[str, Any] = {
+            "log_to_driver": not quiet,
+            "logging_level": "ERROR" if quiet else "INFO",
+            "runtime_env": {"env_vars": _environment()},
+        }
+        started = time.perf_counter()
+        if address:
+            _check_listens(address)
+        else:
+            settings |= {"address": "local", "include_dashboard": False}
+        with _keeping_termination(), _without_core_log() if quiet else nullcontext():
+            try:
+                ray.init(**settings)
+            except (OSError, ValueError, ray.exceptions.AuthenticationError) as error:
+                if not address:
+                    raise
+                raise ResourceError(
+                    f"the cluster at RAY_ADDRESS={address} cannot be joined: "
+                    f"{str(error).rstrip('.')}. Where it asks for a token, set RAY_AUTH_MODE=token "
+                    "and RAY_AUTH_TOKEN. Without RAY_ADDRESS this machine does the work."
+                ) from error
+        atexit.register(ray.shutdown)
+        if quiet:
+            silence()
+        logger.debug("Ray was ready after %.1f s", time.perf_counter() - started)
+    return _resources()
+
+
+@contextmanager
+def _keeping_termination() -> Iterator[None]:
+    """Keep what this process does on SIGTERM, which Ray replaces by a dump of addresses."""
+    before = signal.getsignal(signal.SIGTERM)
+    came = False
+    try:
+        yield
+    except SystemExit as end:  # what Ray makes of one that comes while it starts
+        came = end.code == signal.SIGTERM
+        if not came:
+            raise
+    finally:
+        with suppress(ValueError):  # not the main thread
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: it was not Python's
+    if came:
+        signal.raise_signal(signal.SIGTERM)
+
+
+def _check_listens(address: str) -> None:
+    """Raise where nobody listens at HOST:PORT; Ray itself would go on trying for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or "/" in host or not port.isdigit():  # "auto", or what Ray has to judge
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
+    except OSError as error:
+        raise ResourceError(
+            f"no cluster answers at RAY_ADDRESS={address}: {error.strerror or error}. Without "
+            "RAY_ADDRESS this machine does the work."
+        ) from error
+
+
+@contextmanager
+def _without_core_log() -> Iterator[None]:
+    """Take from stderr what Ray's core logs there: that it was told to say little, for one."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as said:
+        before = os.dup(2)
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(before, 2)
+            os.close(before)
+            said.seek(0)
+            for line in said:
+                if not _CORE_LOG.match(line):
+                    os.write(2, line)
+
+
+def _resources() -> Resources:
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return Resources(
+        tuple(
+            Node(node.get("CPU", 0.0), node.get("GPU", 0.0), node.get("memory", 0.0))
+            for node in nodes
+        )
+    )
+
+
+def find_resources() -> Resources:
+    """Return what a stage would have, without starting a Ray on this machine for it."""
+    if os.environ.get("RAY_ADDRESS"):
+        return ensure_ray()
+    import torch
+
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return Resources((Node(assigned_cores(), torch.cuda.device_count(), memory),))
+
+
+def assigned_cores() -> int:
+    """Return the cores that this process may use: those of its Ray actor, or the machine's."""
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized():
+        context = ray.get_runtime_context()
+        if context.get_actor_id() is not None:
+            return max(1, int(context.get_assigned_resources().get("CPU", 1)))
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def is_fresh_cpu_actor() -> bool:
+    """Return whether this process is a Ray actor of one core that never died.
+
+    One that does is started again, and what it had in hand is done again.
+    """
+    import ray
+
+    context = ray.get_runtime_context() if ray.is_initialized() else None
+    if context is None or context.get_actor_id() is None:
+        return False
+    assigned = context.get_assigned_resources()
+    is_core = assigned.get("CPU", 1) == 1 and not assigned.get("GPU")
+    return is_core and not context.was_current_actor_reconstructed
+
+
+def _environment() -> dict[str, str]:
+    """Return the variables for the workers, but for those that a submitted job hands on itself.
+
+    Ray refuses to be told a variable twice.
+    """
+    job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))
+    told = (job.get("runtime_env") or {}).get("env_vars") or {}
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if key.startswith(_CREDENTIALS) and key not in told
+    }
+
+
+def silence() -> None:
+    """Keep Ray's own chatter off the terminal; it sets its loggers up anew when first used."""
+    if os.environ.get(DEBUG_VARIABLE):
+        return
+    import ray.data
+
+    # What raylets say of workers and nodes that died goes to stdout, which is the command's own,
+    # whatever `log_to_driver` is. The switch is that of Ray's debugger.
+    ray._private.worker._worker_logs_enabled = False
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    for name in ("ray", "ray.data", "ray.train", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.ERROR)
