@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -83,6 +84,7 @@ def _launch(
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=True)
         with termination:
             command(*bound.args, **bound.kwargs)
+        sys.stdout.flush()
     except CycloptsError:
         return 2
     except BrokenPipeError:  # whoever read the output has enough, as `head` does
@@ -144,6 +146,7 @@ def _configure_logging(*, verbose: bool, quiet: bool, log_file: Path | None) -> 
             raise RaudeepError(f"--log-file {log_file} cannot be written: {reason}") from error
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=handlers, force=True)
     logging.getLogger("raudeep").setLevel(level)
+    warnings.formatwarning = lambda message, *_, **__: str(message)  # not the line of code as well
     logging.captureWarnings(capture=True)
 
 

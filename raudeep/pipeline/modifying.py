@@ -162,7 +162,8 @@ def fuse_chunks(table: str, output: str, *, overwrite: bool = False) -> StageSum
         if sorted(found) != list(range(count)):
             raise FusionError(
                 f"{table}: every recording needs the chunks 0 to {count - 1}; {file!r} has "
-                f"{', '.join(map(str, sorted(found)[:10]))}."
+                f"{', '.join(map(str, sorted(found)[:10]))}. Recordings of different lengths keep "
+                "their chunks apart; --fixed-seconds of `raudeep extract` makes them equal."
             )
     order = np.array([[found[chunk] for chunk in range(count)] for found in chunks.values()])
     values = embedding_array(rows)

@@ -75,6 +75,8 @@ def embed_query(query: str, table: str, models: Sequence[str]) -> Vectors:
             "search with a recording of the table."
         )
     manifest, _ = load_manifest(query, labelled=False)
+    if manifest.num_rows != 1:
+        raise EvaluationError(f"{query} holds {manifest.num_rows} recordings; a query is one file.")
     with tempfile.TemporaryDirectory() as folder:
         embeddings, _ = embed_alike(sources, manifest, places, folder)
         return embedding_array(read_table(embeddings))

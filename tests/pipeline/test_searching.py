@@ -174,6 +174,8 @@ def test_joined_chunks_are_searched_with_a_recording_of_the_table(
 
 
 def test_mistakes_are_said_in_one_line(corpus, models, table, file):
+    with pytest.raises(EvaluationError, match=r"holds \d+ recordings; a query is one file"):
+        embed_query(str(corpus), table, models[:1])
     with pytest.raises(EvaluationError, match="was not made with"):
         embed_query(str(corpus / file), table, models[1:])
     with pytest.raises(EvaluationError, match="holds no recording 'nobody'"):

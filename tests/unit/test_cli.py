@@ -1,6 +1,9 @@
 """The command line, in-process: what it prints, where, and how it exits."""
 
 import json
+import os
+import subprocess
+import sys
 from importlib.metadata import version
 
 import pytest
@@ -281,6 +284,21 @@ def test_dry_run_prints_shapes_and_parts_as_json_and_does_nothing(cli, tmp_path,
         assert view["parts"] >= 1
         assert view["memory_bytes"] >= 25 * 45 * 40 * 4
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_that_has_enough_is_no_error(tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "raudeep", "benchmark", "demo", "--dry-run"]
+    done = subprocess.run(
+        [*command, "--output", tmp_path / "o"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, "rror" in done.stderr) == (141, False), done.stderr
 
 
 def test_flags_win_over_the_recipe(cli):
