@@ -88,6 +88,11 @@ def ensure_ray() -> Resources:
     With ``RAY_ADDRESS`` (set by the user, or by a submitted job) that cluster is joined; without, a
     Ray of this process's own is started on this machine. Credentials for object storage in the
     environment are handed to the workers.
+
+    Raises
+    ------
+    ResourceError
+        If the cluster of ``RAY_ADDRESS`` does not answer, or does not take this process.
     """
     import ray
 
