@@ -167,17 +167,21 @@ def _sample(manifest: pa.Table, limits: Limits) -> _Sample:
     rows = sorted({*spread.tolist(), *largest.tolist()})
     recordings = manifest.select(["file", "uri"]).take(rows).to_pylist()
     headers: dict[int, Header] = {}
+    reasons: list[str] = []
     reader = Crew(load_header, processes=1)
-    for row, pieces in zip(rows, reader.map(recordings), strict=True):
+    for row, recording, pieces in zip(rows, recordings, reader.map(recordings), strict=True):
         try:
             (header,) = pieces
-        except (OSError, RaudeepError):
+        except (OSError, RaudeepError) as error:
+            reasons.append(f"{recording['file']!r}: {error}")
             continue
         if limits.max_duration is None or header.duration <= limits.max_duration:
             headers[row] = header
+        else:
+            reasons.append(f"{recording['file']!r}: lasts {header.duration:.0f} s")
     reader.close()
     if not headers:
-        raise AudioError(f"none of {len(rows)} recordings could be read, e.g. {recordings[0]}")
+        raise AudioError(f"none of {len(rows)} recordings could be used, e.g. {reasons[0]}")
     decoders = num_decoders(recordings[0]["uri"], 1)
     return _Sample(headers, len(rows) - len(headers), decoders)
 
@@ -199,12 +203,14 @@ def _time(
     recordings = manifest.select(["file", "uri"]).take([timed[0], *timed]).to_pylist()
     worker = Crew(partial(_begin, load=load), processes=1)
     loaded: list[Views] = []
+    reasons: list[str] = []
     spent = seconds = 0.0
     for number, row in enumerate([timed[0], *timed]):
         started = time.perf_counter()
         try:
             (found,) = map(list, worker.map([recordings[number]]))
-        except (OSError, RaudeepError):
+        except (OSError, RaudeepError) as error:
+            reasons.append(f"{recordings[number]['file']!r}: {error}")
             continue
         if number:  # the first starts the process
             spent += time.perf_counter() - started
@@ -214,7 +220,7 @@ def _time(
             loaded += found
     worker.close()
     if not loaded:
-        raise AudioError(f"none of {len(timed)} recordings could be used, e.g. {recordings[0]}")
+        raise AudioError(f"none of {len(timed)} recordings could be used, e.g. {reasons[0]}")
     compute(loaded[:1])  # the first loads libraries
     started = time.perf_counter()
     compute(loaded)
