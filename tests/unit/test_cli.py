@@ -286,19 +286,6 @@ def test_dry_run_prints_shapes_and_parts_as_json_and_does_nothing(cli, tmp_path,
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("flags", "said"),
-    [
-        (["--max-duration", "0.1"], "': lasts 1 s"),
-        (["--chunk-seconds", "1", "--chunk-count", "9"], "frames are too few for 9 chunks"),
-    ],
-)
-def test_a_plan_says_why_no_recording_can_be_used(cli, corpus, tmp_path, flags, said):
-    code, out, err = cli("extract", corpus, "--output", tmp_path / "o", "--dry-run", *flags)
-    assert (code, out) == (1, "")
-    assert_one_line(err.splitlines()[-1], "recordings could be used, e.g. '", said)
-
-
 def test_a_reader_that_has_enough_is_no_error(tmp_path):
     reader, writer = os.pipe()
     os.close(reader)

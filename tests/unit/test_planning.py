@@ -1,0 +1,21 @@
+"""What a plan says where there is nothing to plan."""
+
+import pytest
+
+from raudeep.corpora.demo import write_demo_corpus
+from tests.support import assert_one_line
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--max-duration", "0.1"], "': lasts 1 s"),
+        (["--chunk-seconds", "1", "--chunk-count", "9"], "frames are too few for 9 chunks"),
+    ],
+)
+def test_a_plan_says_why_no_recording_can_be_used(cli, tmp_path, flags, said):
+    corpus = tmp_path / "corpus"
+    write_demo_corpus(corpus, clips_per_class=5)
+    code, out, err = cli("extract", corpus, "--output", tmp_path / "o", "--dry-run", *flags)
+    assert (code, out) == (1, "")
+    assert_one_line(err.splitlines()[-1], "recordings could be used, e.g. '", said)
