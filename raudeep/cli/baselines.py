@@ -1,6 +1,5 @@
 """Commands that score what representations are compared with: `raudeep baseline`."""
 
-import dataclasses
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
@@ -13,6 +12,7 @@ from raudeep.cli.parameters import (
     Json,
     Output,
     Overwrite,
+    given,
     overrides_of,
     print_summary_rows,
 )
@@ -61,13 +61,11 @@ def cnn(
     from raudeep.storage.uri import absolute
 
     manifest, _ = load_manifest(corpus, layout=corpus_layout)
-    given = {} if evaluation is None else dataclasses.asdict(evaluation)
-    once = {"repeats": 1} | {key: value for key, value in given.items() if value is not None}
     result = score_cnn(
         manifest,
         absolute(output),
         config=cnn or CnnConfig(),
-        evaluation=EvaluationConfig(**once),
+        evaluation=EvaluationConfig(**{"repeats": 1} | given(evaluation)),
         limits=limits,
         overwrite=overwrite,
     )

@@ -1,6 +1,5 @@
 """Commands on classifiers: `raudeep evaluate`, `raudeep train-classifier`, `raudeep predict`."""
 
-import dataclasses
 from collections.abc import Callable
 from inspect import getdoc
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from raudeep.cli.parameters import (
     Json,
     Output,
     Overwrite,
+    given,
     is_quiet,
     overrides_of,
     print_summary_rows,
@@ -101,13 +101,11 @@ def evaluate_svm(
     One fit for each fold unless --repeats says more: fits differ by rounding at most. With --quiet
     the result is one line: accuracy,UAR.
     """
-    given = {} if evaluation is None else dataclasses.asdict(evaluation)
-    once = {"repeats": 1} | {key: value for key, value in given.items() if value is not None}
     _evaluate(
         table,
         output,
         svm or SvmConfig(),
-        EvaluationConfig(**once),
+        EvaluationConfig(**{"repeats": 1} | given(evaluation)),
         plot=plot,
         overwrite=overwrite,
         as_json=as_json,

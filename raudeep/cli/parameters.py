@@ -29,6 +29,8 @@ __all__ = [
     "print_summary_rows",
 ]
 
+_NOT_GIVEN: Any = object()  # not None, which is a value: `--training.checkpoints-to-keep None`
+
 Flat = Parameter(name="*")
 Corpus = Annotated[
     str, Parameter(help="Folder of audio, or a CSV or Parquet manifest; local or URI.")
@@ -55,19 +57,20 @@ def is_quiet() -> bool:
 
 
 def given(overrides: Any) -> dict[str, Any]:
-    """Return the values of `overrides_of` that were given; none without."""
-    found = {} if overrides is None else dataclasses.asdict(overrides)
-    return {key: value for key, value in found.items() if value is not None}
+    """Return the values of `overrides_of` that were given, None among them; none without."""
+    fields = () if overrides is None else dataclasses.fields(overrides)
+    values = {field.name: getattr(overrides, field.name) for field in fields}
+    return {name: value for name, value in values.items() if value is not _NOT_GIVEN}
 
 
 def overrides_of(config: type[Any]) -> Any:
-    """Return `config` with every field optional and None by default: only given flags count."""
+    """Return `config` with every field optional: only given flags count, see `given`."""
     described = {p.arg_name: p.description for p in parse_from_object(config).params}
     fields = []
     for field in dataclasses.fields(config):
-        parameter = Parameter(help=described.get(field.name))
+        parameter = Parameter(help=described.get(field.name), show_default=False)
         hint: Any = field.type
-        fields.append((field.name, Annotated[hint | None, parameter], None))
+        fields.append((field.name, Annotated[hint, parameter], _NOT_GIVEN))
     partial = dataclasses.make_dataclass(
         f"{config.__name__}Overrides", fields, frozen=True, kw_only=True
     )

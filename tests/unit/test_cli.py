@@ -144,20 +144,6 @@ def test_a_flag_of_several_values_needs_one(cli, flag):
     assert f"{flag} requires at least 1 element" in " ".join(err.split())
 
 
-@pytest.mark.parametrize(
-    ("flag", "value", "said"),
-    [
-        ("--training.num-epochs", "three", "int"),
-        ("--spectrogram.channels", "middle", "difference"),
-    ],
-)
-def test_value_of_the_wrong_kind_is_wrong_usage(cli, flag, value, said):
-    code, out, err = cli("benchmark", "demo", "--output", "out", "--dry-run", flag, value)
-    assert (code, out) == (2, "")
-    assert value in err
-    assert said in err
-
-
 # --- errors that a line explains
 
 
@@ -301,19 +287,6 @@ def test_a_reader_that_has_enough_is_no_error(tmp_path):
     assert (done.returncode, "rror" in done.stderr) == (141, False), done.stderr
 
 
-def test_flags_win_over_the_recipe(cli):
-    code, out, _ = cli(
-        *["benchmark", "demo", "--output", "out", "--dry-run", "--seed", "5"],
-        *["--training.num-epochs", "2", "--mlp.dropout", "0.1", "--spectrogram.n-mels", "20"],
-    )
-    recipe = json.loads(out)["recipe"]
-    assert code == 0
-    assert recipe["seed"] == recipe["evaluation"]["seed"] == 5
-    assert recipe["mlp"]["dropout"] == 0.1
-    assert {a["training"]["num_epochs"] for a in recipe["autoencoders"].values()} == {2}
-    assert {view["n_mels"] for view in recipe["views"].values()} == {20}
-
-
 def test_corpus_is_inspected_as_json(cli, corpus):
     code, out, _ = cli("inspect", corpus, "--json")
     facts = json.loads(out)
@@ -353,19 +326,6 @@ def test_log_file_that_cannot_be_written_is_one_line(cli, corpus, tmp_path):
     assert_one_line(err, "log.txt cannot be written: No such file or directory")
 
 
-def test_choices_are_taken_in_any_case_and_listed_where_none_is_of_that_name(cli):
-    command = ("benchmark", "demo", "--output", "out", "--dry-run")
-    code, out, err = cli(*command, "--autoencoder.cell", "LSTM", "--spectrogram.channels", "Left")
-    assert code == 0, err
-    recipe = json.loads(out)["recipe"]
-    assert {each["model"]["cell"] for each in recipe["autoencoders"].values()} == {"lstm"}
-    assert {view["channels"] for view in recipe["views"].values()} == {"left"}
-    code, out, err = cli(*command, "--autoencoder.cell", "elman")
-    assert (code, out) == (2, "")
-    assert "gru" in err
-    assert "lstm" in err
-
-
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
@@ -387,13 +347,3 @@ def test_what_cannot_be_scored_is_refused_before_anything_is_made(
     assert "25 recordings" in corpus_found
     assert_one_line(refused, said)
     assert list(tmp_path.glob("out/*")) == []
-
-
-def test_folds_of_a_benchmark_are_given_after_one_flag(cli):
-    code, out, err = cli(
-        *["benchmark", "demo", "--output", "out", "--dry-run"],
-        *["--evaluation.folds", "3", "4", "--seed", "5"],
-    )
-    assert code == 0, err
-    recipe = json.loads(out)["recipe"]
-    assert (recipe["evaluation"]["folds"], recipe["seed"]) == ([3, 4], 5)
