@@ -1,6 +1,7 @@
 """Parameters that several commands share, and what they print."""
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,8 +30,6 @@ __all__ = [
     "print_summary_rows",
 ]
 
-_NOT_GIVEN: Any = object()  # not None, which is a value: `--training.checkpoints-to-keep None`
-
 Flat = Parameter(name="*")
 Corpus = Annotated[
     str, Parameter(help="Folder of audio, or a CSV or Parquet manifest; local or URI.")
@@ -58,23 +57,31 @@ def is_quiet() -> bool:
 
 def given(overrides: Any) -> dict[str, Any]:
     """Return the values of `overrides_of` that were given, None among them; none without."""
-    fields = () if overrides is None else dataclasses.fields(overrides)
-    values = {field.name: getattr(overrides, field.name) for field in fields}
-    return {name: value for name, value in values.items() if value is not _NOT_GIVEN}
+    return {} if overrides is None else dict(overrides.given)
 
 
 def overrides_of(config: type[Any]) -> Any:
-    """Return `config` with every field optional: only given flags count, see `given`."""
+    """Return `config` with every field optional: only given flags count, see `given`.
+
+    None cannot stand for "not given": it is a value (`--training.checkpoints-to-keep None`). What
+    the class is made with are the flags that were given.
+    """
     described = {p.arg_name: p.description for p in parse_from_object(config).params}
     fields = []
     for field in dataclasses.fields(config):
-        parameter = Parameter(help=described.get(field.name), show_default=False)
+        parameter = Parameter(help=described.get(field.name))
         hint: Any = field.type
-        fields.append((field.name, Annotated[hint, parameter], _NOT_GIVEN))
-    partial = dataclasses.make_dataclass(
-        f"{config.__name__}Overrides", fields, frozen=True, kw_only=True
-    )
+        fields.append((field.name, Annotated[hint | None, parameter], None))
+    partial: Any = dataclasses.make_dataclass(f"{config.__name__}Overrides", fields, kw_only=True)
     partial.__module__ = __name__  # cyclopts opens up no class of the standard library's `types`
+    fill = partial.__init__
+
+    @functools.wraps(fill)
+    def remember(self: Any, **flags: Any) -> None:
+        fill(self, **flags)
+        self.given = flags
+
+    partial.__init__ = remember
     return partial | None
 
 
