@@ -25,6 +25,7 @@ from raudeep.config import (
     SparseCodingConfig,
     SvmConfig,
 )
+from raudeep.config.fields import build
 
 if TYPE_CHECKING:
     from raudeep.pipeline.baselines import BaselineScore
@@ -65,7 +66,7 @@ def cnn(
         manifest,
         absolute(output),
         config=cnn or CnnConfig(),
-        evaluation=EvaluationConfig(**{"repeats": 1} | given(evaluation)),
+        evaluation=build(EvaluationConfig, {"repeats": 1} | given(evaluation), where="flags"),
         limits=limits,
         overwrite=overwrite,
     )

@@ -27,6 +27,7 @@ from raudeep.config import (
     MlpConfig,
     SvmConfig,
 )
+from raudeep.config.fields import build
 from raudeep.errors import ConfigError
 
 __all__ = ["evaluate_mlp", "evaluate_svm", "predict"]
@@ -105,7 +106,7 @@ def evaluate_svm(
         table,
         output,
         svm or SvmConfig(),
-        EvaluationConfig(**{"repeats": 1} | given(evaluation)),
+        build(EvaluationConfig, {"repeats": 1} | given(evaluation), where="flags"),
         plot=plot,
         overwrite=overwrite,
         as_json=as_json,
