@@ -234,15 +234,16 @@ def _fit(job: WorkerJob, checkpoints: str, share: Share) -> None:
     from ray.train.torch import TorchTrainer
     from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError
 
+    from raudeep.pipeline.controller import EndsAtOnce
+
     logging.getLogger("ray").setLevel(logging.ERROR)
     storage = uris.arrow_filesystem(checkpoints)
 
     def tell(line: str) -> None:
         job.board.put.remote({"name": job.run.name, "waiting": line})
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a run that waits ends by it
     for start in range(1, _MAX_STARTS + 1):
-        # Ray Train leaves a handler of its own behind, which a run that waits would not end by.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         trainer = TorchTrainer(
             train_worker,
             train_loop_config={"job": job},
@@ -257,6 +258,7 @@ def _fit(job: WorkerJob, checkpoints: str, share: Share) -> None:
                 storage_path=storage.path,
                 storage_filesystem=storage.system,
                 checkpoint_config=CheckpointConfig(num_to_keep=1),
+                callbacks=[EndsAtOnce()],
                 # Where the places are gone, others are looked for, which may be fewer.
                 failure_config=FailureConfig(
                     max_failures=_MAX_FAILURES, controller_failure_limit=0
@@ -276,3 +278,7 @@ def _fit(job: WorkerJob, checkpoints: str, share: Share) -> None:
             return
         else:
             return
+        finally:
+            # Ray Train leaves a handler of its own, which no wait ends by, and which keeps the
+            # controller: its process would live as long as this one.
+            signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,8 +1,11 @@
 """The stages on a small local Ray, against the same kernels in a plain loop."""
 
 import json
+import time
+from contextlib import suppress
 
 import numpy as np
+import psutil
 import pytest
 
 from raudeep.config import AutoencoderConfig, SpectrogramConfig, TrainingConfig
@@ -52,6 +55,22 @@ def test_a_trained_autoencoder_has_weights_card_history_and_events(trained):
     assert [epoch["epoch"] for epoch in history] == [1, 2, 3]
     assert history[-1]["loss"] < history[0]["loss"]
     assert all(epoch["validation_loss"] > 0 for epoch in history)
+
+
+def controllers():
+    """Return the processes of Ray Train's controllers below this one."""
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            found += [child] if "TrainController" in " ".join(child.cmdline()) else []
+    return found
+
+
+def test_no_controller_outlives_its_training(trained):
+    deadline = time.monotonic() + 30
+    while (left := controllers()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not left
 
 
 def test_spectrograms_by_ray_equal_those_of_a_plain_loop(trained, corpus, tmp_path, monkeypatch):
