@@ -68,7 +68,7 @@ def benchmark(
     """Run a recipe on a corpus: spectrograms, autoencoders, embeddings, fusion, scores, report."""
     from raudeep.pipeline.benchmark import plan_benchmark, run_benchmark
     from raudeep.report.benchmark import write_report
-    from raudeep.report.console import print_benchmark, print_json
+    from raudeep.report.console import print_benchmark, print_facts, print_json
     from raudeep.storage.recipes import load_recipe
 
     sections = (spectrogram, autoencoder, training, evaluation, mlp, cnn, sparse_coding)
@@ -79,7 +79,7 @@ def benchmark(
     if baselines is not None:
         chosen = dataclasses.replace(chosen, baselines=baselines)
     if dry_run:
-        print_json(plan_benchmark(chosen, corpus, output))
+        (print_json if as_json else print_facts)(plan_benchmark(chosen, corpus, output))
         return
     results = run_benchmark(
         chosen, corpus, output, resources=resources, limits=limits, overwrite=overwrite

@@ -64,7 +64,7 @@ def tune(
     representation: without --objective loss, trials are ranked by what their embeddings score.
     """
     from raudeep.pipeline.tuning.sweep import plan_sweep, tune_autoencoders
-    from raudeep.report.console import print_json, print_sweep
+    from raudeep.report.console import print_facts, print_json, print_sweep
     from raudeep.report.sweep import write_sweep_pictures
     from raudeep.storage.recipes import load_recipe, load_space
 
@@ -81,17 +81,16 @@ def tune(
         chosen = dataclasses.replace(chosen, corpus_layout=corpus_layout)
     searched, config = load_space(space, overrides=given(settings))
     if dry_run:
-        print_json(
-            plan_sweep(
-                chosen,
-                searched,
-                corpus,
-                output,
-                tune=config,
-                autoencoder=start_from,
-                resources=resources,
-            )
+        plan = plan_sweep(
+            chosen,
+            searched,
+            corpus,
+            output,
+            tune=config,
+            autoencoder=start_from,
+            resources=resources,
         )
+        (print_json if as_json else print_facts)(plan)
         return
     results = tune_autoencoders(
         chosen,

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, JustifyMethod
@@ -109,9 +109,9 @@ def print_matches(matches: Sequence[Mapping[str, Any]]) -> None:
 def print_facts(facts: Mapping[str, Any]) -> None:
     """Print nested facts as a table of names and values."""
     table = _table("", "", show_header=False)
-    for name, value in facts.items():
-        if value not in (None, {}, []):
-            table.add_row(name.replace("_", " "), escape(_text(value)))
+    for name, value in _lines(facts):
+        if value not in (None, {}, [], ()):
+            table.add_row(escape(name), escape(_text(value)))
     _console().print(table)
 
 
@@ -182,17 +182,33 @@ def _table(*columns: str, title: str | None = None, show_header: bool = True) ->
     return table
 
 
+def _lines(facts: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield names and values; what is nested deeper than once, has lines of its own."""
+    for name, value in facts.items():
+        name = f"{within} {name}" if within else name.replace("_", " ")
+        if isinstance(value, Mapping) and any(isinstance(each, Mapping) for each in value.values()):
+            yield from _lines(value, name)
+        else:
+            yield name, value
+
+
 def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {_text(inner)}" for key, inner in value.items())
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         # Several facts each are lines of their own.
         between = "\n" if value and isinstance(value[0], Mapping) else ", "
         return between.join(_text(inner) for inner in value)
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Say it as `print` does, instead of leaving with a code that means a failure."""
+        raise BrokenPipeError
+
+
 def _console() -> Console:
     # A file or a pipe has no width that a path should be folded to.
     told = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(highlight=False, width=None if told else _WIDTH)
+    return _Console(highlight=False, width=None if told else _WIDTH)

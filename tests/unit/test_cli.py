@@ -258,8 +258,9 @@ def test_wrong_path_is_one_line_and_leaves_nothing_for_every_command(cli, tmp_pa
 # --- looking without computing
 
 
-def test_dry_run_prints_shapes_and_parts_as_json_and_does_nothing(cli, tmp_path, corpus):
-    code, out, _ = cli("benchmark", "demo", "--corpus", corpus, "--output", "out", "--dry-run")
+def test_dry_run_prints_shapes_and_parts_and_does_nothing(cli, tmp_path, corpus):
+    command = ("benchmark", "demo", "--corpus", corpus, "--output", "out", "--dry-run")
+    code, out, _ = cli(*command, "--json")
     plan = json.loads(out)
     assert code == 0
     assert plan["corpus"]["recordings"] == 25
@@ -269,13 +270,20 @@ def test_dry_run_prints_shapes_and_parts_as_json_and_does_nothing(cli, tmp_path,
         assert (view["frames"], view["bands"], view["rows"]) == (45, 40, 25)
         assert view["parts"] >= 1
         assert view["memory_bytes"] >= 25 * 45 * 40 * 4
+    code, out, _ = cli(*command)
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert code == 0
+    assert "training runs 2" in lines
+    assert any(line.startswith("views 30db frames: 45, bands: 40, ") for line in lines)
+    assert any(line.startswith("recipe autoencoders 60db training num_epochs: ") for line in lines)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_reader_that_has_enough_is_no_error(tmp_path):
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_reader_that_has_enough_is_no_error(tmp_path, form):
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "raudeep", "benchmark", "demo", "--dry-run"]
+    command = [sys.executable, "-m", "raudeep", "benchmark", "demo", "--dry-run", *form]
     done = subprocess.run(
         [*command, "--output", tmp_path / "o"],
         stdout=writer,

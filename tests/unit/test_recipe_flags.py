@@ -7,7 +7,7 @@ import pytest
 
 from tests.support import assert_one_line
 
-COMMAND = ("benchmark", "demo", "--output", "out", "--dry-run")
+COMMAND = ("benchmark", "demo", "--output", "out", "--dry-run", "--json")
 
 
 @pytest.fixture(autouse=True)

@@ -257,7 +257,7 @@ FLOORS = "[search]\nspectrogram.clip_below_db = {choices = [-30, -60]}\n"
 
 
 def test_a_dry_run_says_what_is_searched_and_how_it_is_shared(run, tmp_path):
-    code, out, _ = run(FLOORS, "--dry-run", "--grace-epochs", "3", "--start-from", "60db")
+    code, out, _ = run(FLOORS, "--dry-run", "--json", "--grace-epochs", "3", "--start-from", "60db")
     plan = json.loads(out)
     assert code == 0
     assert (plan["autoencoder"], plan["spectrogram_tables"]) == ("60db", 2)
@@ -273,7 +273,7 @@ def test_recipe_and_space_of_a_sweep_may_lie_in_a_store(cli, tmp_path, monkeypat
     uris.write_bytes(f"{folder}/space.toml", FLOORS.encode())
     best = recipe_toml(load_recipe("demo", seed=5))
     uris.write_bytes(f"{folder}/best.toml", best.encode())
-    flags = ("--output", "out", "--dry-run")
+    flags = ("--output", "out", "--dry-run", "--json")
     code, out, err = cli("tune", f"{folder}/best.toml", f"{folder}/space.toml", *flags)
     assert code == 0, err
     assert (json.loads(out)["recipe"], json.loads(out)["spectrogram_tables"]) == ("demo", 2)
@@ -289,7 +289,8 @@ def test_recipe_and_space_of_a_sweep_may_lie_in_a_store(cli, tmp_path, monkeypat
 def test_tables_that_a_range_makes_are_not_known_beforehand(run):
     space = "[search]\nspectrogram.clip_below_db = {low = -60, high = -30}\n"
     _, out, _ = run(space, "--dry-run", "--searcher", "random")
-    assert json.loads(out)["spectrogram_tables"] == "one for each configuration of a trial"
+    assert "spectrogram tables" in out
+    assert "one for each configuration of a trial" in out
 
 
 def test_losses_that_do_not_compare_are_warned_of(run):
