@@ -73,7 +73,8 @@ def train_autoencoders(
     Raises
     ------
     ConfigError
-        If an architecture cannot be trained, or a tracker's package is not installed.
+        If an architecture cannot be trained, a loss is not finite, or a tracker's package is not
+        installed.
     ResourceError
         If a single run asks for more than the cluster has.
     TableError
@@ -168,6 +169,11 @@ def fit_runs(
 
     An entry with the key ``waiting`` says what a run that has not started waits for. Closed before
     its end it ends the runs, and returns when what they held is free.
+
+    Raises
+    ------
+    ConfigError
+        If a loss is not finite.
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -201,13 +207,16 @@ def fit_runs(
                 task = ray.remote(**settings_of_task)(_fit)
                 running.add(task.remote(job, checkpoints, share))
             finished, _ = ray.wait(list(running), timeout=1.0)
-            yield from ray.get(board.take.remote())
+            for entry in ray.get(board.take.remote()):
+                if "failed" in entry:
+                    raise ConfigError(entry["failed"])
+                yield entry
             for reference in finished:
                 running.remove(reference)
                 ray.get(reference)
     except ray.exceptions.RayError as error:
         raise unwrap(error) from error
-    except GeneratorExit:
+    except (GeneratorExit, ConfigError):
         _cancel(running)
         if running:
             ray.wait(list(running), num_returns=len(running), timeout=_SECONDS_TO_END)

@@ -1,6 +1,7 @@
 """What a Ray Train worker does: read the tables, train, report each epoch, write the artifact."""
 
 import json
+import math
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -15,6 +16,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from raudeep.config import AutoencoderConfig, Tracker, TrainingConfig, fingerprint
+from raudeep.errors import ConfigError
 from raudeep.models.artifact import TrainedAutoencoder, pack_tensors, unpack_tensors
 from raudeep.models.autoencoder import Autoencoder, build_autoencoder
 from raudeep.models.batching import Spectrograms, SpectrogramSource
@@ -148,6 +150,7 @@ def train_worker(loop_config: dict[str, Any]) -> None:
         writer = SummaryWriter(logs) if fit.rank == 0 else None
         while not progress.is_done(run.training.early_stopping_epochs):
             result = fit.run_epoch(progress.epoch + 1, chosen, validation)
+            _check(job, result, rank=fit.rank)
             progress.add(result, fit)
             if job.objective is not None and writer is not None:
                 progress.history[-1] |= _measure(job, job.objective, fit, progress, spectrograms)
@@ -211,6 +214,23 @@ def _restore(job: WorkerJob, fit: Fit, checkpoint: Any) -> _Progress:
     fit.restore(dict(earlier.model.state_dict()), read_optimizer_state(run.continue_from))
     history = read_history(run.continue_from)
     return _Progress(history=history, last_epoch=len(history) + run.training.num_epochs)
+
+
+def _check(job: WorkerJob, result: EpochResult, *, rank: int) -> None:
+    """Refuse to go on from weights that are lost.
+
+    The driver is told beside, which ends the run; Ray Train would try three more times.
+    """
+    for name in ("loss", "validation_loss"):
+        value = getattr(result, name)
+        if value is not None and not math.isfinite(value):
+            line = (
+                f"the {name.replace('_', ' ')} of {job.run.name!r} after epoch {result.epoch} is "
+                f"{value}. Lower learning_rate or gradient_clip."
+            )
+            if rank == 0:
+                job.board.put.remote({"name": job.run.name, "failed": line})
+            raise ConfigError(line)
 
 
 def _measure(

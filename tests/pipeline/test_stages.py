@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from raudeep.config import AutoencoderConfig, SpectrogramConfig, TrainingConfig
-from raudeep.errors import FusionError, TableError
+from raudeep.errors import ConfigError, FusionError, TableError
 from raudeep.pipeline import runtime
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.embedding import embed_corpus, embed_tables
@@ -71,6 +71,19 @@ def test_no_controller_outlives_its_training(trained):
     while (left := controllers()) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not left
+
+
+def test_a_training_whose_loss_is_lost_ends_at_once_and_leaves_no_autoencoder(trained, tmp_path):
+    run = Run(
+        name="model",
+        spectrograms=(str(trained / "spectrograms"),),
+        output=str(tmp_path / "model"),
+        model=AutoencoderConfig(num_units=8),
+        training=TrainingConfig(num_epochs=1000, batch_size=8, learning_rate=1e38),
+    )
+    with pytest.raises(ConfigError, match=r"loss of 'model' after epoch \d+ is (nan|inf)\. Lower"):
+        train_autoencoders([run], checkpoints=str(tmp_path / "runs"))
+    assert not (tmp_path / "model" / "config.json").exists()
 
 
 def test_spectrograms_by_ray_equal_those_of_a_plain_loop(trained, corpus, tmp_path, monkeypatch):

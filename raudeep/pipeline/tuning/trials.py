@@ -3,7 +3,6 @@
 ``point -> spectrogram table -> training run -> objective``
 """
 
-import math
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ import ray
 from ray.tune import Trainable
 
 from raudeep.config import Tracker, TuneConfig
-from raudeep.errors import EvaluationError, RaudeepError
+from raudeep.errors import RaudeepError
 from raudeep.pipeline.artifacts import is_artifact, read_history
 from raudeep.pipeline.objective import Objective
 from raudeep.pipeline.placement import Share
@@ -99,20 +98,8 @@ def _train(plan: TrialPlan, candidate: Candidate) -> Generator[dict[str, Any], N
 
 
 def _result(entry: dict[str, Any]) -> dict[str, Any]:
-    """Return what is reported of an epoch.
-
-    Raises
-    ------
-    EvaluationError
-        If a figure is not finite.
-    """
+    """Return what is reported of an epoch."""
     figures = {name: entry.get(name) for name in ("loss", "validation_loss", "objective")}
-    for name, value in figures.items():
-        if value is not None and not math.isfinite(value):
-            raise EvaluationError(
-                f"the {name.replace('_', ' ')} after epoch {entry['epoch']} is {value}. Lower the "
-                "learning rate or gradient_clip."
-            )
     known = {name: value for name, value in figures.items() if value is not None}
     return {"epoch": entry["epoch"], **known}
 
