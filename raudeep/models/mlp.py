@@ -112,7 +112,8 @@ def fit_mlps(
     Raises
     ------
     EvaluationError
-        If there are no rows, or a label id is not in [0, num_classes).
+        If there are no rows, a label id is not in [0, num_classes), or the weights do not stay
+        finite.
 
     Notes
     -----
@@ -152,6 +153,11 @@ def fit_mlps(
             amsgrad=False,
             maximize=False,
             fused=True,
+        )
+    if not all(bool(parameter.isfinite().all()) for parameter in parameters):
+        raise EvaluationError(
+            f"the weights of the MLP are not finite after {config.num_epochs} epochs. Lower its "
+            f"learning_rate, which is {config.learning_rate:g}."
         )
     return MlpEnsemble(
         weights=tuple(weights), biases=tuple(biases), rectified=config.variant == "audeep"

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from raudeep.config import CnnConfig
+from raudeep.errors import EvaluationError
 
 __all__ = ["PiczakNet", "cut_segments", "deltas", "fit_cnn", "predict_recordings"]
 
@@ -156,6 +157,11 @@ def fit_cnn(
         Decibels of silence.
     device : torch.device
         Where to train.
+
+    Raises
+    ------
+    EvaluationError
+        If the loss is not finite after an epoch.
     """
     segments, targets = _training_segments(
         spectrograms, label_ids, config, seed, MAX_DELAY_SECONDS / frame_seconds, floor_db
@@ -177,12 +183,17 @@ def fit_cnn(
     )
     inputs, classes = torch.from_numpy(segments), torch.from_numpy(targets)
     num_batches = -(-len(inputs) // config.batch_size)
-    for _ in range(config.num_epochs):
+    for epoch in range(config.num_epochs):
         for rows in torch.tensor_split(torch.randperm(len(inputs)), num_batches):
             loss = functional.cross_entropy(net(inputs[rows].to(device)), classes[rows].to(device))
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+        if not loss.isfinite():
+            raise EvaluationError(
+                f"the loss of the CNN after epoch {epoch + 1} is {loss.item()}. Lower its "
+                f"learning_rate, which is {config.learning_rate:g}."
+            )
     return net.eval(), (mean, std)
 
 

@@ -186,6 +186,13 @@ def test_label_id_out_of_range_is_refused(data, label):
         fit((data[0], labels), [1])
 
 
+def test_weights_that_are_lost_are_refused(data):
+    with pytest.raises(
+        EvaluationError, match=r"not finite after 30 epochs\. Lower its learning_rate"
+    ):
+        fit(data, [1], dataclasses.replace(SMALL, learning_rate=1e38))
+
+
 @pytest.mark.gpu
 def test_fit_on_a_gpu_learns_as_on_the_cpu(data):
     ensemble = fit_mlps(*data, num_classes=3, config=SMALL, seeds=[1, 2], device="cuda")

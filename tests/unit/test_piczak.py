@@ -8,7 +8,7 @@ import torch
 from scipy.signal import savgol_filter
 
 from raudeep.config import CnnConfig
-from raudeep.errors import ConfigError
+from raudeep.errors import ConfigError, EvaluationError
 from raudeep.models.piczak import (
     PiczakNet,
     cut_segments,
@@ -134,6 +134,13 @@ def test_a_trained_network_tells_classes_apart(rng, voting):
     assert (probabilities.argmax(axis=1) == label_ids).all()
     if voting == "majority":  # shares of 3 segments
         np.testing.assert_allclose(probabilities * 3, np.round(probabilities * 3), atol=1e-5)
+
+
+def test_a_loss_that_is_lost_ends_the_training(rng):
+    with pytest.raises(
+        EvaluationError, match=r"loss of the CNN after epoch \d+ is (nan|inf)\. Lower"
+    ):
+        fitted(rng, replace(SMALL, learning_rate=1e30))
 
 
 SHORT = {"num_filters": 2, "num_units": 4, "num_epochs": 1, "num_delayed": 1, "batch_size": 50}
