@@ -22,7 +22,10 @@ __all__ = [
     "RaudeepError",
     "ResourceError",
     "TableError",
+    "memory_error",
 ]
+
+_OUT_OF_MEMORY = ("can't allocate memory", "out of memory")  # PyTorch, on a CPU and on a GPU
 
 
 class RaudeepError(Exception):
@@ -55,3 +58,14 @@ class EvaluationError(RaudeepError):
 
 class ResourceError(RaudeepError):
     """The cluster cannot carry what was asked for."""
+
+
+def memory_error(error: BaseException) -> ResourceError | None:
+    """Return what to say of an error that means that memory ran out, on a GPU too; else None."""
+    said = (str(error).strip().splitlines() or [""])[0]
+    if not isinstance(error, MemoryError) and not any(words in said for words in _OUT_OF_MEMORY):
+        return None
+    return ResourceError(
+        f"there is not enough memory: {said.rstrip('.') or type(error).__name__}. Lower what is "
+        "large: batch_size, num_units, fixed_seconds, repeats."
+    )

@@ -1,12 +1,15 @@
 """A table for the tests of the protocol: what it is made from, its rows and its errors."""
 
+import io
 from dataclasses import asdict, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from raudeep.config import SpectrogramConfig
 from raudeep.schema import ERRORS, embeddings_schema, with_metadata
+from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 
 IDENTITY = Identity("embeddings", {"view": asdict(SpectrogramConfig())}, {"manifest": "0123abcd"})
@@ -43,3 +46,14 @@ def failures(*files):
         },
         schema=ERRORS,
     )
+
+
+def flip_a_bit(uri):
+    """Change the last byte of a part's largest column, as a failing disc would."""
+    content = bytearray(uris.read_bytes(str(uri)))
+    group = pq.read_metadata(io.BytesIO(content)).row_group(0)
+    chunks = [group.column(number) for number in range(group.num_columns)]
+    chunk = max(chunks, key=lambda each: each.total_compressed_size)
+    begin = chunk.dictionary_page_offset or chunk.data_page_offset
+    content[begin + chunk.total_compressed_size - 1] ^= 1
+    uris.write_bytes(str(uri), bytes(content))

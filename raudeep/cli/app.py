@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter
 
-from raudeep.errors import RaudeepError
+from raudeep.errors import RaudeepError, memory_error
 
 __all__ = ["app", "main"]
 
@@ -90,10 +90,11 @@ def _launch(
     except BrokenPipeError:  # whoever read the output has enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-    except (RaudeepError, OSError) as error:
-        if debug:
+    except Exception as error:
+        said = error if isinstance(error, RaudeepError | OSError) else memory_error(error)
+        if said is None or debug:
             raise
-        print(f"raudeep: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"raudeep: {' '.join(str(said).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         terminated = termination.was_asked_for

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from raudeep import errors
-from raudeep.errors import RaudeepError, ResourceError
+from raudeep.errors import RaudeepError, ResourceError, memory_error
 from raudeep.pipeline.cluster import Resources, ensure_ray, silence
 
 __all__ = ["Pool", "stream", "unwrap"]
@@ -117,14 +117,18 @@ def _guarded(function: Callable[[Item], Item]) -> Callable[[Item], Item]:
             return item
         try:
             return function(item)
-        except RaudeepError as error:
+        except Exception as error:
             return _failed(error)
 
     return call
 
 
-def _failed(error: RaudeepError) -> Item:
-    return {_ERROR: type(error).__name__, "message": str(error)}
+def _failed(error: Exception) -> Item:
+    """Return an error as an item; one that is not for the user is raised again."""
+    ours = error if isinstance(error, RaudeepError) else memory_error(error)
+    if ours is None:
+        raise error
+    return {_ERROR: type(ours).__name__, "message": str(ours)}
 
 
 class _Actor:
@@ -133,7 +137,7 @@ class _Actor:
     def __init__(self, factory: type[Any], arguments: Mapping[str, Any]) -> None:
         try:
             self._call = _guarded(factory(**arguments))
-        except RaudeepError as error:
+        except Exception as error:
             failed = _failed(error)
             self._call = lambda item: failed
 

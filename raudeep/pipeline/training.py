@@ -11,7 +11,7 @@ from contextlib import closing
 from typing import Any
 
 from raudeep.config import ResourceConfig, Tracker
-from raudeep.errors import ConfigError, TableError
+from raudeep.errors import ConfigError, RaudeepError, TableError
 from raudeep.models.autoencoder import build_autoencoder
 from raudeep.pipeline.artifacts import artifact_identity, is_artifact, load_autoencoder
 from raudeep.pipeline.board import Board
@@ -76,10 +76,10 @@ def train_autoencoders(
         If an architecture cannot be trained, a loss is not finite, or a tracker's package is not
         installed.
     ResourceError
-        If a single run asks for more than the cluster has.
+        If a single run asks for more than the cluster has, or needs more memory.
     TableError
-        If an output holds another artifact, or one that is continued, or the tables cannot be
-        trained on.
+        If an output holds another artifact, or one that is continued, or the tables cannot be read
+        or trained on.
     """
     started = time.perf_counter()
     resources = resources or ResourceConfig()
@@ -172,8 +172,8 @@ def fit_runs(
 
     Raises
     ------
-    ConfigError
-        If a loss is not finite.
+    RaudeepError
+        What a worker cannot go on from, such as a loss that is not finite.
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -209,14 +209,14 @@ def fit_runs(
             finished, _ = ray.wait(list(running), timeout=1.0)
             for entry in ray.get(board.take.remote()):
                 if "failed" in entry:
-                    raise ConfigError(entry["failed"])
+                    raise entry["failed"]
                 yield entry
             for reference in finished:
                 running.remove(reference)
                 ray.get(reference)
     except ray.exceptions.RayError as error:
         raise unwrap(error) from error
-    except (GeneratorExit, ConfigError):
+    except (GeneratorExit, RaudeepError):
         _cancel(running)
         if running:
             ray.wait(list(running), num_returns=len(running), timeout=_SECONDS_TO_END)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from raudeep.config import AutoencoderConfig, Tracker, TrainingConfig, fingerprint
-from raudeep.errors import ConfigError
+from raudeep.errors import ConfigError, RaudeepError, memory_error
 from raudeep.models.artifact import TrainedAutoencoder, pack_tensors, unpack_tensors
 from raudeep.models.autoencoder import Autoencoder, build_autoencoder
 from raudeep.models.batching import Spectrograms, SpectrogramSource
@@ -123,9 +123,21 @@ class _Progress:
 
 def train_worker(loop_config: dict[str, Any]) -> None:
     """Train one autoencoder, on one of its data-parallel workers."""
+    job: WorkerJob = loop_config["job"]
+    try:
+        _train(job)
+    except Exception as error:
+        ours = error if isinstance(error, RaudeepError) else memory_error(error)
+        if ours is None:
+            raise
+        # The driver ends the run; Ray Train would try three more times.
+        job.board.put.remote({"name": job.run.name, "failed": ours})
+        raise ours from error
+
+
+def _train(job: WorkerJob) -> None:
     import ray.train
 
-    job: WorkerJob = loop_config["job"]
     run = job.run
     torch.set_num_threads(job.threads)
     metadata, spectrograms = read_training_data(run.spectrograms, run.training)
@@ -150,7 +162,7 @@ def train_worker(loop_config: dict[str, Any]) -> None:
         writer = SummaryWriter(logs) if fit.rank == 0 else None
         while not progress.is_done(run.training.early_stopping_epochs):
             result = fit.run_epoch(progress.epoch + 1, chosen, validation)
-            _check(job, result, rank=fit.rank)
+            _check(result, name=run.name)
             progress.add(result, fit)
             if job.objective is not None and writer is not None:
                 progress.history[-1] |= _measure(job, job.objective, fit, progress, spectrograms)
@@ -216,21 +228,15 @@ def _restore(job: WorkerJob, fit: Fit, checkpoint: Any) -> _Progress:
     return _Progress(history=history, last_epoch=len(history) + run.training.num_epochs)
 
 
-def _check(job: WorkerJob, result: EpochResult, *, rank: int) -> None:
-    """Refuse to go on from weights that are lost.
-
-    The driver is told beside, which ends the run; Ray Train would try three more times.
-    """
-    for name in ("loss", "validation_loss"):
-        value = getattr(result, name)
+def _check(result: EpochResult, *, name: str) -> None:
+    """Refuse to go on from weights that are lost."""
+    for kind in ("loss", "validation_loss"):
+        value = getattr(result, kind)
         if value is not None and not math.isfinite(value):
-            line = (
-                f"the {name.replace('_', ' ')} of {job.run.name!r} after epoch {result.epoch} is "
-                f"{value}. Lower learning_rate or gradient_clip."
+            raise ConfigError(
+                f"the {kind.replace('_', ' ')} of {name!r} after epoch {result.epoch} is {value}. "
+                "Lower learning_rate or gradient_clip."
             )
-            if rank == 0:
-                job.board.put.remote({"name": job.run.name, "failed": line})
-            raise ConfigError(line)
 
 
 def _measure(

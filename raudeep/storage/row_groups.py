@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from raudeep.errors import TableError
 from raudeep.storage import uri as uris
-from raudeep.storage.table import read_footer, read_index
+from raudeep.storage.table import damaged, read_footer, read_index
 
 __all__ = ["RowGroup", "read_row_group", "row_groups"]
 
@@ -50,7 +50,9 @@ def read_row_group(group: RowGroup, *, columns: Sequence[str]) -> pa.Table:
     try:
         with uris.open_file(group.uri, whole_reads=True) as file:
             # The columns lie side by side: with `pre_buffer` they are one request to a store.
-            parquet = pq.ParquetFile(file, metadata=group.footer, pre_buffer=True)
+            parquet = pq.ParquetFile(
+                file, metadata=group.footer, pre_buffer=True, page_checksum_verification=True
+            )
             return parquet.read_row_group(group.number, columns=list(columns), use_threads=False)
     except (OSError, pa.ArrowException) as error:
-        raise TableError(f"{group.uri} cannot be read: {error}") from error
+        raise TableError(damaged(group.uri, error)) from error

@@ -31,6 +31,7 @@ __all__ = [
     "TableIndex",
     "TableWriter",
     "content_fingerprint",
+    "damaged",
     "errors_name",
     "files_of_table",
     "indexed_stage",
@@ -269,10 +270,8 @@ def iterate_parts(
         yield part, read_part(uri, part.name, columns=columns)
 
 
-def read_part(
-    uri: str, name: str, *, columns: Sequence[str] | None = None, verify: bool = False
-) -> pa.Table:
-    """Return one part of a table; with `verify`, the checksums of its pages are compared.
+def read_part(uri: str, name: str, *, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return one part of a table, whose pages are compared with their checksums.
 
     Raises
     ------
@@ -285,10 +284,18 @@ def read_part(
             return pq.read_table(
                 file,
                 columns=list(columns) if columns else None,
-                page_checksum_verification=verify,
+                page_checksum_verification=True,
             )
     except (OSError, pa.ArrowException) as error:
-        raise TableError(f"{place} cannot be read: {error}") from error
+        raise TableError(damaged(place, error)) from error
+
+
+def damaged(place: str, error: BaseException) -> str:
+    """Return the line on a part that cannot be read."""
+    said = f"{place} cannot be read: {str(error).rstrip('. ')}."
+    if isinstance(error, uris.StoreError):  # the part may be good
+        return said
+    return f"{said} `raudeep verify TABLE --repair` drops what is damaged."
 
 
 def read_errors(uri: str) -> pa.Table:

@@ -149,7 +149,7 @@ def _check_content(
 def _read(uri: str, part: Part) -> tuple[pa.Table, pa.Schema] | str:
     """Return keys and schema of a part, of which all is read; or why it cannot be."""
     try:
-        table = read_part(uri, part.name, verify=True)
+        table = read_part(uri, part.name)
     except TableError as error:
         return _damage(error)
     return table.select([name for name in _KEY if name in table.column_names]), table.schema

@@ -1,6 +1,7 @@
 """The stages on a small local Ray, against the same kernels in a plain loop."""
 
 import json
+import shutil
 import time
 from contextlib import suppress
 
@@ -20,6 +21,7 @@ from raudeep.pipeline.targets import Embedder
 from raudeep.pipeline.training import Run, train_autoencoders
 from raudeep.storage.table import read_index, read_table
 from tests.support import run
+from tests.tables import flip_a_bit
 
 VIEW = SpectrogramConfig(
     window_seconds=0.064, overlap_seconds=0.032, n_mels=16, fixed_seconds=0.5, clip_below_db=-60
@@ -84,6 +86,20 @@ def test_a_training_whose_loss_is_lost_ends_at_once_and_leaves_no_autoencoder(tr
     with pytest.raises(ConfigError, match=r"loss of 'model' after epoch \d+ is (nan|inf)\. Lower"):
         train_autoencoders([run], checkpoints=str(tmp_path / "runs"))
     assert not (tmp_path / "model" / "config.json").exists()
+
+
+def test_a_training_on_a_damaged_table_says_what_to_do(trained, tmp_path):
+    table = shutil.copytree(trained / "spectrograms", tmp_path / "spectrograms")
+    flip_a_bit(table / "part-00001.parquet")
+    run = Run(
+        name="model",
+        spectrograms=(str(table),),
+        output=str(tmp_path / "model"),
+        model=AutoencoderConfig(num_units=8),
+        training=TrainingConfig(num_epochs=3, batch_size=8),
+    )
+    with pytest.raises(TableError, match=r"part-00001\.parquet .* verify TABLE --repair"):
+        train_autoencoders([run], checkpoints=str(tmp_path / "runs"))
 
 
 def test_spectrograms_by_ray_equal_those_of_a_plain_loop(trained, corpus, tmp_path, monkeypatch):

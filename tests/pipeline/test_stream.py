@@ -7,7 +7,7 @@ import time
 import pytest
 import ray
 
-from raudeep.errors import AudioError, EvaluationError
+from raudeep.errors import AudioError, EvaluationError, ResourceError, memory_error
 from raudeep.pipeline.cluster import assigned_cores, ensure_ray
 from raudeep.pipeline.runtime import Pool, stream
 
@@ -39,8 +39,12 @@ def stages():
                 return fails(item)
             return {**item, "twice": 2 * item["part"]}
 
+    def takes_too_much(item):
+        return {**item, "much": bytearray(10**18)}
+
     return {
         "fails": fails,
+        "takes too much": takes_too_much,
         "works": Pool(Doubler, {"usable": True}),
         "fails at an item": Pool(Doubler, {"usable": True, "fails": True}),
         "never starts": Pool(Doubler, {"usable": False}),
@@ -64,6 +68,7 @@ def test_items_go_through_functions_and_pools(stages):
         ("fails", AudioError, "the second is broken."),
         ("fails at an item", AudioError, "the second is broken."),
         ("never starts", EvaluationError, "no classes here."),
+        ("takes too much", ResourceError, str(memory_error(MemoryError()))),
     ],
 )
 def test_an_error_of_ours_arrives_as_it_was_and_frees_the_cores(stages, name, error, text):

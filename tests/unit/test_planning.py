@@ -19,3 +19,13 @@ def test_a_plan_says_why_no_recording_can_be_used(cli, tmp_path, flags, said):
     code, out, err = cli("extract", corpus, "--output", tmp_path / "o", "--dry-run", *flags)
     assert (code, out) == (1, "")
     assert_one_line(err.splitlines()[-1], "recordings could be used, e.g. '", said)
+
+
+@pytest.mark.parametrize("flag", ["--dry-run", "--overwrite"])
+def test_a_length_that_memory_does_not_hold_is_one_line(cli, tmp_path, flag):
+    corpus = tmp_path / "corpus"
+    write_demo_corpus(corpus, clips_per_class=5)
+    command = ("extract", corpus, "--output", tmp_path / "o", "--fixed-seconds", "1e12", flag)
+    code, out, err = cli(*command)
+    assert (code, out) == (1, "")
+    assert_one_line(err.splitlines()[-1], "not enough memory: Unable to allocate", "fixed_seconds")

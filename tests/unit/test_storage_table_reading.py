@@ -14,7 +14,7 @@ from raudeep.storage.table import (
     read_part,
     read_table,
 )
-from tests.tables import rows
+from tests.tables import flip_a_bit, rows
 
 
 def test_nothing_is_no_table(place):
@@ -82,6 +82,12 @@ def test_only_the_columns_asked_for_are_read(finished):
     table = read_table(finished, columns=["file", "label"])
     assert table.column_names == ["file", "label"]
     assert table.num_rows == 5
+
+
+def test_a_bit_that_changed_is_a_table_error(finished):
+    flip_a_bit(uris.join(finished, "part-00000.parquet"))
+    with pytest.raises(TableError, match=r"part-00000.parquet .* checksum verification failed"):
+        read_table(finished)
 
 
 def test_missing_or_damaged_part_is_a_table_error(finished):

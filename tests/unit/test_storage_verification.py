@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from botocore.exceptions import EndpointConnectionError
 from fsspec.implementations.memory import MemoryFileSystem
@@ -18,6 +17,7 @@ from raudeep.storage.opening import open_table
 from raudeep.storage.plan import extend_plan
 from raudeep.storage.table import is_table
 from raudeep.storage.verification import verify_table
+from tests.tables import flip_a_bit
 
 IDENTITY = Identity("embeddings", {"readout": "state"})
 
@@ -91,11 +91,7 @@ def test_a_part_that_is_gone_or_of_another_size_is_found(table):
 
 
 def test_a_byte_that_changed_is_found_by_the_checksum(table):
-    place = f"{table}/part-00000.parquet"
-    content = bytearray(Path(place).read_bytes())
-    chunk = pq.read_metadata(place).row_group(0).column(7)
-    content[chunk.data_page_offset + chunk.total_compressed_size // 2] ^= 1
-    Path(place).write_bytes(content)
+    flip_a_bit(f"{table}/part-00000.parquet")
     assert rules(table) == [("every part is readable", "part-00000.parquet")]
 
 

@@ -14,6 +14,7 @@ from raudeep.pipeline.training_data import loaded_if_small, read_training_data
 from raudeep.storage.identity import Identity
 from raudeep.storage.row_groups import row_groups
 from raudeep.storage.table import TableWriter
+from tests.tables import flip_a_bit
 
 BANDS, PARTS, ROWS = 4, 3, 10
 STREAMED = TrainingConfig(in_memory_gb=0)
@@ -108,6 +109,9 @@ def test_the_buffer_is_given_in_bytes(tmp_path, rng):
 def test_a_part_that_is_gone_or_damaged_is_named(tmp_path, rng):
     write(tmp_path / "table", rng)
     data = read_training_data([str(tmp_path / "table")], STREAMED)
+    flip_a_bit(tmp_path / "table" / "part-00001.parquet")
+    with pytest.raises(TableError, match=r"checksum verification failed .* verify TABLE --repair"):
+        list(data.spectrograms.pieces())
     (tmp_path / "table" / "part-00001.parquet").unlink()
     with pytest.raises(TableError, match=r"part-00001\.parquet cannot be read"):
         list(data.spectrograms.pieces())
