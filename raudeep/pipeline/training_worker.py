@@ -128,11 +128,10 @@ def train_worker(loop_config: dict[str, Any]) -> None:
         _train(job)
     except Exception as error:
         ours = error if isinstance(error, RaudeepError) else memory_error(error)
-        if ours is None:
-            raise
-        # The driver ends the run; Ray Train would try three more times.
-        job.board.put.remote({"name": job.run.name, "failed": ours})
-        raise ours from error
+        # Ray Train would try three more times, which is of use where a store did not answer.
+        if ours is not None and not isinstance(error.__cause__, uris.StoreError):
+            job.board.put.remote({"name": job.run.name, "failed": ours})  # the driver ends the run
+        raise
 
 
 def _train(job: WorkerJob) -> None:
