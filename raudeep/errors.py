@@ -22,10 +22,10 @@ __all__ = [
     "RaudeepError",
     "ResourceError",
     "TableError",
-    "memory_error",
+    "error_for_user",
 ]
 
-_OUT_OF_MEMORY = ("can't allocate memory", "out of memory")  # PyTorch, on a CPU and on a GPU
+_OUT_OF_MEMORY = ("can't allocate memory", "out of memory")  # PyTorch says so
 
 
 class RaudeepError(Exception):
@@ -60,8 +60,10 @@ class ResourceError(RaudeepError):
     """The cluster cannot carry what was asked for."""
 
 
-def memory_error(error: BaseException) -> ResourceError | None:
-    """Return what to say of an error that means that memory ran out, on a GPU too; else None."""
+def error_for_user(error: BaseException) -> RaudeepError | None:
+    """Return an error of ours as it is, one that says that memory ran out as ours; else None."""
+    if isinstance(error, RaudeepError):
+        return error
     said = (str(error).strip().splitlines() or [""])[0]
     if not isinstance(error, MemoryError) and not any(words in said for words in _OUT_OF_MEMORY):
         return None

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter
 
-from raudeep.errors import RaudeepError, memory_error
+from raudeep.errors import RaudeepError, error_for_user
 
 __all__ = ["app", "main"]
 
@@ -91,7 +91,7 @@ def _launch(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except Exception as error:
-        said = error if isinstance(error, RaudeepError | OSError) else memory_error(error)
+        said = error if isinstance(error, OSError) else error_for_user(error)
         if said is None or debug:
             raise
         print(f"raudeep: {' '.join(str(said).split())}", file=sys.stderr)

@@ -154,7 +154,7 @@ def fit_mlps(
             maximize=False,
             fused=True,
         )
-    if not all(bool(parameter.isfinite().all()) for parameter in parameters):
+    if not all(parameter.isfinite().all() for parameter in parameters):
         raise EvaluationError(
             f"the weights of the MLP are not finite after {config.num_epochs} epochs. Lower its "
             f"learning_rate, which is {config.learning_rate:g}."

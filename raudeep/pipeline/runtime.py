@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from raudeep import errors
-from raudeep.errors import RaudeepError, ResourceError, memory_error
+from raudeep.errors import RaudeepError, ResourceError, error_for_user
 from raudeep.pipeline.cluster import Resources, ensure_ray, silence
 
 __all__ = ["Pool", "stream", "unwrap"]
@@ -125,7 +125,7 @@ def _guarded(function: Callable[[Item], Item]) -> Callable[[Item], Item]:
 
 def _failed(error: Exception) -> Item:
     """Return an error as an item; one that is not for the user is raised again."""
-    ours = error if isinstance(error, RaudeepError) else memory_error(error)
+    ours = error_for_user(error)
     if ours is None:
         raise error
     return {_ERROR: type(ours).__name__, "message": str(ours)}

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from raudeep.config import AutoencoderConfig, Tracker, TrainingConfig, fingerprint
-from raudeep.errors import ConfigError, RaudeepError, memory_error
+from raudeep.errors import ConfigError, error_for_user
 from raudeep.models.artifact import TrainedAutoencoder, pack_tensors, unpack_tensors
 from raudeep.models.autoencoder import Autoencoder, build_autoencoder
 from raudeep.models.batching import Spectrograms, SpectrogramSource
@@ -127,7 +127,7 @@ def train_worker(loop_config: dict[str, Any]) -> None:
     try:
         _train(job)
     except Exception as error:
-        ours = error if isinstance(error, RaudeepError) else memory_error(error)
+        ours = error_for_user(error)
         # Ray Train would try three more times, which is of use where a store did not answer.
         if ours is not None and not isinstance(error.__cause__, uris.StoreError):
             job.board.put.remote({"name": job.run.name, "failed": ours})  # the driver ends the run

@@ -28,24 +28,26 @@ VIEW = SpectrogramConfig(
 )
 
 
+def train(spectrograms, folder, *, num_units=8, **training):
+    """Train a small autoencoder; three epochs with validation unless `training` says otherwise."""
+    settings = {"num_epochs": 3, "batch_size": 8, "validation_fraction": 0.2} | training
+    run = Run(
+        name="model",
+        spectrograms=(str(spectrograms),),
+        output=str(folder / "model"),
+        model=AutoencoderConfig(num_units=num_units),
+        training=TrainingConfig(**settings),
+    )
+    train_autoencoders([run], checkpoints=str(folder / "runs"))
+
+
 @pytest.fixture(scope="module")
 def trained(corpus, tmp_path_factory):
     """Return a folder with spectrograms and a trained autoencoder, made in-process and by Ray."""
     folder = tmp_path_factory.mktemp("trained")
     manifest, _ = load_manifest(str(corpus))
     extract_spectrograms(manifest, {"view": VIEW}, {"view": str(folder / "spectrograms")})
-    train_autoencoders(
-        [
-            Run(
-                name="model",
-                spectrograms=(str(folder / "spectrograms"),),
-                output=str(folder / "model"),
-                model=AutoencoderConfig(num_units=8),
-                training=TrainingConfig(num_epochs=3, batch_size=8, validation_fraction=0.2),
-            )
-        ],
-        checkpoints=str(folder / "runs"),
-    )
+    train(folder / "spectrograms", folder)
     return folder
 
 
@@ -76,30 +78,16 @@ def test_no_controller_outlives_its_training(trained):
 
 
 def test_a_training_whose_loss_is_lost_ends_at_once_and_leaves_no_autoencoder(trained, tmp_path):
-    run = Run(
-        name="model",
-        spectrograms=(str(trained / "spectrograms"),),
-        output=str(tmp_path / "model"),
-        model=AutoencoderConfig(num_units=8),
-        training=TrainingConfig(num_epochs=1000, batch_size=8, learning_rate=1e38),
-    )
     with pytest.raises(ConfigError, match=r"loss of 'model' after epoch \d+ is (nan|inf)\. Lower"):
-        train_autoencoders([run], checkpoints=str(tmp_path / "runs"))
+        train(trained / "spectrograms", tmp_path, num_epochs=1000, learning_rate=1e38)
     assert not (tmp_path / "model" / "config.json").exists()
 
 
 def test_a_training_on_a_damaged_table_says_what_to_do(trained, tmp_path):
     table = shutil.copytree(trained / "spectrograms", tmp_path / "spectrograms")
     flip_a_bit(table / "part-00001.parquet")
-    run = Run(
-        name="model",
-        spectrograms=(str(table),),
-        output=str(tmp_path / "model"),
-        model=AutoencoderConfig(num_units=8),
-        training=TrainingConfig(num_epochs=3, batch_size=8),
-    )
     with pytest.raises(TableError, match=r"part-00001\.parquet .* verify TABLE --repair"):
-        train_autoencoders([run], checkpoints=str(tmp_path / "runs"))
+        train(table, tmp_path)
 
 
 def test_spectrograms_by_ray_equal_those_of_a_plain_loop(trained, corpus, tmp_path, monkeypatch):
@@ -148,15 +136,8 @@ def test_an_output_of_another_configuration_is_refused_by_field(trained, corpus)
 
 
 def test_an_autoencoder_of_another_configuration_is_refused_by_field(trained):
-    run = Run(
-        name="model",
-        spectrograms=(str(trained / "spectrograms"),),
-        output=str(trained / "model"),
-        model=AutoencoderConfig(num_units=9),
-        training=TrainingConfig(num_epochs=3, batch_size=8, validation_fraction=0.2),
-    )
     with pytest.raises(TableError, match=r"config\.autoencoder\.num_units is 8 there and 9 now"):
-        train_autoencoders([run], checkpoints=str(trained / "runs"))
+        train(trained / "spectrograms", trained, num_units=9)
 
 
 def test_fusing_tables_of_other_recordings_names_a_key(trained, corpus, tmp_path):

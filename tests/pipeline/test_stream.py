@@ -7,7 +7,7 @@ import time
 import pytest
 import ray
 
-from raudeep.errors import AudioError, EvaluationError, ResourceError, memory_error
+from raudeep.errors import AudioError, EvaluationError, ResourceError, error_for_user
 from raudeep.pipeline.cluster import assigned_cores, ensure_ray
 from raudeep.pipeline.runtime import Pool, stream
 
@@ -68,7 +68,7 @@ def test_items_go_through_functions_and_pools(stages):
         ("fails", AudioError, "the second is broken."),
         ("fails at an item", AudioError, "the second is broken."),
         ("never starts", EvaluationError, "no classes here."),
-        ("takes too much", ResourceError, str(memory_error(MemoryError()))),
+        ("takes too much", ResourceError, str(error_for_user(MemoryError()))),
     ],
 )
 def test_an_error_of_ours_arrives_as_it_was_and_frees_the_cores(stages, name, error, text):

@@ -12,7 +12,7 @@ import ray
 from ray.tune import Trainable
 
 from raudeep.config import Tracker, TuneConfig
-from raudeep.errors import RaudeepError
+from raudeep.errors import error_for_user
 from raudeep.pipeline.artifacts import is_artifact, read_history
 from raudeep.pipeline.objective import Objective
 from raudeep.pipeline.placement import Share
@@ -60,9 +60,12 @@ def _results(plan: TrialPlan, candidate: Candidate) -> Generator[dict[str, Any],
     """Yield what is reported of a trial; the last result has the key ``done``."""
     try:
         yield from _train(plan, candidate)
-    except (RaudeepError, ray.exceptions.RayError) as error:
+    except Exception as error:
+        ours = error_for_user(error)
+        if ours is None and not isinstance(error, ray.exceptions.RayError):
+            raise
         # One that failed is a row of the ranking, and no reason to end the others.
-        yield {FAILED: _line(unwrap(error)), "done": True}
+        yield {FAILED: _line(ours or unwrap(error)), "done": True}
 
 
 def _train(plan: TrialPlan, candidate: Candidate) -> Generator[dict[str, Any], None, None]:
