@@ -60,12 +60,14 @@ def _results(plan: TrialPlan, candidate: Candidate) -> Generator[dict[str, Any],
     """Yield what is reported of a trial; the last result has the key ``done``."""
     try:
         yield from _train(plan, candidate)
+    # One that failed is a row of the ranking, and no reason to end the others.
+    except ray.exceptions.RayError as error:
+        yield {FAILED: _line(unwrap(error)), "done": True}
     except Exception as error:
         ours = error_for_user(error)
-        if ours is None and not isinstance(error, ray.exceptions.RayError):
+        if ours is None:
             raise
-        # One that failed is a row of the ranking, and no reason to end the others.
-        yield {FAILED: _line(ours or unwrap(error)), "done": True}
+        yield {FAILED: _line(ours), "done": True}
 
 
 def _train(plan: TrialPlan, candidate: Candidate) -> Generator[dict[str, Any], None, None]:
