@@ -50,8 +50,12 @@ MANIFEST = pa.schema(
     ]
 )
 
-RECORDINGS = MANIFEST.append(
-    pa.field("audio", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+RECORDINGS = pa.schema(
+    [
+        *MANIFEST,
+        pa.field("audio", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+        pa.field("crc32", pa.uint32()),  # of the bytes
+    ]
 )
 """Packed recordings, with the content of each, in the form of Hugging Face's ``Audio``."""
 

@@ -61,6 +61,22 @@ class SpectrogramConfig:
         for name in ("fixed_seconds", "chunk_seconds", "chunk_count", "sample_rate"):
             value = getattr(self, name)
             check(self, name, value is None or value > 0, "greater than 0 or None")
+        # What would fail for every recording is refused before the first.
+        fixed, rate = self.fixed_seconds, self.sample_rate
+        check(
+            self,
+            "fixed_seconds",
+            fixed is None or fixed >= self.window_seconds,
+            f"at least window_seconds = {self.window_seconds:g}",
+        )
+        check(
+            self,
+            "sample_rate",
+            rate is None
+            or int(self.window_seconds * rate) >= max(2, int(self.overlap_seconds * rate) + 1),
+            f"high enough for windows of {self.window_seconds:g} s with an overlap of "
+            f"{self.overlap_seconds:g} s",
+        )
         floor, ceiling = self.clip_below_db, self.clip_above_db
         check(self, "clip_below_db", floor is None or floor < 0, "less than 0 or None")
         check(

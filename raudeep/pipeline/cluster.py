@@ -10,7 +10,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +51,7 @@ _QUIET = {
     "RAY_TQDM": "0",
 }
 _CONNECT_SECONDS = 10.0
+_STARTS = 2
 _CORE_LOG = re.compile(rb".*Set ray log level|\[\d{4}-\d\d-\d\d .*\] \w+\.(cc|h):\d+: ")
 _CREDENTIALS = ("AWS_", "FSSPEC_", "GOOGLE_", "AZURE_STORAGE_", "MLFLOW_", "WANDB_", "RAUDEEP_")
 
@@ -92,7 +93,8 @@ def ensure_ray() -> Resources:
     Raises
     ------
     ResourceError
-        If the cluster of ``RAY_ADDRESS`` does not answer, or does not take this process.
+        If the cluster of ``RAY_ADDRESS`` does not answer, or does not take this process, or no Ray
+        starts on this machine.
     """
     import ray
 
@@ -110,26 +112,57 @@ def ensure_ray() -> Resources:
             "runtime_env": {"env_vars": _environment()},
         }
         started = time.perf_counter()
-        if address:
-            _check_listens(address)
-        else:
-            settings |= {"address": "local", "include_dashboard": False}
         with _keeping_termination(), _without_core_log() if quiet else nullcontext():
-            try:
-                ray.init(**settings)
-            except (OSError, ValueError, ray.exceptions.AuthenticationError) as error:
-                if not address:
-                    raise
-                raise ResourceError(
-                    f"the cluster at RAY_ADDRESS={address} cannot be joined: "
-                    f"{str(error).rstrip('.')}. Where it asks for a token, set RAY_AUTH_MODE=token "
-                    "and RAY_AUTH_TOKEN. Without RAY_ADDRESS this machine does the work."
-                ) from error
+            if address:
+                _join(address, settings)
+            else:
+                _start(settings)
         atexit.register(ray.shutdown)
         if quiet:
             silence()
         logger.debug("Ray was ready after %.1f s", time.perf_counter() - started)
     return _resources()
+
+
+def _join(address: str, settings: Mapping[str, Any]) -> None:
+    """Join the cluster at an address, which Ray knows from the environment."""
+    import ray
+
+    _check_listens(address)
+    try:
+        ray.init(**settings)
+    except (OSError, ValueError, ray.exceptions.AuthenticationError) as error:
+        raise ResourceError(
+            f"the cluster at RAY_ADDRESS={address} cannot be joined: {str(error).rstrip('.')}. "
+            "Where it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN. Without "
+            "RAY_ADDRESS this machine does the work."
+        ) from error
+
+
+def _start(settings: Mapping[str, Any]) -> None:
+    """Start a Ray on this machine.
+
+    Ray gives its processes 15 to 30 s to start. Where a busy machine or a slow disc needs longer,
+    much of what they read is in memory at the second attempt.
+    """
+    import ray
+
+    for attempt in range(1, _STARTS + 1):
+        try:
+            ray.init(address="local", include_dashboard=False, **settings)
+        except (OSError, ValueError):
+            raise
+        except Exception as error:
+            ray.shutdown()
+            if attempt == _STARTS:
+                raise ResourceError(
+                    f"Ray did not start on this machine in {_STARTS} attempts. It may be too busy, "
+                    "or have too little memory: run the same command again later, or with --debug "
+                    "to see what Ray says."
+                ) from error
+            logger.warning("Ray did not start in time; another attempt.")
+        else:
+            return
 
 
 @contextmanager

@@ -7,6 +7,7 @@ datasets, which look the same.
 """
 
 import json
+import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -31,6 +32,7 @@ from raudeep.storage.outputs import check_outputs
 from raudeep.storage.plan import extend_plan
 from raudeep.storage.recordings import (
     AUDIO,
+    CRC32,
     holds_recordings,
     packed_uris,
     packs_of,
@@ -81,7 +83,7 @@ def pack_corpus(
         If the output holds something else or cannot be written.
     """
     check_outputs([output], packs_of(manifest))
-    identity = Identity("recordings", {})
+    identity = Identity("recordings", {"checksum": CRC32})
     writer = replace(
         open_table(output, identity, overwrite=overwrite), row_group_bytes=_ROW_GROUP_BYTES
     )
@@ -137,6 +139,7 @@ class _Packer:
         data = pa.array([each.data for each in found], kind.field("bytes").type)
         files = known["file"].combine_chunks()
         columns[AUDIO] = pa.StructArray.from_arrays([data, files], fields=list(kind))
+        columns[CRC32] = [zlib.crc32(each.data) for each in found]
         self._writer.write(part, pa.table(columns, schema=RECORDINGS), errors)
         self._found = {}
 

@@ -16,6 +16,7 @@ Item = dict[str, Any]
 _ERROR = "raudeep error"  # of an item that failed: the name of the error's class
 _START_SECONDS = 15.0  # of Ray with the worker processes of a first stage, on two cores
 _WORKER_SECONDS = 4.0  # of the worker processes of a stage, where Ray runs already
+_CAUSES = ("cause", "health_check_failure", "controller_failure")  # attributes of Ray's errors
 _ACTORS_PER_GPU = 2  # the models are small: one alone leaves the GPU waiting
 
 
@@ -146,13 +147,36 @@ class _Actor:
 
 
 def unwrap(error: BaseException) -> BaseException:
-    """Return the error of ours that a Ray error carries, or the Ray error."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, RaudeepError):
+    """Return the error of ours that Ray's carries, or that says what Ray's means, or Ray's."""
+    from ray import exceptions
+
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, RaudeepError):
             # Ray makes errors that are both a RayError and ours; ours alone has a one-line text.
-            kind = next(cls for cls in type(seen).__mro__ if cls.__module__ == "raudeep.errors")
-            ours: BaseException = kind(str(getattr(seen, "cause", seen)))
+            kind = next(cls for cls in type(cause).__mro__ if cls.__module__ == "raudeep.errors")
+            ours: BaseException = kind(str(getattr(cause, "cause", cause)))
             return ours
-        seen = getattr(seen, "cause", None) or seen.__cause__
+    killed = (
+        exceptions.ActorDiedError,
+        exceptions.NodeDiedError,
+        exceptions.OutOfMemoryError,
+        exceptions.WorkerCrashedError,
+    )
+    if any(isinstance(cause, killed) for cause in causes):
+        return ResourceError(
+            "a process was killed each time it was started: most likely the memory of its machine "
+            "ran out. Lower batch_size, num_units or what runs at a time; the same command goes on "
+            "from what is finished."
+        )
     return error
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error, what it was raised from, and what failed in each worker of a training."""
+    while error is not None:
+        yield error
+        for failure in getattr(error, "worker_failures", {}).values():
+            yield from _causes(failure)
+        found = (getattr(error, name, None) for name in _CAUSES)
+        error = next((each for each in found if isinstance(each, BaseException)), error.__cause__)

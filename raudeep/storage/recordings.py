@@ -2,11 +2,14 @@
 
 A packed table holds them in a column ``audio`` of structs ``{bytes, path}``, in Parquet; the URI of
 such a recording is that of the file with the number of its row, ``part-00000.parquet#000042``.
+Those that raudeep packed have a checksum each, in a column ``crc32``, so that what was damaged
+since costs one recording, and not all that share its page.
 """
 
 import io
 import re
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -18,10 +21,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from raudeep.errors import AudioError
+from raudeep.schema import read_metadata
 from raudeep.storage import uri as uris
 
 __all__ = [
     "AUDIO",
+    "CRC32",
     "READ_TOGETHER",
     "holds_recordings",
     "is_in_pack",
@@ -33,6 +38,8 @@ __all__ = [
 
 AUDIO = "audio"
 """Column of the recordings."""
+CRC32 = "crc32"
+"""Column of the checksums of their bytes."""
 
 _PACKED = re.compile(r"(.+\.parquet)#(\d+)", re.DOTALL)
 READ_TOGETHER = 8
@@ -72,15 +79,18 @@ def holds_recordings(schema: pa.Schema) -> bool:
 
 
 def read_recording(uri: str) -> bytes:
-    """Return the whole content of a recording; OSError as the file system raises it."""
+    """Return the whole content of a recording; OSError as the file system raises it.
+
+    Raises
+    ------
+    AudioError
+        If its packed table has no bytes for it, or they are not those that were packed.
+    """
     packed = _PACKED.fullmatch(uri)
     if packed is None:
         return uris.read_bytes(uri)
     with _LOCK:
-        content = _open_packed(packed[1]).read(int(packed[2]))
-    if content is None:
-        raise AudioError("has no bytes in its packed table")
-    return content
+        return _open_packed(packed[1]).read(int(packed[2]))
 
 
 @contextmanager
@@ -110,11 +120,15 @@ class _PackedFile:
         footer = self._file.metadata
         sizes = [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
         self._ends = np.cumsum(sizes)
+        self._columns = [f"{AUDIO}.bytes"]
+        config = read_metadata(self._file.schema_arrow).get("config", {})
+        if config.get("checksum") == CRC32:  # which a foreign column of that name need not be
+            self._columns.append(CRC32)
         self._first = self._next = 0
-        self._rows: list[bytes | None] = []
+        self._rows: list[dict[str, Any]] = []
         self._batches: Iterator[Any] = iter(())
 
-    def read(self, row: int) -> bytes | None:
+    def read(self, row: int) -> bytes:
         group = int(np.searchsorted(self._ends, row, side="right"))
         if group == len(self._ends):
             raise FileNotFoundError(f"{self._uri} has {self._next} rows, none of number {row}")
@@ -122,7 +136,7 @@ class _PackedFile:
         if not max(self._first, begin) <= row < self._ends[group] or self._next <= begin:
             self._first = self._next = begin
             self._batches = self._file.iter_batches(
-                READ_TOGETHER, row_groups=[group], columns=[f"{AUDIO}.bytes"]
+                READ_TOGETHER, row_groups=[group], columns=self._columns
             )
         while self._next <= row:
             try:
@@ -130,9 +144,15 @@ class _PackedFile:
             except (pa.ArrowException, OSError, StopIteration) as error:
                 self._next = 0  # begin the row group anew when it is asked for again
                 raise OSError(f"{self._uri} cannot be read: {error}") from error
-            self._first, self._rows = self._next, batch.column(0).field("bytes").to_pylist()
+            self._first, self._rows = self._next, batch.to_pylist()
             self._next += len(self._rows)
-        return self._rows[row - self._first]
+        found = self._rows[row - self._first]
+        content: bytes | None = found[AUDIO] and found[AUDIO]["bytes"]
+        if content is None:
+            raise AudioError("has no bytes in its packed table")
+        if found.get(CRC32) not in (None, zlib.crc32(content)):
+            raise AudioError("was damaged since it was packed: its checksum differs")
+        return content
 
 
 @lru_cache(_OPEN_FILES)

@@ -11,6 +11,7 @@ import ray
 
 from raudeep.config import AutoencoderConfig, ResourceConfig, SpectrogramConfig, TrainingConfig
 from raudeep.corpora.demo import write_demo_corpus
+from raudeep.errors import ResourceError
 from raudeep.pipeline.artifacts import read_history
 from raudeep.pipeline.board import Board
 from raudeep.pipeline.cluster import ensure_ray
@@ -64,30 +65,53 @@ def train(spectrograms, folder, resources, **changes):
     return [each[name] for each in history for name in ("loss", "validation_loss")]
 
 
-def kill_a_worker(checkpoints, killed):
-    """Kill one of two workers after the first checkpoint, as the kernel would."""
-    while not killed:
-        time.sleep(0.1)
-        if not list(checkpoints.glob("*/checkpoint_*")):
-            continue
-        for child in psutil.Process().children(recursive=True):
-            with suppress(psutil.Error):
-                if "RayTrainWorker" in " ".join(child.cmdline()):
-                    child.kill()
-                    killed.append(child.pid)
-                    break
+@pytest.fixture
+def killer(tmp_path):
+    """Kill a worker, as the kernel would, each time that there is a new checkpoint."""
+    killed: list[int] = []
+
+    def checkpoints():
+        return set((tmp_path / "killed" / "runs").glob("*/checkpoint_*"))
+
+    def kill(times):
+        seen = set()
+        while len(killed) < times:
+            time.sleep(0.1)
+            if not checkpoints() - seen:
+                continue
+            for child in psutil.Process().children(recursive=True):
+                with suppress(psutil.Error):
+                    if "RayTrainWorker" in " ".join(child.cmdline()):
+                        child.kill()
+                        killed.append(child.pid)
+                        time.sleep(1)  # what it was writing is no sign of the next one
+                        seen = checkpoints()
+                        break
+
+    def start(times):
+        threading.Thread(target=kill, args=(times,), daemon=True).start()
+        return killed
+
+    return start
 
 
-def test_two_workers_of_which_one_is_killed_have_the_losses_of_one(spectrograms, tmp_path):
+def test_two_workers_of_which_one_is_killed_have_the_losses_of_one(spectrograms, tmp_path, killer):
     assert len(row_groups(spectrograms)) > 2
     alone = train(spectrograms, tmp_path / "one", None, **STREAMED)
-    killed: list[int] = []
-    arguments = (tmp_path / "two" / "runs", killed)
-    threading.Thread(target=kill_a_worker, args=arguments, daemon=True).start()
-    together = train(spectrograms, tmp_path / "two", TWO, **STREAMED)
+    killed = killer(times=1)
+    together = train(spectrograms, tmp_path / "killed", TWO, **STREAMED)
     assert killed
     assert together == pytest.approx(alone, rel=1e-3)
     assert together[-2] < 0.8 * together[0]
+
+
+def test_a_worker_that_is_killed_again_and_again_ends_the_run_with_a_line(
+    spectrograms, tmp_path, killer
+):
+    killed = killer(times=4)
+    with pytest.raises(ResourceError, match=r"killed each time.* memory .*ran out\. Lower"):
+        train(spectrograms, tmp_path / "killed", None, num_epochs=100_000)
+    assert len(killed) == 4
 
 
 @ray.remote(num_cpus=1)

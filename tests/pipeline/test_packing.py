@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -175,6 +176,24 @@ def test_a_recording_without_bytes_is_an_error(hugging_face, pack, tmp_path):
     assert (error["file"], error["message"]) == ("4.wav", "has no bytes in its packed table")
 
 
+def test_of_a_damaged_pack_only_what_is_damaged_is_lost(corpus, pack, tmp_path):
+    """A sample of a WAV file that is another number still is a sample."""
+    part = Path(pack, "part-00000.parquet")
+    table = pq.read_table(part)
+    damaged = table["file"][2].as_py()
+    contents = table["audio"].combine_chunks().field("bytes").to_pylist()
+    contents[2] = contents[2][:2000] + bytes([contents[2][2000] ^ 1]) + contents[2][2001:]
+    audio = pa.array([{"bytes": each, "path": None} for each in contents], table["audio"].type)
+    place = table.column_names.index("audio")
+    pq.write_table(table.set_column(place, table.field("audio"), audio), part)
+    rows = spectrograms(pack, tmp_path / "table")
+    whole = spectrograms(corpus, tmp_path / "whole")
+    assert rows.equals(whole.filter(pc.not_equal(whole["file"], damaged)))
+    (error,) = read_errors(str(tmp_path / "table")).to_pylist()
+    assert (error["file"], error["error"]) == (damaged, "AudioError")
+    assert error["message"] == "was damaged since it was packed: its checksum differs"
+
+
 def test_other_tables_are_no_corpus(corpus, tmp_path):
     spectrograms(corpus, tmp_path / "table")
     with pytest.raises(ManifestError, match="is a table of spectrograms, not a corpus"):
@@ -243,3 +262,16 @@ def test_a_manifest_table_is_not_written_over_by_what_is_made_of_it(cli, corpus,
         assert (code, out) == (1, "")
         assert_one_line(err, "is a table of manifest", "Choose another output")
         assert read_table(str(place)).equals(before)
+
+
+def test_a_manifest_is_not_written_over_by_a_sweep_of_it(cli, corpus, tmp_path):
+    """The sweep would add folds of its own."""
+    place, space = tmp_path / "sweep" / "manifest", tmp_path / "space.toml"
+    write_manifest(load_manifest(str(corpus))[0], str(place))
+    space.write_text("[search]\nspectrogram.clip_below_db = {choices = [-30, -60]}\n")
+    before = read_table(str(place))
+    flags = ("--corpus", place, "--output", place.parent, "--overwrite")
+    code, out, err = cli("tune", "demo", space, *flags)
+    assert (code, out) == (1, "")
+    assert_one_line(err.splitlines()[-1], "is the input", "choose another output")
+    assert read_table(str(place)).equals(before)

@@ -39,10 +39,12 @@ OUT_OF_RANGE = [
     (SpectrogramConfig, {"pre_emphasis": 0.0}, r"in the range \(0, 1\] or None"),
     (SpectrogramConfig, {"pre_emphasis": 1.01}, r"in the range \(0, 1\] or None"),
     (SpectrogramConfig, {"fixed_seconds": 0.0}, "greater than 0 or None"),
+    (SpectrogramConfig, {"fixed_seconds": 0.03}, "at least window_seconds = 0.04"),
     (SpectrogramConfig, {"chunk_seconds": -1.0}, "greater than 0 or None"),
     (SpectrogramConfig, {"chunk_seconds": 0.01}, "at least window_seconds - overlap_seconds"),
     (SpectrogramConfig, {"chunk_count": 0}, "greater than 0 or None"),
     (SpectrogramConfig, {"sample_rate": 0}, "greater than 0 or None"),
+    (SpectrogramConfig, {"sample_rate": 49}, "high enough for windows of 0.04 s with an overlap"),
     (SpectrogramConfig, {"clip_below_db": 0.0}, "less than 0 or None"),
     (SpectrogramConfig, {"clip_above_db": 1.0}, "at most 0 and above clip_below_db"),
     (AutoencoderConfig, {"num_layers": 0}, "at least 1"),
@@ -90,6 +92,12 @@ def test_value_out_of_range_names_parameter_rule_and_value(cls, given, rule):
         match=rf"The '{name}' parameter of {cls.__name__} must be .*{rule}.*Got {value!r}\.",
     ):
         cls(**given, **partner.get(name, {}))
+
+
+def test_a_rate_at_which_windows_do_not_move_is_refused():
+    SpectrogramConfig(sample_rate=100, overlap_seconds=0.03)
+    with pytest.raises(ConfigError, match=r"'sample_rate'.*high enough.*overlap of 0\.035 s"):
+        SpectrogramConfig(sample_rate=50, overlap_seconds=0.035, window_seconds=0.039)
 
 
 @pytest.mark.parametrize("cls", CONFIGS)

@@ -222,8 +222,12 @@ def test_a_ledger_of_another_sweep_is_refused_and_replaced_on_purpose(tmp_path):
     other = Identity("sweep", {"search": {"a": [2]}})
     with pytest.raises(TableError, match=r"config\.search\.a is \[1\] there and \[2\] now"):
         open_ledger(places, other)
+    for name in ("results.json", "ranking.csv", "best.toml", "history.svg", "of-the-user.txt"):
+        (tmp_path / name).write_text("of the other sweep")
     assert open_ledger(places, other, overwrite=True).records == {}
     assert open_ledger(places, other).records == {}
+    files = sorted(path.name for path in tmp_path.iterdir() if path.is_file())
+    assert files == ["of-the-user.txt", "sweep.json"]
 
 
 def test_a_damaged_ledger_is_named(tmp_path):

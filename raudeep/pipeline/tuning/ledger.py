@@ -16,6 +16,16 @@ from raudeep.sweep.space import Point
 
 __all__ = ["Ledger", "SweepLayout", "open_ledger"]
 
+_TRIALS = ("trials", "models", "runs")
+_OUTCOME = (
+    "results.json",
+    "ranking.csv",
+    "best.toml",
+    "history.svg",
+    "parallel.svg",
+    "importance.svg",
+)
+
 
 @dataclass(frozen=True)
 class SweepLayout:
@@ -101,7 +111,7 @@ def open_ledger(places: SweepLayout, identity: Identity, *, overwrite: bool = Fa
     ------
     TableError
         If the output holds another sweep (the message names the field that differs); with
-        `overwrite` its trials are deleted instead.
+        `overwrite` its trials and what came of them are deleted instead.
     """
     place = places.below("sweep.json")
     try:
@@ -113,7 +123,7 @@ def open_ledger(places: SweepLayout, identity: Identity, *, overwrite: bool = Fa
     if stored is not None and stored != identity:
         if not overwrite:
             raise TableError(stored.conflict(identity, place=places.output))
-        for name in ("trials", "models", "runs"):
+        for name in (*_TRIALS, *_OUTCOME):
             uris.delete(places.below(name))
         stored = None
     if stored is None:

@@ -32,6 +32,7 @@ from raudeep.pipeline.tuning.shelf import extract_tables, make_shelf
 from raudeep.recipe import Recipe
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.outputs import check_outputs
 from raudeep.storage.table import package_versions
 from raudeep.sweep.candidates import Candidate, base_of, candidate_of, recipe_of
 from raudeep.sweep.recipe_file import recipe_toml
@@ -120,6 +121,8 @@ def tune_autoencoders(
     corpus = corpus_of(recipe, corpus, places.output)
     manifest, layout = load_manifest(corpus, layout=recipe.corpus_layout)
     division = divide_recordings(manifest, recipe.evaluation, tune, corpus=corpus)
+    if overwrite:  # without, the manifest that is there is kept or refused
+        check_outputs([places.manifest], [corpus])
     identity = _identity(recipe, base, space, tune, division)
     ledger = open_ledger(places, identity, overwrite=overwrite)
     write_manifest(division.manifest, places.manifest, overwrite=overwrite)

@@ -1,0 +1,52 @@
+"""Ray on this machine: a second attempt where the first was too slow, and a line where both are."""
+
+import pytest
+import ray
+
+from raudeep.errors import ResourceError
+from raudeep.pipeline.cluster import _start
+from tests.support import assert_one_line
+
+TOO_SLOW = Exception("The current node timed out during startup. This could happen because\n...")
+
+
+@pytest.fixture
+def starts(monkeypatch):
+    """Let the starts of Ray fail with these errors; return the list of their settings."""
+    made = []
+
+    def fail_with(*errors):
+        def init(**settings):
+            made.append(settings)
+            if len(made) <= len(errors):
+                raise errors[len(made) - 1]
+
+        monkeypatch.setattr(ray, "init", init)
+        return made
+
+    return fail_with
+
+
+def test_a_start_that_was_too_slow_is_tried_again(starts, caplog):
+    made = starts(TOO_SLOW)
+    _start({"log_to_driver": False})
+    assert len(made) == 2
+    assert made[0] == made[1]
+    assert made[0]["address"] == "local"  # and not a Ray that happens to run
+    assert caplog.messages == ["Ray did not start in time; another attempt."]
+
+
+def test_a_machine_on_which_ray_does_not_start_is_told_of_in_a_line(starts):
+    made = starts(TOO_SLOW, RuntimeError("Failed to start GCS"), TOO_SLOW)
+    with pytest.raises(ResourceError) as caught:
+        _start({})
+    assert_one_line(f"raudeep: {caught.value}\n", "did not start on this machine", "--debug")
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("no port")])
+def test_what_a_second_attempt_does_not_mend_is_not_tried_again(starts, error):
+    made = starts(error)
+    with pytest.raises(type(error)):
+        _start({})
+    assert len(made) == 1
