@@ -3,8 +3,10 @@
 import json
 import shutil
 import signal
+import time
 from dataclasses import replace
 
+import psutil
 import pytest
 
 from raudeep.config import (
@@ -242,3 +244,23 @@ def test_a_training_that_is_terminated_goes_on_with_the_same_command(spectrogram
         assert stderr.splitlines()[-1] == (
             "raudeep: terminated. What is finished stays; the same command goes on from there."
         )
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("sent", "said"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")]
+)
+def test_a_command_that_is_ended_while_ray_starts_leaves_nothing(
+    spectrograms, tmp_path, sent, said
+):
+    process = start("train", "time", spectrograms, "--output", tmp_path / "m")
+    while not (children := psutil.Process(process.pid).children()):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
+    process.send_signal(sent)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 128 + sent, stderr
+    assert stderr == (
+        f"raudeep: {said}. What is finished stays; the same command goes on from there.\n"
+    )
+    assert not psutil.wait_procs(children, timeout=60)[1]
