@@ -7,6 +7,7 @@ as well, it decodes by itself until it is: see `raudeep.pipeline.recordings`.
 """
 
 import ctypes
+import fcntl
 import os
 import pickle
 import queue
@@ -25,7 +26,7 @@ __all__ = ["Crew", "keep_memory", "serve"]
 
 _ATTEMPTS = 3  # at an item whose process dies
 _AHEAD = 4  # items per process that are begun before the first of them is asked for
-_PIPE_BYTES = 2**20  # where it can be chosen: a piece that does not fit stops whoever sends it
+_PIPE_BYTES = 2**20  # where it can be had: a piece that does not fit stops whoever sends it
 _PIECES = 16  # of an item that wait for being taken; a long recording has thousands
 _HEADER = struct.Struct(">Q")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
@@ -281,13 +282,17 @@ def _portable(error: Exception) -> Exception:
 
 def _start() -> "subprocess.Popen[bytes]":
     path = os.pathsep.join([os.getcwd() if entry == "" else entry for entry in sys.path])
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", _PROGRAM],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        pipesize=_PIPE_BYTES,
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
     )
+    assert process.stdout is not None
+    # Linux alone can; of an ordinary user it refuses it once all pipes together have 64 MiB.
+    with suppress(AttributeError, PermissionError):
+        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    return process
 
 
 def _write(pipe: Any, content: bytes) -> None:

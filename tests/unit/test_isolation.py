@@ -84,6 +84,21 @@ def test_pieces_come_in_the_order_of_the_items(crew):
     assert run(crew, items) == [[0.2], [0, 1, 2], [], [0.0]]
 
 
+def test_a_user_who_may_have_no_larger_pipes_has_those_that_there_are(monkeypatch):
+    asked = []
+
+    def refuse(pipe, *request):
+        asked.append(request)
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(isolation.fcntl, "fcntl", refuse)
+    crew = Crew(work, processes=2)
+    large = b"x" * 2**21
+    assert [list(pieces) for pieces in crew.map([("echo", large)] * 6)] == [[large]] * 6
+    assert len(asked) == 2
+    crew.close()
+
+
 def test_processes_are_used_again_and_items_may_be_none(crew):
     assert run(crew, []) == []
     for _ in range(3):
