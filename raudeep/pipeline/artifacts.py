@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from safetensors import SafetensorError
 from torch import Tensor
 
 from raudeep.errors import TableError
@@ -35,10 +36,11 @@ __all__ = [
     "read_metrics",
     "read_optimizer_state",
     "write_artifact",
+    "write_events",
 ]
 
 _HISTORY, _EXAMPLES, _OPTIMIZER = "history.json", "examples.parquet", "optimizer.safetensors"
-_KEPT = "checkpoints"
+_KEPT, _EVENTS = "checkpoints", "tensorboard"
 _KEPT_NAME = re.compile(r"epoch-(\d{5,})\.safetensors")
 
 
@@ -52,8 +54,14 @@ def write_artifact(
 ) -> None:
     """Write an autoencoder with its loss curve and a few reconstructions; the config comes last.
 
-    With the state of the optimiser the training can be continued.
+    With the state of the optimiser the training can be continued. What other trainings left there
+    that never came to an artifact, kept epochs and events, is deleted.
     """
+    owner = Identity(**trained.identity).fingerprint
+    for folder, marked in ((_KEPT, f"{owner}/"), (_EVENTS, owner)):
+        for name in uris.list_files(uris.join(uri, folder)):
+            if marked not in name:
+                uris.delete_file(uris.join(uri, folder, name))
     uris.write_bytes(uris.join(uri, _OPTIMIZER), pack_tensors(optimizer_state))
     uris.write_bytes(uris.join(uri, _HISTORY), json.dumps(list(history), indent=1).encode())
     sink = pa.BufferOutputStream()
@@ -85,41 +93,48 @@ def load_autoencoder(uri: str, *, epoch: int | None = None) -> TrainedAutoencode
     final = load_artifact(read, where=uri)
     if epoch is None or epoch == final.metrics["epoch"]:
         return final
-    kept = kept_epochs(uri)
+    owner = artifact_identity(uri).fingerprint
+    kept = kept_epochs(uri, owner)
     if epoch not in kept:
         have = ", ".join(map(str, sorted({*kept, final.metrics["epoch"]})))
         raise TableError(
             f"{uri} has no weights of epoch {epoch}; it has {have}. Train with a larger "
             "checkpoints_to_keep."
         )
-    return load_artifact(read, where=uri, weights=f"{_KEPT}/{_kept_name(epoch)}")
+    return load_artifact(read, where=uri, weights=f"{_KEPT}/{owner}/{_kept_name(epoch)}")
 
 
-def keep_epoch(uri: str, epoch: int, weights: Mapping[str, Tensor], *, most: int | None) -> None:
-    """Keep the weights of an epoch beside an artifact, and of no more than the last `most`."""
-    if most == 1:  # those are the artifact's own
-        return
-    folder = uris.join(uri, _KEPT)
-    uris.write_bytes(uris.join(folder, _kept_name(epoch)), pack_tensors(weights))
-    for other in kept_epochs(uri):
-        if most is not None and other <= epoch - most:
-            uris.delete(uris.join(folder, _kept_name(other)))
+def write_events(uri: str, files: Mapping[str, bytes]) -> None:
+    """Write TensorBoard's files beside an artifact; their names hold its fingerprint."""
+    for name, content in files.items():
+        uris.write_bytes(uris.join(uri, _EVENTS, name), content)
 
 
-def forget_epochs(uri: str) -> None:
-    """Delete the weights that another training kept."""
-    uris.delete(uris.join(uri, _KEPT))
+def keep_epoch(uri: str, owner: str, epoch: int, weights: Mapping[str, Tensor]) -> None:
+    """Keep the weights of an epoch beside an artifact.
+
+    `owner` is the fingerprint of what is trained: another training may have begun at this place.
+    """
+    uris.write_bytes(uris.join(uri, _KEPT, owner, _kept_name(epoch)), pack_tensors(weights))
 
 
-def kept_epochs(uri: str) -> list[int]:
-    """Return the epochs whose weights lie beside the artifact at `uri`."""
-    names = uris.list_files(uris.join(uri, _KEPT))
+def forget_epochs(uri: str, owner: str, *, up_to: int | None = None) -> None:
+    """Delete kept weights of a training: those of all epochs, or of the early ones."""
+    for epoch in kept_epochs(uri, owner):
+        if up_to is None or epoch <= up_to:
+            uris.delete_file(uris.join(uri, _KEPT, owner, _kept_name(epoch)))
+
+
+def kept_epochs(uri: str, owner: str) -> list[int]:
+    """Return the epochs of a training whose weights lie beside the artifact at `uri`."""
+    names = uris.list_files(uris.join(uri, _KEPT, owner))
     return sorted(int(match[1]) for name in names if (match := _KEPT_NAME.fullmatch(name)))
 
 
 def read_optimizer_state(uri: str) -> dict[str, Tensor]:
     """Return the optimiser's state of an artifact."""
-    return unpack_tensors(uris.read_bytes(uris.join(uri, _OPTIMIZER)))
+    with _readable(uri, _OPTIMIZER) as content:
+        return unpack_tensors(content)
 
 
 def is_artifact(uri: str) -> bool:
@@ -129,34 +144,35 @@ def is_artifact(uri: str) -> bool:
 
 def artifact_identity(uri: str) -> Identity:
     """Return what the artifact at `uri` was made from."""
-    with _config(uri) as config:
-        return Identity(**config["identity"])
+    with _readable(uri, CONFIG_FILE) as content:
+        return Identity(**json.loads(content)["identity"])
 
 
 def read_metrics(uri: str) -> dict[str, Any]:
     """Return the epoch whose weights an artifact holds, and its losses."""
-    with _config(uri) as config:
-        return dict(config["metrics"])
+    with _readable(uri, CONFIG_FILE) as content:
+        return dict(json.loads(content)["metrics"])
 
 
 def read_history(uri: str) -> list[dict[str, Any]]:
     """Return the epochs of an artifact's training."""
-    return list(json.loads(uris.read_bytes(uris.join(uri, _HISTORY))))
+    with _readable(uri, _HISTORY) as content:
+        return list(json.loads(content))
 
 
 def read_examples(uri: str) -> pa.Table:
     """Return a few spectrograms of an artifact's training beside their reconstructions."""
-    with uris.open_file(uris.join(uri, _EXAMPLES)) as file:
-        return pq.read_table(file)
+    with _readable(uri, _EXAMPLES) as content:
+        return pq.read_table(pa.BufferReader(content))
 
 
 @contextmanager
-def _config(uri: str) -> Iterator[dict[str, Any]]:
-    """Give the artifact's configuration; what is not in it as it should be is a `TableError`."""
+def _readable(uri: str, name: str) -> Iterator[bytes]:
+    """Give a file of an artifact; what is not in it as it should be is a `TableError`."""
     try:
-        yield json.loads(uris.read_bytes(uris.join(uri, CONFIG_FILE)))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TableError(f"{uri}: {CONFIG_FILE} cannot be read: {error}") from error
+        yield uris.read_bytes(uris.join(uri, name))
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, SafetensorError) as error:
+        raise TableError(f"{uri}: {name} cannot be read: {error}") from error
 
 
 def _kept_name(epoch: int) -> str:

@@ -13,7 +13,13 @@ from typing import Any
 from raudeep.config import ResourceConfig, Tracker
 from raudeep.errors import ConfigError, RaudeepError, TableError
 from raudeep.models.autoencoder import build_autoencoder
-from raudeep.pipeline.artifacts import artifact_identity, is_artifact, load_autoencoder
+from raudeep.pipeline.artifacts import (
+    artifact_identity,
+    is_artifact,
+    load_autoencoder,
+    read_history,
+    read_optimizer_state,
+)
 from raudeep.pipeline.board import Board
 from raudeep.pipeline.cluster import ensure_ray
 from raudeep.pipeline.objective import Objective
@@ -149,6 +155,8 @@ def check_trainable(run: Run) -> None:
     build_autoencoder(bands.pop(), run.model)
     if run.continue_from is not None:
         earlier = load_autoencoder(run.continue_from)
+        read_history(run.continue_from)
+        read_optimizer_state(run.continue_from)
         if earlier.model.config != run.model:
             raise ConfigError(
                 f"{run.continue_from} has another architecture: {earlier.model.config}. Leave it "

@@ -27,10 +27,12 @@ from raudeep.pipeline.artifacts import (
     artifact_identity,
     forget_epochs,
     keep_epoch,
+    kept_epochs,
     load_autoencoder,
     read_history,
     read_optimizer_state,
     write_artifact,
+    write_events,
 )
 from raudeep.pipeline.objective import Objective
 from raudeep.pipeline.tracking import track
@@ -42,7 +44,8 @@ from raudeep.storage.table import read_index
 __all__ = ["Run", "WorkerJob", "train_worker"]
 
 _NUM_EXAMPLES = 3
-_PROGRESS, _WEIGHTS, _OPTIMIZER, _BEST = "progress.json", "weights", "optimizer", "best"
+_PROGRESS, _WEIGHTS, _OPTIMIZER = "progress.json", "weights", "optimizer"
+_BEST, _BEST_OPTIMIZER = "best", "best_optimizer"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +102,8 @@ class _Progress:
     best_loss: float = 0.0
     best: Mapping[str, Tensor] = field(default_factory=dict)
     """Weights of that epoch."""
+    best_optimizer: Mapping[str, Tensor] = field(default_factory=dict)
+    """The optimiser's state after it, from which a continued training goes on."""
 
     @property
     def epoch(self) -> int:
@@ -118,7 +123,12 @@ class _Progress:
             return
         if not self.best_epoch or loss < self.best_loss:
             self.best_epoch, self.best_loss = result.epoch, loss
-            self.best = {name: value.detach().clone() for name, value in fit.weights().items()}
+            self.best = _copied(fit.weights())
+            self.best_optimizer = _copied(fit.optimizer_state())
+
+
+def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in tensors.items()}
 
 
 def train_worker(loop_config: dict[str, Any]) -> None:
@@ -158,7 +168,8 @@ def _train(job: WorkerJob) -> None:
     rows = torch.arange(0, len(spectrograms), step)[:_NUM_EXAMPLES]
     examples = _Examples(metadata.take(rows.numpy()), spectrograms.take(rows).loaded())
     with tempfile.TemporaryDirectory() as logs, _track(job, rank=fit.rank) as log:
-        writer = SummaryWriter(logs) if fit.rank == 0 else None
+        suffix = f".{job.identity.fingerprint}"
+        writer = SummaryWriter(logs, filename_suffix=suffix) if fit.rank == 0 else None
         while not progress.is_done(run.training.early_stopping_epochs):
             result = fit.run_epoch(progress.epoch + 1, chosen, validation)
             _check(result, name=run.name)
@@ -171,16 +182,17 @@ def _train(job: WorkerJob) -> None:
                 continue
             last = result.epoch == progress.last_epoch
             _log(writer, result, fit.model, examples, pictures=last or result.epoch % 8 == 1)
-            _upload(logs, uris.join(run.output, "tensorboard"))
+            written = {path.name: path.read_bytes() for path in Path(logs).iterdir()}
+            write_events(run.output, written)
             _show(run.name, result)
             log(result)
-            keep_epoch(
-                run.output, result.epoch, fit.weights(), most=run.training.checkpoints_to_keep
-            )
+            if run.training.checkpoints_to_keep != 1:  # that one is the artifact's own
+                keep_epoch(run.output, job.identity.fingerprint, result.epoch, fit.weights())
             with tempfile.TemporaryDirectory() as folder:
                 _save(Path(folder), fit, progress)
                 checkpoint = ray.train.Checkpoint.from_directory(folder)
                 ray.train.report(metrics, checkpoint=checkpoint)
+            _forget_early_epochs(job, progress)
             _tell(job, progress)
         if writer is not None:
             writer.close()
@@ -211,20 +223,46 @@ def _restore(job: WorkerJob, fit: Fit, checkpoint: Any) -> _Progress:
     if checkpoint:
         with checkpoint.as_directory() as folder:
             files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-        fit.restore(unpack_tensors(files[_WEIGHTS]), unpack_tensors(files[_OPTIMIZER]))
-        best = unpack_tensors(files[_BEST]) if _BEST in files else {}
-        progress = _Progress(**json.loads(files[_PROGRESS]), best=best)
-        if fit.rank == 0:
-            _tell(job, progress, goes_on=True)
-        return progress
+        best, best_optimizer = (
+            unpack_tensors(files[name]) if name in files else {}
+            for name in (_BEST, _BEST_OPTIMIZER)
+        )
+        values = json.loads(files[_PROGRESS])
+        progress = _Progress(**values, best=best, best_optimizer=best_optimizer)
+        if _has_kept_epochs(job, progress):
+            fit.restore(unpack_tensors(files[_WEIGHTS]), unpack_tensors(files[_OPTIMIZER]))
+            if fit.rank == 0:
+                _tell(job, progress, goes_on=True)
+            return progress
     if fit.rank == 0:
-        forget_epochs(run.output)
+        forget_epochs(run.output, job.identity.fingerprint)
     if run.continue_from is None:
         return _Progress(last_epoch=run.training.num_epochs)
     earlier = load_autoencoder(run.continue_from)
     fit.restore(dict(earlier.model.state_dict()), read_optimizer_state(run.continue_from))
-    history = read_history(run.continue_from)
+    # Of a training that was stopped early, as of any other, what led to these weights.
+    history = read_history(run.continue_from)[: earlier.metrics["epoch"]]
     return _Progress(history=history, last_epoch=len(history) + run.training.num_epochs)
+
+
+def _has_kept_epochs(job: WorkerJob, progress: _Progress) -> bool:
+    """Return whether the weights of all epochs that should be kept until now are there.
+
+    Where the artifact was deleted, or another training took its place, they are gone with it.
+    """
+    training, output = job.run.training, job.run.output
+    first = progress.last_epoch - training.num_epochs + 1
+    if training.checkpoints_to_keep is not None:
+        first = max(first, progress.epoch - training.checkpoints_to_keep + 1)
+    wanted = range(first, progress.epoch + 1) if training.checkpoints_to_keep != 1 else range(0)
+    return set(wanted) <= set(kept_epochs(output, job.identity.fingerprint))
+
+
+def _forget_early_epochs(job: WorkerJob, progress: _Progress) -> None:
+    """Delete kept weights of earlier epochs, once no checkpoint needs them."""
+    most = job.run.training.checkpoints_to_keep
+    if most not in (None, 1):
+        forget_epochs(job.run.output, job.identity.fingerprint, up_to=progress.epoch - most)
 
 
 def _check(result: EpochResult, *, name: str) -> None:
@@ -271,6 +309,7 @@ def _save(folder: Path, fit: Fit, progress: _Progress) -> None:
     (folder / _OPTIMIZER).write_bytes(pack_tensors(fit.optimizer_state()))
     if progress.best:
         (folder / _BEST).write_bytes(pack_tensors(progress.best))
+        (folder / _BEST_OPTIMIZER).write_bytes(pack_tensors(progress.best_optimizer))
     names = ("history", "last_epoch", "best_epoch", "best_loss")
     values = {name: getattr(progress, name) for name in names}
     (folder / _PROGRESS).write_text(json.dumps(values))
@@ -328,18 +367,15 @@ def _show(name: str, result: EpochResult) -> None:
     ray_metrics.show("raudeep_chunks_per_second", result.chunks_per_second, run=name)
 
 
-def _upload(folder: str, uri: str) -> None:
-    for path in Path(folder).iterdir():
-        uris.write_bytes(uris.join(uri, path.name), path.read_bytes())
-
-
 def _write(
     job: WorkerJob, fit: Fit, progress: _Progress, examples: _Examples, *, num_chunks: int
 ) -> None:
     """Write the artifact, with the weights of the best epoch where there is one."""
-    optimizer_state = fit.optimizer_state()
+    _forget_early_epochs(job, progress)
+    optimizer_state: Mapping[str, Tensor] = fit.optimizer_state()
     if progress.best:
         fit.model.load_state_dict(progress.best)
+        optimizer_state = progress.best_optimizer
     shown = progress.history[(progress.best_epoch or progress.epoch) - 1]
     trained = TrainedAutoencoder(
         name=job.run.name,

@@ -1,10 +1,14 @@
 """All autoencoders through the stages: stacking, several lengths, kept epochs, continuing."""
 
 import json
+import math
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from raudeep.config import (
     AutoencoderConfig,
@@ -14,7 +18,15 @@ from raudeep.config import (
     TrainingConfig,
 )
 from raudeep.errors import ConfigError, TableError
-from raudeep.pipeline.artifacts import kept_epochs, load_autoencoder, read_history, read_metrics
+from raudeep.models.fitting import split_by_recording
+from raudeep.pipeline.artifacts import (
+    artifact_identity,
+    kept_epochs,
+    load_autoencoder,
+    read_history,
+    read_metrics,
+    read_optimizer_state,
+)
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.embedding import embed_corpus, embed_tables
 from raudeep.pipeline.reconstruction import reconstruct_table
@@ -122,7 +134,8 @@ def test_a_time_autoencoder_is_trained_on_what_a_frequency_autoencoder_gives(fol
 
 
 def test_kept_epochs_embed_each_in_its_own_way(folder, tmp_path):
-    assert kept_epochs(str(folder / "time")) == [2, 3, 4]
+    owner = artifact_identity(str(folder / "time")).fingerprint
+    assert kept_epochs(str(folder / "time"), owner) == [2, 3, 4]
     tables = {
         epoch: embedding_array(
             embed(folder, "time", folder / "spectrograms", tmp_path / str(epoch), epoch=epoch)
@@ -182,6 +195,41 @@ def test_early_stopping_keeps_the_epoch_of_the_lowest_validation_loss(folder, tm
     assert load_autoencoder(stopped.output).metrics["epoch"] == best
     kept = {name: history[best - 1][name] for name in ("epoch", "loss", "validation_loss")}
     assert kept.items() <= read_metrics(stopped.output).items()
+
+    # Weights, optimiser and history that a further training goes on from are of one moment.
+    files = read_table(stopped.spectrograms[0], columns=["file"])["file"].to_pylist()
+    rows, _ = split_by_recording(files, fraction=0.3, seed=training.seed)
+    steps = {float(v) for k, v in read_optimizer_state(stopped.output).items() if "step" in k}
+    assert steps == {best * math.ceil(len(rows) / 8)}
+    more = replace(
+        stopped,
+        name="more",
+        output=str(tmp_path / "more"),
+        training=replace(training, num_epochs=1),
+        continue_from=stopped.output,
+    )
+    train_autoencoders([more], checkpoints=str(tmp_path / "runs"))
+    assert [epoch["epoch"] for epoch in read_history(more.output)] == [*range(1, best + 2)]
+    (Path(stopped.output) / "optimizer.safetensors").unlink()
+    with pytest.raises(TableError, match=r"optimizer\.safetensors cannot be read"):
+        train_autoencoders([replace(more, output=f"{more.output}-2")], checkpoints="runs")
+
+
+def test_kept_epochs_are_those_of_the_training_whatever_was_there_before(folder, tmp_path):
+    place, checkpoints = str(tmp_path / "model"), str(tmp_path / "runs")
+    first = run(folder, "time", output=place)
+    other = replace(first, training=replace(TRAINING, learning_rate=0.01, checkpoints_to_keep=None))
+    for each in (first, other, first):
+        train_autoencoders([each], checkpoints=checkpoints, overwrite=True)
+    owner = artifact_identity(place).fingerprint
+    assert kept_epochs(place, owner) == [2, 3, 4]
+    undisturbed = str(folder / "time")
+    for epoch in (2, 3, 4):
+        weights = load_autoencoder(place, epoch=epoch).model.state_dict()
+        expected = load_autoencoder(undisturbed, epoch=epoch).model.state_dict()
+        for name, value in expected.items():  # on another number of threads
+            torch.testing.assert_close(weights[name], value, rtol=1e-3, atol=1e-4)
+    assert len(list((tmp_path / "model" / "checkpoints").iterdir())) == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -8,7 +8,7 @@ import pytest
 
 from raudeep.config import ChunkConfig
 from raudeep.errors import ConfigError, EvaluationError
-from raudeep.pipeline.artifacts import keep_epoch, load_autoencoder
+from raudeep.pipeline.artifacts import artifact_identity, keep_epoch, load_autoencoder
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.embedding import embed_corpus
 from raudeep.pipeline.fusing import fuse_tables
@@ -234,7 +234,8 @@ def test_a_table_of_an_epoch_is_searched_with_the_weights_of_that_epoch(
     corpus, models, tmp_path, file
 ):
     place = str(tmp_path / "table")
-    keep_epoch(models[0], 1, load_autoencoder(models[0]).model.state_dict(), most=None)
+    owner = artifact_identity(models[0]).fingerprint
+    keep_epoch(models[0], owner, 1, load_autoencoder(models[0]).model.state_dict())
     manifest, _ = load_manifest(str(corpus))
     embedder = Embedder(name="a", model=models[0], outputs={"state": place}, epoch=1)
     embed_corpus(manifest, [embedder])

@@ -26,6 +26,7 @@ from raudeep.pipeline.artifacts import (
     read_history,
     read_optimizer_state,
     write_artifact,
+    write_events,
 )
 from raudeep.storage.identity import Identity
 
@@ -33,6 +34,7 @@ IDENTITY = Identity("autoencoder", {"training": {"seed": 3}}, {"spectrograms0": 
 SPECTROGRAM = SpectrogramConfig(n_mels=4, clip_below_db=-60.0, fixed_seconds=5.0)
 STATE = {"core.output.bias.exp_avg": torch.arange(4.0)}
 HISTORY = [{"epoch": 1, "loss": 0.5, "validation_loss": None}, {"epoch": 2, "loss": 0.25}]
+OWNER = IDENTITY.fingerprint
 
 
 def make(**settings):
@@ -241,22 +243,55 @@ def test_epochs_that_were_kept_can_be_loaded_and_others_are_refused_by_name(
     weights = trained.model.state_dict()
     for epoch in range(1, 6):
         changed = {name: torch.full_like(value, epoch) for name, value in weights.items()}
-        keep_epoch(uri, epoch, changed, most=3)
+        keep_epoch(uri, OWNER, epoch, changed)
+    forget_epochs(uri, OWNER, up_to=2)
     write_artifact(uri, trained, history=HISTORY, examples=examples, optimizer_state=STATE)
-    assert kept_epochs(uri) == [3, 4, 5]
+    assert kept_epochs(uri, OWNER) == [3, 4, 5]
     loaded = load_autoencoder(uri, epoch=4).model
     assert all(bool((weight == 4).all()) for weight in loaded.parameters())
     last = load_autoencoder(uri, epoch=2).model  # the artifact's own, by its metrics
     assert torch.equal(last.core.output.weight, trained.model.core.output.weight)
     with pytest.raises(TableError, match=r"no weights of epoch 1; it has 2, 3, 4, 5"):
         load_autoencoder(uri, epoch=1)
-    forget_epochs(uri)
-    assert kept_epochs(uri) == []
+    forget_epochs(uri, OWNER)
+    assert kept_epochs(uri, OWNER) == []
 
 
-def test_by_default_no_epoch_is_kept_beside_the_artifact(tmp_path, trained):
-    keep_epoch(str(tmp_path), 1, trained.model.state_dict(), most=1)
-    assert kept_epochs(str(tmp_path)) == []
+def test_what_another_training_left_is_not_taken_for_the_artifacts_own(tmp_path, trained, examples):
+    uri, weights = str(tmp_path / "model"), trained.model.state_dict()
+    for owner in ("0123456789abcdef", OWNER):
+        keep_epoch(uri, owner, 1, weights)
+        write_events(uri, {f"events.out.tfevents.1.host.{owner}": b"loss"})
+    assert kept_epochs(uri, OWNER) == [1]
+    forget_epochs(uri, OWNER)
+    assert kept_epochs(uri, "0123456789abcdef") == [1]
+    write_artifact(uri, trained, history=HISTORY, examples=examples, optimizer_state=STATE)
+    assert kept_epochs(uri, "0123456789abcdef") == []
+    events = [path.name for path in (tmp_path / "model" / "tensorboard").iterdir()]
+    assert events == [f"events.out.tfevents.1.host.{OWNER}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("history.json", read_history),
+        ("examples.parquet", read_examples),
+        ("optimizer.safetensors", read_optimizer_state),
+    ],
+)
+def test_a_file_of_an_artifact_that_is_cut_off_or_missing_is_named(
+    tmp_path, trained, examples, name, read
+):
+    write_artifact(
+        str(tmp_path), trained, history=HISTORY, examples=examples, optimizer_state=STATE
+    )
+    place = tmp_path / name
+    place.write_bytes(place.read_bytes()[:-7])
+    with pytest.raises(TableError, match=rf"{name} cannot be read"):
+        read(str(tmp_path))
+    place.unlink()
+    with pytest.raises(TableError, match=rf"{name} cannot be read"):
+        read(str(tmp_path))
 
 
 @pytest.mark.parametrize(
