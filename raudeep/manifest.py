@@ -60,9 +60,10 @@ def fold_roles(fold: int, num_folds: int) -> Folds:
     return tuple(int(number == fold) for number in range(1, num_folds + 1))
 
 
-def uri_of(file: str, root: str) -> str:
-    """Return where the recording `file` of the corpus at `root` lies."""
-    return file if _OWN_URI.match(file) else f"{root.rstrip('/')}/{file}"
+def uri_of(file: str, root: str, *, is_below: bool = False) -> str:
+    """Return where a recording of the corpus at `root` lies; with `is_below` surely below it."""
+    is_own = _OWN_URI.match(file) and not is_below
+    return file if is_own else f"{root.rstrip('/')}/{file}"
 
 
 def manifest_table(recordings: Iterable[Recording]) -> pa.Table:
@@ -143,18 +144,19 @@ def complete_manifest(table: pa.Table, *, name: str, root: str | None) -> pa.Tab
 def _locate(
     files: pa.ChunkedArray, uris: Any, *, name: str, root: str | None
 ) -> pa.ChunkedArray | pa.Array:
-    """Return where each recording lies: at its URI, or at its file below the root."""
-    own = pc.match_substring_regex(files, f"^(?:{_OWN_URI.pattern})")
+    """Return where each recording lies: its URI, or else its file, below the root if relative."""
     given = pc.fill_null(pc.not_equal(uris, ""), False)
     if root is None:
+        own = pc.match_substring_regex(files, f"^(?:{_OWN_URI.pattern})")
         if lost := _rows(pc.invert(pc.or_(own, given))):
             raise ManifestError(
                 f"{name}: recording {files[lost[0]].as_py()!r} has no 'uri' and there is no corpus "
                 "root to look in. Name the root, or give absolute paths or a column 'uri'."
             )
         return pc.if_else(given, uris, files)
-    below = pc.binary_join_element_wise(root.rstrip("/"), files, "/")
-    return pc.if_else(given, uris, pc.if_else(own, files, below))
+    places = pc.if_else(given, uris, files)
+    own = pc.match_substring_regex(places, f"^(?:{_OWN_URI.pattern})")
+    return pc.if_else(own, places, pc.binary_join_element_wise(root.rstrip("/"), places, "/"))
 
 
 def _unusable(name: str, error: Exception) -> ManifestError:

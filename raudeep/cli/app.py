@@ -75,9 +75,9 @@ def _launch(
         os.environ["RAUDEEP_DEBUG"] = "1"  # read where Ray is started
     # By the environment, in which they reach all processes of a run.
     if endpoint_url is not None:
-        os.environ["AWS_ENDPOINT_URL"] = endpoint_url
+        os.environ |= dict.fromkeys(("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"), endpoint_url)
     if anonymous:
-        os.environ["FSSPEC_S3_ANON"] = "true"
+        os.environ |= dict.fromkeys(("FSSPEC_S3_ANON", "FSSPEC_S3A_ANON"), "true")
     termination = _Termination()
     try:
         _configure_logging(verbose=verbose or debug, quiet=quiet, log_file=log_file)

@@ -92,7 +92,7 @@ def extract(
     views, place = {"spectrogram": spectrogram or SpectrogramConfig()}, absolute(output)
     manifest, _ = load_manifest(corpus, layout=corpus_layout, labelled=False)
     if dry_run:
-        plan = plan_spectrograms(manifest, views, place, limits=limits)
+        plan = plan_spectrograms(manifest, views, place, limits=limits, overwrite=overwrite)
         (print_json if as_json else print_facts)(plan)
         return
     summaries = extract_spectrograms(

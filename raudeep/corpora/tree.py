@@ -37,7 +37,8 @@ class Tree:
         """Return the recording at the relative path `file`, which may be missing on disk."""
         return Recording(
             file=file,
-            uri=uri_of(file, self.root),
+            # What lies below the root may begin with a slash: S3 has such names.
+            uri=uri_of(file, self.root, is_below=file in self.files),
             label=label,
             partition=partition,
             folds=folds,

@@ -57,10 +57,10 @@ def load_manifest(
     if len(places) > 1:
         return _manifest_of_files(places), "bare"
     place = places[0]
-    if place.lower().endswith(_MANIFEST_SUFFIXES):
-        return _read_manifest(place), "manifest"
     if is_table(place):
         return _manifest_of_table(place), "manifest"
+    if place.lower().endswith(_MANIFEST_SUFFIXES) and not _is_folder(place):
+        return _read_manifest(place), "manifest"
     size = _size(place)
     if size is not None:
         place, _, name = place.rpartition("/")
@@ -122,6 +122,11 @@ def _packed_files(tree: Tree) -> list[str]:
         read_index(tree.root)  # which says that the table is unfinished
     places = [uris.join(tree.root, name) for name in names]
     return places if is_packed(places[0]) else []
+
+
+def _is_folder(uri: str) -> bool:
+    """Return whether a place of this machine is a folder, whatever it is called."""
+    return uris.is_local(uri) and uris.exists(uri) and uris.file_size(uri) is None
 
 
 def _size(uri: str) -> int | None:

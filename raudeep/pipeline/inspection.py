@@ -141,5 +141,5 @@ def _header(uri: str) -> Header | str:
     try:
         with open_recording(uri) as file:
             return read_header(file)
-    except (OSError, RaudeepError) as error:
+    except (OSError, ValueError, RaudeepError) as error:
         return str(error)

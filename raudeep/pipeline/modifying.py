@@ -165,11 +165,12 @@ def fuse_chunks(table: str, output: str, *, overwrite: bool = False) -> StageSum
                 f"{', '.join(map(str, sorted(found)[:10]))}. Recordings of different lengths keep "
                 "their chunks apart; --fixed-seconds of `raudeep extract` makes them equal."
             )
-    order = np.array([[found[chunk] for chunk in range(count)] for found in chunks.values()])
+    places = [[found[chunk] for chunk in range(count)] for found in chunks.values()]
+    order = np.array(places, np.int64).reshape(len(chunks), count)
     values = embedding_array(rows)
     fused = values[order.reshape(-1)].reshape(len(chunks), -1)
-    metadata = rows.take(pa.array(order.reshape(len(chunks), count)[:, 0], pa.int64()))
-    ends = rows["end"].take(pa.array(order.reshape(len(chunks), count)[:, -1], pa.int64()))
+    metadata = rows.take(pa.array(order[:, 0], pa.int64()))
+    ends = rows["end"].take(pa.array(order[:, -1], pa.int64()))
     position = metadata.schema.get_field_index("end")
     made = embedding_rows(metadata.set_column(position, "end", ends), fused)
     config = {"fused_chunks": count, "pieces": [index.config]}

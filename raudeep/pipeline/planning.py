@@ -21,11 +21,15 @@ from raudeep.pipeline.decoding import Recording, Views, load_header, load_views
 from raudeep.pipeline.encoding import EmbeddingCollector
 from raudeep.pipeline.isolation import Crew
 from raudeep.pipeline.recordings import num_decoders
-from raudeep.pipeline.spectrograms import bytes_per_recording, view_shapes
+from raudeep.pipeline.spectrograms import (
+    bytes_per_recording,
+    spectrograms_identity,
+    view_shapes,
+)
 from raudeep.pipeline.stage import recording_slices
 from raudeep.pipeline.targets import Embedder, embedding_targets, load_models, tables_of
 from raudeep.storage import uri as uris
-from raudeep.storage.opening import check_stage, check_tables
+from raudeep.storage.opening import check_tables
 
 __all__ = ["plan_embedding", "plan_spectrograms"]
 
@@ -130,10 +134,13 @@ def plan_spectrograms(
     output: str,
     *,
     limits: Limits | None = None,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Return what `extract_spectrograms` would do with a corpus; see `plan_embedding`."""
     limits = limits or Limits()
-    check_stage(output, "spectrograms")
+    check_tables(
+        {view: (output, spectrograms_identity(views[view])) for view in views}, overwrite=overwrite
+    )
     load = partial(load_views, views=dict(views), max_duration=limits.max_duration)
     found: list[int] = []
 
@@ -172,7 +179,7 @@ def _sample(manifest: pa.Table, limits: Limits) -> _Sample:
     for row, recording, pieces in zip(rows, recordings, reader.map(recordings), strict=True):
         try:
             (header,) = pieces
-        except (OSError, RaudeepError) as error:
+        except (OSError, ValueError, RaudeepError) as error:
             reasons.append(f"{recording['file']!r}: {error}")
             continue
         if limits.max_duration is None or header.duration <= limits.max_duration:
@@ -209,7 +216,7 @@ def _time(
         started = time.perf_counter()
         try:
             (found,) = map(list, worker.map([recordings[number]]))
-        except (OSError, RaudeepError) as error:
+        except (OSError, ValueError, RaudeepError) as error:
             reasons.append(f"{recordings[number]['file']!r}: {error}")
             continue
         if number:  # the first starts the process

@@ -116,9 +116,12 @@ def extract_spectrograms(
 
 
 def _still_there(plan: pa.Table, manifest: pa.Table) -> pa.Table:
-    """Return the recordings of a plan as a manifest has them today, or, if none is left, others."""
-    rows = pc.index_in(plan["file"], value_set=manifest["file"].combine_chunks()).drop_null()
-    return manifest.take(rows) if len(rows) else manifest
+    """Return the recordings of a plan as a manifest has them today, or, if none is left, others.
+
+    In the manifest's order, as when the table was begun: the first one decides on the shape.
+    """
+    there = manifest.filter(pc.is_in(manifest["file"], value_set=plan["file"].combine_chunks()))
+    return there if there.num_rows else manifest
 
 
 def first_header(recordings: pa.Table) -> Header | None:
@@ -129,7 +132,7 @@ def first_header(recordings: pa.Table) -> Header | None:
             try:
                 found: Header = next(pieces)
                 return found
-            except (OSError, RaudeepError):
+            except (OSError, ValueError, RaudeepError):  # a name that no file can have
                 continue
         return None
     finally:

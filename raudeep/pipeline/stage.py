@@ -51,11 +51,13 @@ class StageSummary:
 def slices(num_rows: int, *, bytes_per_row: int) -> list[tuple[int, int]]:
     """Return the bounds of the slices of a table: about 128 MB of output each, at least 16.
 
+    Of no rows there is one, so that every table has a part.
+
     They depend on the input alone and never on the machine, so that a run can be continued
     elsewhere.
     """
     size = max(1, min(_PART_BYTES // max(1, bytes_per_row), num_rows // _MIN_SLICES))
-    return [(start, min(start + size, num_rows)) for start in range(0, num_rows, size)]
+    return [(start, min(start + size, num_rows)) for start in range(0, max(1, num_rows), size)]
 
 
 def recording_slices(

@@ -142,6 +142,10 @@ def train_autoencoders(
 
 def check_trainable(run: Run) -> None:
     """Refuse at once what the workers could not use."""
+    if "/" in run.name:
+        raise ConfigError(
+            f"the name of a run is that of a folder. Got {run.name!r}; leave out '/'."
+        )
     bands: set[int] = set()
     for uri in run.spectrograms:
         bands.update(read_table(uri, columns=["bands"])["bands"].unique().to_pylist())

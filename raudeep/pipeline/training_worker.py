@@ -161,7 +161,7 @@ def _train(job: WorkerJob) -> None:
     if len(held_out):  # read once, if that can be: its rows are spread over all of the table
         validation = loaded_if_small(spectrograms.take(held_out), run.training).to(device)
 
-    torch.manual_seed(run.training.seed)
+    torch.manual_seed(run.training.seed % 2**63)
     fit = Fit(build_autoencoder(spectrograms.bands, run.model).to(device), run.training)
     progress = _restore(job, fit, ray.train.get_checkpoint())
     step = max(1, len(spectrograms) // _NUM_EXAMPLES)

@@ -143,6 +143,10 @@ class _PackedFile:
                 batch = next(self._batches)
             except (pa.ArrowException, OSError, StopIteration) as error:
                 self._next = 0  # begin the row group anew when it is asked for again
+                # What the store or the machine says is no fault of the recording. Of a damaged page
+                # Arrow says an OSError without a number.
+                if isinstance(error, uris.StoreError) or getattr(error, "errno", None):
+                    raise
                 raise OSError(f"{self._uri} cannot be read: {error}") from error
             self._first, self._rows = self._next, batch.to_pylist()
             self._next += len(self._rows)

@@ -101,7 +101,10 @@ def _code(error: BaseException) -> str:
 
 
 def _local(uri: str) -> Path:
-    return Path(uri.removeprefix("file://")).expanduser()
+    path = Path(uri.removeprefix("file://"))
+    with suppress(RuntimeError):  # "~name" of nobody: a name like any other
+        path = path.expanduser()
+    return path
 
 
 def is_local(uri: str) -> bool:
@@ -127,7 +130,10 @@ def filesystem(uri: str) -> tuple[Any, str]:
     Raises
     ------
     TableError
-        If no file system handles the scheme, or its package is not installed.
+        If no file system handles the scheme, its package is not installed, or the URI lacks what it
+        needs.
+    StoreError
+        If the store has to be connected to first, and does not answer.
     """
     if is_local(uri):  # as it is: fsspec gives `::` in a name a meaning
         return LocalFileSystem(), absolute(uri)
@@ -136,7 +142,9 @@ def filesystem(uri: str) -> tuple[Any, str]:
         # Not fsspec's own function for both: it gives `::` in a name a meaning.
         settings = kind._get_kwargs_from_urls(uri)
         system = fsspec.filesystem(_protocol(uri), **{**settings, **_options(uri)})
-    except (ImportError, ValueError) as error:
+    except OSError as error:  # some connect at once
+        raise StoreError(f"{uri}: the store does not answer as it should: {error}") from error
+    except (ImportError, TypeError, ValueError) as error:
         raise TableError(f"{uri!r} cannot be opened: {error}") from error
     return system, system._strip_protocol(uri)
 
@@ -261,9 +269,9 @@ def write_bytes(uri: str, content: bytes, *, only_new: bool = False) -> None:
                 os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
-    except FileExistsError:
-        raise
     except OSError as error:
+        if only_new and isinstance(error, FileExistsError):
+            raise
         raise TableError(f"cannot write {_reason(error, uri)}") from error
 
 
@@ -362,10 +370,18 @@ def delete_file(uri: str) -> None:
 def list_files(uri: str) -> dict[str, int]:
     """Return every file below a folder: path relative to it (POSIX) and size in bytes.
 
-    Sorted by path; empty where there is no such folder.
+    Sorted by path; empty where there is no such folder. On this machine links to folders are
+    followed.
+
+    Raises
+    ------
+    TableError
+        If the folder, or one below it, cannot be listed.
     """
-    system, path = filesystem(uri)
     try:
+        if is_local(uri):
+            return dict(sorted(_files_below(absolute(uri))))
+        system, path = filesystem(uri)
         with _os_errors(uri):
             found = system.find(path, detail=True)
     except FileNotFoundError:
@@ -378,6 +394,33 @@ def list_files(uri: str) -> dict[str, int]:
         for name, info in sorted(found.items())
         if name.startswith(prefix)
     }
+
+
+def _files_below(
+    folder: str, prefix: str = "", above: frozenset[tuple[int, int]] = frozenset()
+) -> Iterator[tuple[str, int]]:
+    """Yield the files below a local folder with their sizes; fsspec leaves out what it cannot list.
+
+    `above` are the device and inode of the folders that hold this one: a link to one of them is not
+    followed.
+    """
+    try:
+        status = os.stat(folder)
+        entries = list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):  # gone meanwhile, or a file
+        return
+    own = (status.st_dev, status.st_ino)
+    if own in above:
+        return
+    for entry in entries:
+        name = prefix + entry.name
+        if entry.is_dir():
+            yield from _files_below(entry.path, f"{name}/", above | {own})
+            continue
+        size = 0
+        with suppress(OSError):  # a link to nothing, which whoever reads it will say
+            size = entry.stat().st_size
+        yield name, size
 
 
 @contextmanager

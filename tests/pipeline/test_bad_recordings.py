@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from raudeep.config import SpectrogramConfig
+from raudeep.manifest import Recording, manifest_table
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.spectrograms import extract_spectrograms
 from raudeep.storage.table import read_errors, read_table
@@ -74,3 +75,27 @@ def test_bad_recordings_of_several_tables_are_named_once(damaged_corpus, tmp_pat
     assert len(said) == 1
     assert said[0].startswith("3 of 31 recordings could not be used, e.g. 'fold_1/hum/corrupt.ogg'")
     assert all(read_errors(output).num_rows == 3 for output in outputs.values())
+
+
+def test_a_run_that_goes_on_keeps_the_shape_that_it_began_with(tmp_path):
+    """Recordings of two rates, so of two shapes; the first by name is the last by place."""
+    recordings = []
+    for number in range(32):
+        rate = 8000 if number % 2 else 16000
+        place = tmp_path / "corpus" / f"{31 - number:02d}.wav"
+        place.parent.mkdir(exist_ok=True)
+        soundfile.write(place, np.sin(np.arange(rate)), rate)
+        recordings.append(Recording(file=f"{number:02d}", uri=str(place)))
+    manifest, table = manifest_table(recordings), tmp_path / "table"
+
+    def extract():
+        views = {"view": SpectrogramConfig(fixed_seconds=1.0)}
+        extract_spectrograms(manifest, views, {"view": str(table)})
+        return read_table(str(table))
+
+    undisturbed = extract()
+    (table / "index.json").unlink()
+    for part in sorted(table.glob("part-*"))[4:]:
+        part.unlink()
+    assert extract().equals(undisturbed)
+    assert set(undisturbed["file"].to_pylist()) == {f"{number:02d}" for number in range(0, 32, 2)}

@@ -262,6 +262,12 @@ def test_object_store_root_gives_object_store_uris():
     assert column(table, "uri") == ["s3://bucket/c/x/a.wav", "s3://bucket/c/y/b.wav"]
 
 
+def test_an_object_whose_name_begins_with_a_slash_is_not_read_from_this_machine():
+    tree = Tree(root="s3://bucket/c/", files={"/etc/a.wav": 1}, read=lambda _: b"")
+    table, _ = read_corpus(tree, labelled=False)
+    assert column(table, "uri") == ["s3://bucket/c//etc/a.wav"]
+
+
 def test_mismatch_survives_as_text():
     assert str(LayoutMismatch("why")) == "why"
 

@@ -62,6 +62,11 @@ def test_absolute_path_or_scheme_is_its_own_uri():
     assert table["uri"].to_pylist() == ["/x/a.wav", "/e/d.wav", "s3://b/c.wav"]
 
 
+def test_a_relative_uri_is_below_the_root_like_a_file():
+    table = parse_csv("file,uri\na,sub/a.wav\nb,/x/b.wav\nc.wav,\n", root="/corpus")
+    assert table["uri"].to_pylist() == ["/corpus/sub/a.wav", "/x/b.wav", "/corpus/c.wav"]
+
+
 def test_relative_file_without_root_or_uri_is_refused():
     with pytest.raises(ManifestError, match=r"own.csv: recording 'a.wav' has no 'uri'"):
         parse_csv("file\na.wav\n", root=None)

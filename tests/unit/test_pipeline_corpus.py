@@ -39,6 +39,19 @@ def test_folder_named_like_a_recording_is_a_folder(place):
     assert manifest["file"].to_pylist() == ["a.wav"]
 
 
+@pytest.mark.parametrize("name", ["m.parquet", "m.csv"])
+def test_a_table_is_one_whatever_it_is_called(place, name):
+    table = uris.join(place, name)
+    write_manifest(manifest_table([Recording(file="a", uri="/a", bytes=1)]), table)
+    assert load_manifest(table)[0]["file"].to_pylist() == ["a"]
+
+
+def test_folder_named_like_a_manifest_is_a_folder(tmp_path):
+    uris.write_bytes(str(tmp_path / "x.csv" / "a.wav"), b"x")
+    manifest, _ = load_manifest(str(tmp_path / "x.csv"), labelled=False)
+    assert manifest["file"].to_pylist() == ["a.wav"]
+
+
 def test_empty_folder_holds_no_audio(tmp_path):
     with pytest.raises(ManifestError, match=r"no audio found: it is empty. Looked for .wav"):
         load_manifest(str(tmp_path))

@@ -21,6 +21,16 @@ def test_a_plan_says_why_no_recording_can_be_used(cli, tmp_path, flags, said):
     assert_one_line(err.splitlines()[-1], "recordings could be used, e.g. '", said)
 
 
+def test_what_the_run_refuses_is_not_planned(cli, tmp_path):
+    corpus, output = tmp_path / "corpus", tmp_path / "o"
+    write_demo_corpus(corpus, clips_per_class=5)
+    output.mkdir()
+    (output / "of-the-user.txt").write_text("x")
+    code, out, err = cli("extract", corpus, "--output", output, "--dry-run")
+    assert (code, out) == (1, "")
+    assert_one_line(err.splitlines()[-1], "holds files but no table", "Choose another output")
+
+
 @pytest.mark.parametrize("flag", ["--dry-run", "--overwrite"])
 def test_a_length_that_memory_does_not_hold_is_one_line(cli, tmp_path, flag):
     corpus = tmp_path / "corpus"

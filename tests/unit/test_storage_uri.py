@@ -49,6 +49,33 @@ def test_files_are_listed_with_their_sizes_sorted_and_relative(place):
     assert uris.list_files(uris.join(place, "a")) == {"b/d.txt": 9, "c.txt": 7}
 
 
+def test_a_folder_that_cannot_be_listed_is_an_error_and_not_empty(tmp_path, monkeypatch):
+    for name in ("a/x.wav", "locked/y.wav"):
+        uris.write_bytes(str(tmp_path / name), b"x")
+    scan = os.scandir
+
+    def refuse(folder):
+        if str(folder).endswith("locked"):
+            raise PermissionError(errno.EACCES, "Permission denied", folder)
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    for place in (tmp_path, tmp_path / "locked"):
+        with pytest.raises(TableError, match=rf"cannot list {place}: Permission denied"):
+            uris.list_files(str(place))
+
+
+def test_links_to_folders_are_followed_but_not_in_a_circle(tmp_path):
+    uris.write_bytes(str(tmp_path / "elsewhere" / "a.wav"), b"one")
+    corpus = tmp_path / "corpus"
+    (corpus / "b").mkdir(parents=True)
+    for name in ("a", "b/a"):
+        (corpus / name).symlink_to(tmp_path / "elsewhere")
+    (corpus / "b" / "up").symlink_to(corpus)
+    (corpus / "nothing.wav").symlink_to(tmp_path / "nothing.wav")
+    assert uris.list_files(str(corpus)) == {"a/a.wav": 3, "b/a/a.wav": 3, "nothing.wav": 0}
+
+
 def test_folder_whose_name_begins_alike_is_not_listed(place):
     uris.write_bytes(place + "-other/a.txt", b"x")
     uris.write_bytes(uris.join(place, "b.txt"), b"y")
@@ -202,6 +229,30 @@ def test_checking_stops_at_a_folder_that_another_program_has_begun_to_use(tmp_pa
     monkeypatch.setattr(uris, "write_bytes", write_beside)
     uris.check_writable(str(tmp_path / "new" / "deep"))
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["new", "theirs.txt"]
+
+
+def test_a_store_that_cannot_be_connected_to_is_no_missing_file(memory, monkeypatch):
+    def refuse(*_, **__):
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+
+    monkeypatch.setattr(uris.fsspec, "filesystem", refuse)
+    with pytest.raises(uris.StoreError, match=r"memory://.* does not answer .*refused"):
+        uris.read_bytes(uris.join(memory, "a.wav"))
+
+
+def test_a_scheme_that_needs_more_than_the_uri_says_is_one_error():
+    with pytest.raises(TableError, match=r"'github://a/b.wav' cannot be opened: "):
+        uris.read_bytes("github://a/b.wav")
+
+
+def test_the_home_of_nobody_is_a_name_like_any_other():
+    assert not uris.exists("~nobody-of-this-name/a.wav")
+
+
+def test_a_file_where_a_folder_should_be_cannot_be_written_below(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"x")
+    with pytest.raises(TableError, match=r"cannot write .*a\.wav/b\.svg: "):
+        uris.write_bytes(str(tmp_path / "a.wav" / "b.svg"), b"x")
 
 
 def test_storage_without_credentials_is_a_table_error(memory, monkeypatch):

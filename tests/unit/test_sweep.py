@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from raudeep.config import TuneConfig
-from raudeep.errors import ConfigError, TableError
+from raudeep.config import ResourceConfig, TuneConfig
+from raudeep.errors import ConfigError, ResourceError, TableError
+from raudeep.pipeline.cluster import Node, Resources
 from raudeep.pipeline.tuning.ledger import SweepLayout, open_ledger
 from raudeep.pipeline.tuning.sweep import plan_sweep, tune_autoencoders
 from raudeep.report.console import print_sweep
@@ -228,6 +229,24 @@ def test_a_ledger_of_another_sweep_is_refused_and_replaced_on_purpose(tmp_path):
     assert open_ledger(places, other).records == {}
     files = sorted(path.name for path in tmp_path.iterdir() if path.is_file())
     assert files == ["of-the-user.txt", "sweep.json"]
+
+
+def test_a_sweep_that_cannot_run_deletes_nothing(tmp_path, monkeypatch):
+    machine = Resources((Node(2.0, 0.0),))
+    monkeypatch.setattr("raudeep.pipeline.tuning.sweep.ensure_ray", lambda: machine)
+    places = SweepLayout(str(tmp_path / "sweep"))
+    ledger = open_ledger(places, Identity("sweep", {"search": {"a": [1]}}))
+    ledger.save(ledger.add("t1", {UNITS: 1}))
+    with pytest.raises(ResourceError, match="50 worker"):
+        tune_autoencoders(
+            load_recipe("demo"),
+            parse_space({UNITS: {"choices": [8, 16]}}, where="space"),
+            None,
+            places.output,
+            resources=ResourceConfig(num_workers=50),
+            overwrite=True,
+        )
+    assert uris.exists(places.below("trials", "t1.json"))
 
 
 def test_a_damaged_ledger_is_named(tmp_path):

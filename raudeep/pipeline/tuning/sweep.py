@@ -121,8 +121,9 @@ def tune_autoencoders(
     corpus = corpus_of(recipe, corpus, places.output)
     manifest, layout = load_manifest(corpus, layout=recipe.corpus_layout)
     division = divide_recordings(manifest, recipe.evaluation, tune, corpus=corpus)
-    if overwrite:  # without, the manifest that is there is kept or refused
+    if overwrite:  # nothing is deleted before all that can be refused was
         check_outputs([places.manifest], [corpus])
+        share_resources(ensure_ray(), resources, tune.num_trials)
     identity = _identity(recipe, base, space, tune, division)
     ledger = open_ledger(places, identity, overwrite=overwrite)
     write_manifest(division.manifest, places.manifest, overwrite=overwrite)
