@@ -157,7 +157,9 @@ def fuse_chunks(table: str, output: str, *, overwrite: bool = False) -> StageSum
         if chunk in chunks.setdefault(file, {}):
             raise FusionError(f"{table}: recording {file!r} has chunk {chunk} twice.")
         chunks[file][chunk] = row
-    count = len(next(iter(chunks.values()), {}))
+    if not chunks:
+        raise FusionError(f"{table} has no rows.")
+    count = len(next(iter(chunks.values())))
     for file, found in chunks.items():
         if sorted(found) != list(range(count)):
             raise FusionError(
@@ -165,8 +167,7 @@ def fuse_chunks(table: str, output: str, *, overwrite: bool = False) -> StageSum
                 f"{', '.join(map(str, sorted(found)[:10]))}. Recordings of different lengths keep "
                 "their chunks apart; --fixed-seconds of `raudeep extract` makes them equal."
             )
-    places = [[found[chunk] for chunk in range(count)] for found in chunks.values()]
-    order = np.array(places, np.int64).reshape(len(chunks), count)
+    order = np.array([[found[chunk] for chunk in range(count)] for found in chunks.values()])
     values = embedding_array(rows)
     fused = values[order.reshape(-1)].reshape(len(chunks), -1)
     metadata = rows.take(pa.array(order[:, 0], pa.int64()))

@@ -228,6 +228,13 @@ def test_flags_of_audio_are_refused_for_spectrograms(cli, spectrograms, tmp_path
     assert not (tmp_path / "o").exists()
 
 
+def test_the_name_of_a_run_does_not_reach_outside_its_folder(cli, spectrograms, tmp_path):
+    output = tmp_path / "m"
+    code, out, err = cli("train", "time", spectrograms, "--output", output, "--name", "../escaped")
+    assert (code, out) == (1, "")
+    assert_one_line(err, "is that of a folder. Got '../escaped'")
+
+
 @pytest.mark.timeout(600)
 def test_a_training_that_is_terminated_goes_on_with_the_same_command(spectrograms, tmp_path):
     for said in ("training: ", "m goes on after epoch "):

@@ -231,6 +231,13 @@ def test_chunks_that_are_missing_are_named(cli, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_tables_without_rows_are_told_of_or_give_such(cli, tmp_path):
+    empty = [write(tmp_path / name, [], values=np.empty((0, 2))) for name in ("a", "b")]
+    refused(cli("fuse-chunks", empty[0], "--output", tmp_path / "out"), f"{empty[0]} has no rows")
+    assert cli("fuse", *empty, "--output", tmp_path / "fused")[0] == 0
+    assert read_table(str(tmp_path / "fused")).num_rows == 0
+
+
 # --- validate
 
 
