@@ -387,7 +387,8 @@ def list_files(uri: str) -> dict[str, int]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise TableError(f"cannot list {_reason(error, uri)}") from error
+        place = error.filename if is_local(uri) else uri  # which may lie below
+        raise TableError(f"cannot list {_reason(error, place or uri)}") from error
     prefix = path.rstrip("/") + "/"
     return {
         name.removeprefix(prefix): int(info["size"] or 0)

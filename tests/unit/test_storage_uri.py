@@ -61,7 +61,7 @@ def test_a_folder_that_cannot_be_listed_is_an_error_and_not_empty(tmp_path, monk
 
     monkeypatch.setattr(os, "scandir", refuse)
     for place in (tmp_path, tmp_path / "locked"):
-        with pytest.raises(TableError, match=rf"cannot list {place}: Permission denied"):
+        with pytest.raises(TableError, match=rf"cannot list {tmp_path}/locked: Permission"):
             uris.list_files(str(place))
 
 
