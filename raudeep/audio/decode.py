@@ -13,10 +13,20 @@ from numpy.typing import NDArray
 from raudeep.audio.truncation import check_size, check_whole
 from raudeep.errors import AudioError
 
-__all__ = ["Block", "Header", "decode", "decode_blocks", "read_header", "resample"]
+__all__ = [
+    "Block",
+    "Header",
+    "check_duration",
+    "decode",
+    "decode_blocks",
+    "read_header",
+    "resample",
+]
 
 # An empty or damaged header can announce any rate; a filter bank for it would be nonsense.
 _MAX_SAMPLE_RATE = 1_000_000
+_ENDLESS = 2**62  # samples of a FLAC stream whose header does not say how many there are
+_COUNTED = 2**16  # of them that are decoded at a time
 
 
 @dataclass(frozen=True)
@@ -37,8 +47,16 @@ class Block(NamedTuple):
     end: float
 
 
+def check_duration(duration: float, max_duration: float | None) -> None:
+    """Raise `AudioError` for a recording that is longer than what is to be taken, in seconds."""
+    if max_duration is not None and duration > max_duration:
+        raise AudioError(f"lasts {duration:.6g} s, longer than max_duration={max_duration:g} s")
+
+
 def read_header(content: bytes | BinaryIO) -> Header:
     """Return duration, sample rate and channels without decoding.
+
+    FLAC that was streamed does not say its duration; it is decoded to find it.
 
     Raises
     ------
@@ -76,7 +94,7 @@ def decode(
     file = _file(content)
     with _sound(file, max_duration) as sound:
         check_size(sound, file)
-        samples = sound.read(dtype="float32", always_2d=True)
+        samples = sound.read(sound.frames, dtype="float32", always_2d=True)
         check_whole(sound, file, len(samples))
         return _checked(samples), sound.samplerate
 
@@ -119,7 +137,8 @@ def decode_blocks(
         kept = np.empty((0, sound.channels), np.float32)
         start = 0
         while True:
-            read = sound.read(length - len(kept), dtype="float32", always_2d=True)
+            wanted = min(length - len(kept), sound.frames)
+            read = sound.read(wanted, dtype="float32", always_2d=True)
             if len(kept) + len(read) < length:
                 check_whole(sound, file, start + len(kept) + len(read))
             if len(read) == 0 and start > 0:
@@ -172,8 +191,39 @@ class _Careful:
         return self._file.tell()
 
 
+class _Stream(soundfile.SoundFile):  # type: ignore[misc]  # it has no types
+    """FLAC whose header does not say how many samples there are, which cannot be sought in."""
+
+    def __init__(self, file: _Careful, frames: int) -> None:
+        super().__init__(file)
+        self._frames = frames
+
+    @property
+    def frames(self) -> int:
+        return self._frames
+
+    def seekable(self) -> bool:
+        return False
+
+
 def _file(content: bytes | BinaryIO) -> BinaryIO:
     return io.BytesIO(content) if isinstance(content, bytes) else content
+
+
+def _open(file: _Careful, max_duration: float | None) -> Any:
+    """Open encoded sound; where its header does not say how long it is, that is counted."""
+    sound = soundfile.SoundFile(file)
+    if sound.frames < _ENDLESS:
+        return sound
+    sound.close()
+    file.seek(0)
+    frames = 0
+    with _Stream(file, frames) as stream:
+        while read := len(stream.read(_COUNTED, dtype="float32")):
+            frames += read
+            check_duration(frames / stream.samplerate, max_duration)
+    file.seek(0)
+    return _Stream(file, frames)
 
 
 @contextmanager
@@ -181,14 +231,10 @@ def _sound(file: BinaryIO, max_duration: float | None = None) -> Iterator[Any]:
     """Open encoded sound; whatever libsndfile does not like in it is an `AudioError`."""
     careful = _Careful(file)
     try:
-        with soundfile.SoundFile(careful) as sound:
+        with _open(careful, max_duration) as sound:
             if not 0 < sound.samplerate <= _MAX_SAMPLE_RATE:
                 raise AudioError(f"claims a sample rate of {sound.samplerate} Hz")
-            duration = sound.frames / sound.samplerate
-            if max_duration is not None and duration > max_duration:
-                raise AudioError(
-                    f"lasts {duration:.6g} s, longer than max_duration={max_duration:g} s"
-                )
+            check_duration(sound.frames / sound.samplerate, max_duration)
             yield sound
             if careful.error is not None:  # what was read until then looks like the end
                 raise careful.error

@@ -22,7 +22,9 @@ def export(
     *,
     output: Annotated[str, Parameter(help="Folder for CSV and ARFF, file *.nc for netCDF.")],
     settings: Annotated[ExportConfig | None, Flat] = None,
-    overwrite: Annotated[bool, Parameter(negative="", help="Replace an earlier export.")] = False,
+    overwrite: Annotated[
+        bool, Parameter(negative="", help="Replace an earlier export of the same name.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write a table as auDeep's CSV, ARFF (for Weka) or netCDF files.

@@ -58,7 +58,7 @@ def export_table(
     config : ExportConfig, optional
         Names and order of columns, for CSV and ARFF.
     overwrite : bool
-        Replace an earlier export.
+        Replace an earlier export, to a folder one whose files have the same name.
 
     Raises
     ------
@@ -252,7 +252,6 @@ def _earlier_folder(output: str, name: str, *, overwrite: bool) -> list[str]:
     """Return the files that an export to a folder replaces: all that are in it, or none."""
     if uris.file_size(output) is not None:
         raise TableError(f"{output} is a file; the output of this export is a folder.")
-    suffix = name[name.rindex(".") :]
     present = [path for path in uris.list_files(output) if not path.startswith(STAGING_PREFIX)]
     if present and not overwrite:
         raise TableError(
@@ -260,6 +259,9 @@ def _earlier_folder(output: str, name: str, *, overwrite: bool) -> list[str]:
             "to replace an earlier export."
         )
     for path in present:
-        if (found := parse_place(path)) is None or not found[1].endswith(suffix):
-            raise TableError(f"{output} holds {path}, which is of no export. Choose another one.")
+        if (found := parse_place(path)) is None or found[1] != name:
+            raise TableError(
+                f"{output} holds {path}, which is of no export as {name}. Choose another output, "
+                "or replace an export under its own --name."
+            )
     return present

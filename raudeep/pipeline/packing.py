@@ -8,16 +8,18 @@ datasets, which look the same.
 
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from raudeep.audio.decode import Header, read_header
+from raudeep.audio.decode import Header, check_duration, read_header
 from raudeep.config import Limits
 from raudeep.errors import AudioError, ManifestError, TableError
 from raudeep.manifest import complete_manifest, manifest_fingerprint
@@ -34,6 +36,7 @@ from raudeep.storage.recordings import (
     AUDIO,
     CRC32,
     holds_recordings,
+    is_in_pack,
     packed_uris,
     packs_of,
     read_recording,
@@ -46,6 +49,7 @@ _PART_BYTES = 256 * 2**20
 _ROW_GROUP_BYTES = 2**20  # read at once for one of its recordings
 _MOST_ROWS = 2**16
 _MOST_BYTES = 2**30
+_UNKNOWN_BYTES = 2**20  # that are counted for a recording whose size nobody says
 _THREADS = 32  # that ask for sizes
 _SECONDS_PER_RECORDING = 0.001
 
@@ -62,7 +66,8 @@ def pack_corpus(
     """Write the recordings of a corpus into a table, in parts of about 256 MB.
 
     Every stage takes the table in place of the corpus. It is made and extended part by part, as
-    every table. What is no audio is packed as it is; what cannot be read is a row of the errors.
+    every table. What is no audio is packed as it is; what cannot be read, or is too long, is a row
+    of the errors.
 
     Parameters
     ----------
@@ -71,17 +76,18 @@ def pack_corpus(
     output : str
         URI of the table.
     limits : Limits, optional
-        How many recordings may fail.
+        Longest recording to take, and how many may fail.
     overwrite : bool
         Replace a table of something else.
 
     Raises
     ------
     AudioError
-        If too many recordings could not be read, or none could.
+        If too many recordings could not be used, or none could.
     TableError
         If the output holds something else or cannot be written.
     """
+    limits = limits or Limits()
     check_outputs([output], packs_of(manifest))
     identity = Identity("recordings", {"checksum": CRC32})
     writer = replace(
@@ -91,15 +97,15 @@ def pack_corpus(
         "recordings",
         {output: writer},
         {output: extend_plan(writer, manifest, _slices, manifest_fingerprint, overwrite=overwrite)},
-        load=load_content,
+        load=partial(load_content, max_duration=limits.max_duration),
         make_collector=lambda: _Packer(writer),
         seconds_per_recording=_SECONDS_PER_RECORDING,
-        limits=limits or Limits(),
+        limits=limits,
     )
     return summary
 
 
-def load_content(recording: Recording) -> Iterator[_Content]:
+def load_content(recording: Recording, *, max_duration: float | None = None) -> Iterator[_Content]:
     """Yield the bytes of a recording with what they say of it."""
     data = read_recording(recording["uri"])
     if len(data) > _MOST_BYTES:
@@ -108,6 +114,8 @@ def load_content(recording: Recording) -> Iterator[_Content]:
         header = read_header(data)
     except AudioError:
         header = None
+    if header is not None:
+        check_duration(header.duration, max_duration)
     yield _Content(data, header)
 
 
@@ -225,20 +233,41 @@ def _read_schema(uri: str) -> pa.Schema:
         raise ManifestError(f"{uri} cannot be read: {error}") from error
 
 
-def _size(uri: str) -> int:
+def _row_sizes(pack: str) -> NDArray[np.int64]:
+    """Return the bytes of each row of a packed file: the mean of its row group, from the footer."""
     try:
-        return uris.file_size(uri) or 0
+        with uris.open_file(pack) as file:
+            footer = pq.read_metadata(file)
+    except (OSError, pa.ArrowException):  # whoever reads it will say why
+        return np.empty(0, np.int64)
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    rows = [group.num_rows for group in groups]
+    return np.repeat([group.total_byte_size for group in groups] // np.maximum(1, rows), rows)
+
+
+def _size(uri: str, packed: Mapping[str, NDArray[np.int64]]) -> int:
+    """Return the bytes of a recording, as far as they can be told without reading it."""
+    if is_in_pack(uri):
+        pack, _, row = uri.rpartition("#")
+        known = packed[pack][int(row) : int(row) + 1]
+        return int(known[0]) if len(known) else _UNKNOWN_BYTES
+    try:
+        size = uris.file_size(uri)
     except TableError:  # whoever reads it will say why
-        return 0
+        size = None
+    return _UNKNOWN_BYTES if size is None else size
 
 
 def _slices(recordings: pa.Table, *, is_first: bool) -> list[tuple[int, int]]:
     """Return the bounds of parts of 256 MB, or of a single recording that is larger."""
     sizes = recordings["bytes"].to_pylist()
     unknown = [row for row, size in enumerate(sizes) if size is None]
+    asked = recordings.select(["uri"]).take(pa.array(unknown, pa.int64()))
+    packs = packs_of(asked)
     with ThreadPoolExecutor(_THREADS) as pool:
-        places = recordings["uri"].take(pa.array(unknown, pa.int64())).to_pylist()
-        for row, size in zip(unknown, pool.map(_size, places), strict=True):
+        packed = dict(zip(packs, pool.map(_row_sizes, packs), strict=True))
+        found = pool.map(partial(_size, packed=packed), asked["uri"].to_pylist())
+        for row, size in zip(unknown, found, strict=True):
             sizes[row] = size
     ends = np.cumsum(sizes)
     bounds, start, before = [], 0, 0

@@ -6,10 +6,11 @@
 
 import json
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from raudeep.errors import ConfigError, EvaluationError
+from raudeep.errors import ConfigError, EvaluationError, TableError
 from raudeep.evaluation.neighbours import Metric, similarities
 from raudeep.pipeline.artifacts import artifact_identity
 from raudeep.pipeline.corpus import load_manifest
@@ -25,6 +26,7 @@ from raudeep.pipeline.embedding import embed_alike
 from raudeep.pipeline.sources import describe_sources, embedding_sources, has_joined_chunks
 from raudeep.pipeline.stage import embedding_array
 from raudeep.storage import uri as uris
+from raudeep.storage.staging import staging
 from raudeep.storage.table import (
     TableIndex,
     iterate_parts,
@@ -126,7 +128,8 @@ def find_nearest(
         File of a recording that is not looked for.
     index : str, optional
         Local file with an index of the rows, made where it is missing or out of date. It finds
-        nearly all of the nearest without reading the table.
+        nearly all of the nearest without reading the table. What it is of is in ``*.json`` beside
+        it.
 
     Returns
     -------
@@ -138,6 +141,8 @@ def find_nearest(
     ------
     EvaluationError
         If the queries are not of the size of the rows, or not finite.
+    TableError
+        If something else lies at `index`, or it cannot be written.
     """
     stored = read_index(table, stage="embeddings")
     first = read_part(table, stored.parts[0].name, columns=["embedding"])
@@ -206,20 +211,41 @@ def _open_index(table: str, stored: TableIndex, size: int, metric: Metric, file:
         raise ConfigError("--index needs usearch. Run `pip install raudeep[search]`.") from error
     if not uris.is_local(file):
         raise ConfigError(f"--index is a file of this machine. Got {file!r}.")
+    file = uris.absolute(file)
     note = f"{file}.json"
     known = {"fingerprint": stored.fingerprint, "rows": stored.rows, "metric": metric}
     neighbours = usearch.Index(
         ndim=size, metric="cos" if metric == "cosine" else "l2sq", dtype="f16"
     )
-    if uris.exists(file) and uris.exists(note) and json.loads(uris.read_bytes(note)) == known:
+    if (uris.exists(file) or uris.exists(note)) and _read_note(file, note, known) == known:
         with suppress(RuntimeError):  # what is not an index after all is made again
             neighbours.view(file)
             return neighbours
-    first = 0
-    for _, rows in iterate_parts(table, columns=["embedding"]):
-        vectors = embedding_array(rows)
-        neighbours.add(np.arange(first, first + len(vectors)), vectors)
-        first += len(vectors)
-    neighbours.save(file)
-    uris.write_bytes(note, json.dumps(known).encode())
+    place = Path(file)
+    try:
+        with staging(str(place.parent)) as folder:
+            first = 0
+            for _, rows in iterate_parts(table, columns=["embedding"]):
+                vectors = embedding_array(rows)
+                neighbours.add(np.arange(first, first + len(vectors)), vectors)
+                first += len(vectors)
+            neighbours.save(str(folder / place.name))
+            uris.delete_file(file)  # so that the note is never that of another index
+            uris.write_bytes(note, json.dumps(known).encode())
+    except (OSError, RuntimeError) as error:  # RuntimeError is what usearch raises
+        raise TableError(f"cannot make the index {file}: {error}") from error
     return neighbours
+
+
+def _read_note(file: str, note: str, known: Mapping[str, Any]) -> Any:
+    """Return what the note of an index says; `TableError` unless it is one, with known names."""
+    try:
+        said = json.loads(uris.read_bytes(note))
+    except (OSError, ValueError):
+        said = None
+    if not isinstance(said, dict) or said.keys() != known.keys():
+        raise TableError(
+            f"--index {file} is not written over: {note} does not say that it is an index. Choose "
+            "another file."
+        )
+    return said

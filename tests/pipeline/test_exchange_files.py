@@ -199,6 +199,18 @@ def test_folder_that_holds_other_files_is_never_touched(tmp_path):
     assert remains(tmp_path / "out") == ["thesis.txt"]
 
 
+@pytest.mark.parametrize("kind", ["csv", "arff"])
+@pytest.mark.parametrize("name", ["labels", "train/notes", "train/fold_1/more.table"])
+def test_files_of_the_user_where_an_export_could_lie_are_never_deleted(tmp_path, kind, name):
+    table = write(tmp_path / "table", recordings_of(label=["a", "b"]))
+    own = tmp_path / "out" / f"{name}.{kind}"
+    own.parent.mkdir(parents=True)
+    own.write_text("mine\n")
+    with pytest.raises(TableError, match=rf"holds {name}.{kind}, which is of no export as table"):
+        export_table(table, str(tmp_path / "out"), format=kind, overwrite=True)
+    assert own.read_text() == "mine\n"
+
+
 def test_earlier_export_is_replaced_only_on_purpose_and_then_whole(tmp_path):
     table = write(tmp_path / "table", recordings_of(folds=[[1, 0, 0], [0, 1, 0]]))
     other = write(tmp_path / "other", recordings_of(partition=["train", "test"]))
@@ -206,8 +218,8 @@ def test_earlier_export_is_replaced_only_on_purpose_and_then_whole(tmp_path):
     export_table(table, out)
     with pytest.raises(TableError, match=r"holds files.*--overwrite"):
         export_table(other, out)
-    export_table(other, out, overwrite=True)
-    assert sorted(files_of(out)) == ["test/other.csv", "train/other.csv"]
+    export_table(other, out, config=ExportConfig(name="table"), overwrite=True)
+    assert sorted(files_of(out)) == ["test/table.csv", "train/table.csv"]
     assert remains(out) == ["test", "train"]
 
 

@@ -117,6 +117,19 @@ def test_what_cannot_be_read_is_an_error_and_what_is_no_audio_is_packed(corpus, 
         pack_corpus(manifest, place, limits=Limits(max_errors="0"))
 
 
+def test_what_is_longer_than_wanted_is_not_packed(corpus, tmp_path):
+    place = str(tmp_path / "pack")
+    manifest, _ = load_manifest(str(corpus))
+    durations = inspect_corpus(str(corpus))["duration"]
+    longest = (durations["min_seconds"] + durations["max_seconds"]) / 2
+    pack_corpus(manifest, place, limits=Limits(max_duration=longest))
+    packed, errors = read_table(place), read_errors(place)
+    assert 0 < packed.num_rows == 25 - errors.num_rows < 25
+    assert max(packed["duration"].to_pylist()) <= longest
+    assert set(errors["error"].to_pylist()) == {"AudioError"}
+    assert f"longer than max_duration={longest:g} s" in errors["message"][0].as_py()
+
+
 @pytest.fixture
 def hugging_face(pack, tmp_path):
     """The recordings as a data set of Hugging Face: shuffled, labels as numbers, in a folder."""
@@ -220,6 +233,30 @@ def test_sizes_that_a_manifest_does_not_say_are_asked_for(corpus, tmp_path, monk
     unknown = manifest.set_column(manifest.column_names.index("bytes"), "bytes", sizes)
     known = pack_corpus(manifest, str(tmp_path / "known"))
     assert pack_corpus(unknown.cast(manifest.schema), str(tmp_path / "b")).parts == known.parts > 4
+
+
+def test_sizes_of_recordings_in_a_pack_of_somebody_else_are_told_by_its_footer(
+    hugging_face, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(packing, "_PART_BYTES", 100_000)
+    manifest, _ = load_manifest(str(hugging_face()))
+    assert manifest["bytes"].null_count == manifest.num_rows
+    pack_corpus(manifest, str(tmp_path / "again"))
+    parts = [pq.read_table(path)["bytes"] for path in (tmp_path / "again").glob("part-*")]
+    assert len(parts) > 4
+    assert max(pc.sum(sizes).as_py() for sizes in parts) < 150_000
+
+
+def test_a_size_that_nobody_says_is_taken_for_a_megabyte(hugging_face, tmp_path):
+    """Counted as nothing, any number of recordings would be one part."""
+    folder = hugging_face()
+    packed, _ = load_manifest(str(folder))
+    for path in folder.iterdir():
+        path.write_bytes(b"damaged since")
+    nowhere = pa.array([str(tmp_path / f"{n}.wav") for n in range(1000)])
+    for places in (nowhere, pa.array(packed["uri"].to_pylist() * 40)):
+        table = pa.table({"uri": places, "bytes": pa.nulls(1000, pa.int64())})
+        assert packing._slices(table, is_first=True)[0] == (0, 256)
 
 
 @pytest.mark.parametrize("source", ["", "/part-00001.parquet"])

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from raudeep.config import ChunkConfig
-from raudeep.errors import ConfigError, EvaluationError
+from raudeep.errors import ConfigError, EvaluationError, TableError
 from raudeep.pipeline.artifacts import artifact_identity, keep_epoch, load_autoencoder
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.embedding import embed_corpus
@@ -90,6 +90,61 @@ def test_an_index_finds_the_same_and_is_made_once(table, file, tmp_path):
     place.write_bytes(b"damaged")
     again = find_nearest(table, query, metric="euclidean", without=file, index=str(place))
     assert again["file"][0] == exact["file"][0]
+
+
+@pytest.mark.parametrize(
+    "present",
+    [
+        {"mine": "mine"},
+        {"mine": "mine", "mine.json": "no JSON"},
+        {"mine": "mine", "mine.json": '{"rows": 3}'},
+        {"mine": "mine", "mine.json": "[3]"},
+        {"mine.json": "{}"},
+        {"mine/x": "in a folder"},
+    ],
+)
+def test_what_is_no_index_is_not_written_over(table, file, tmp_path, present):
+    for name, text in present.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with pytest.raises(TableError, match=r"--index .*mine is not written over: .*mine\.json does"):
+        find_nearest(table, vectors_of(file, table), index=str(tmp_path / "mine"))
+    found = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {str(path.relative_to(tmp_path)): path.read_text() for path in found} == present
+
+
+def test_an_index_that_cannot_be_written_is_one_line(table, file, tmp_path, monkeypatch):
+    query = vectors_of(file, table)
+    (tmp_path / "x").write_text("a file")
+    for below in ("x", "x/y"):
+        with pytest.raises(TableError, match=rf"the output .*{below} cannot be written: "):
+            find_nearest(table, query, index=str(tmp_path / below / "rows.usearch"))
+
+    def fail(*_):
+        raise RuntimeError("No space left on device")
+
+    monkeypatch.setattr("usearch.index.Index.save", fail)
+    with pytest.raises(TableError, match=r"cannot make .*usearch: No space left on device"):
+        find_nearest(table, query, index=str(tmp_path / "rows.usearch"))
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_an_index_whose_writing_was_cut_off_is_made_again(table, file, tmp_path, monkeypatch):
+    """Else the index of one metric could be read with the note of the other."""
+    place, query = tmp_path / "rows.usearch", vectors_of(file, table)
+    find_nearest(table, query, index=str(place))
+
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("raudeep.storage.uri.put_file", fail)
+        patch.setattr("raudeep.storage.staging._delete", lambda *_: None)  # as after a kill
+        with pytest.raises(KeyboardInterrupt):
+            find_nearest(table, query, metric="euclidean", index=str(place))
+    assert not place.exists()
+    find_nearest(table, query, metric="euclidean", index=str(place))
+    assert place.exists()
 
 
 def test_of_a_recording_in_chunks_the_nearest_counts(corpus, models, tmp_path):

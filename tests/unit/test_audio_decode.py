@@ -115,6 +115,53 @@ def test_an_mp3_that_does_not_say_its_length_is_taken_as_it_is(rng):
     assert decode(silent)[0].shape[1] > 2 * 44100
 
 
+@pytest.fixture
+def streamed():
+    """Return FLAC without the 36 bits that say how many samples there are."""
+    content = bytearray(encode(STEREO, kind="FLAC"))
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)
+    return bytes(content)
+
+
+def test_a_flac_that_was_streamed_does_not_know_its_length(streamed):
+    whole = encode(STEREO, kind="FLAC")
+    assert np.array_equal(decode(streamed, max_duration=0.5)[0], decode(whole)[0])
+    assert read_header(streamed) == read_header(whole)
+    for length, hop in ((0.2, 0.1), (0.1, 0.2), (9.0, 1.0), (1e9, 1e9)):
+        found, expected = blocks_of(streamed, length, hop), blocks_of(whole, length, hop)
+        for block, other in zip(found, expected, strict=True):
+            assert np.array_equal(block.samples, other.samples)
+            assert block[1:] == other[1:]
+
+
+def test_a_flac_that_was_streamed_is_refused_as_any_other(streamed):
+    for read in (decode, read_header):
+        with pytest.raises(AudioError, match="cannot be decoded"):
+            read(streamed[: len(streamed) // 2])
+    with pytest.raises(AudioError, match=r"lasts .* s, longer than max_duration=0.4 s"):
+        decode(streamed, max_duration=0.4)
+    with pytest.raises(AudioError, match=r"lasts .* s, longer than max_duration=0.4 s"):
+        blocks_of(streamed, 0.1, 0.1, max_duration=0.4)
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_an_ogg_of_several_streams_is_not_taken_for_its_first(subtype):
+    first, second = (encode(tone(hz=hz), kind="OGG", subtype=subtype) for hz in (300, 600))
+    with pytest.raises(AudioError, match=r"holds several streams, .* encode it as one"):
+        decode(first + second)
+    with pytest.raises(AudioError, match="holds several streams"):
+        blocks_of(first + second, 0.1, 0.1)
+
+
+def test_streams_of_an_ogg_that_lie_side_by_side_are_no_further_ones():
+    """As the sound of a film: all of them begin before any goes on."""
+    content, other = encode(STEREO, kind="OGG"), encode(tone(hz=600.0), kind="OGG")
+    begin, end = content.index(b"OggS", 1), other.index(b"OggS", 1)
+    both = content[:begin] + other[:end] + content[begin:] + other[end:]
+    assert np.array_equal(decode(both)[0], decode(content)[0])
+
+
 def test_an_ogg_that_ends_with_an_empty_page_is_whole():
     content = encode(STEREO, kind="OGG")
     last = bytearray(content[content.rindex(b"OggS") :][:27])
