@@ -53,6 +53,7 @@ _SCALARS: dict[str, type[Any]] = {
 _NAMED = ("views", "autoencoders")
 _SHAPES = {field.name for kind in AUTOENCODERS.values() for field in dataclasses.fields(kind)}
 _SHAPES.add("kind")
+_SHARED = {"spectrogram": "views", "autoencoder": "autoencoders", "training": "autoencoders"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +151,7 @@ def parse_recipe(
     Raises
     ------
     ConfigError
-        If a key is unknown, or a value is out of its range.
+        If a key is unknown, a value is out of its range, or an override reaches nothing.
     """
     _check_forms(content, where)
     content = dict(content)
@@ -159,6 +160,7 @@ def parse_recipe(
     if seed is not None:
         content["seed"] = seed
     _check_forms(content, where)
+    _check_reach(content, overrides or {}, where)
     return _parse(content, where)
 
 
@@ -178,6 +180,21 @@ def _check_forms(content: Mapping[str, Any], where: str) -> None:
         known = [field.name for field in dataclasses.fields(cls)]
         known = sorted(_SHAPES) if key == "autoencoder" else known
         reject_unknown(content.get(key, {}), known, where=f"{where}: [{key}]")
+
+
+def _check_reach(
+    content: Mapping[str, Any], overrides: Mapping[str, Mapping[str, Any]], where: str
+) -> None:
+    """Refuse an override of a key that every view or every autoencoder sets itself."""
+    for section, named in _SHARED.items():
+        tables = content.get(named, {})
+        for key in overrides.get(section, {}):
+            if tables and all(key in table for table in tables.values()):
+                raise ConfigError(
+                    f"--{section}.{key.replace('_', '-')} changes nothing: {key!r} is set by each "
+                    f"of the {named} of {where}: {', '.join(tables)}. Edit the recipe, or a copy "
+                    "of a shipped one."
+                )
 
 
 def _parse(content: Mapping[str, Any], where: str) -> Recipe:

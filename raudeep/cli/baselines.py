@@ -1,6 +1,7 @@
 """Commands that score what representations are compared with: `raudeep baseline`."""
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
@@ -26,6 +27,7 @@ from raudeep.config import (
     SvmConfig,
 )
 from raudeep.config.fields import build
+from raudeep.errors import ConfigError
 
 if TYPE_CHECKING:
     from raudeep.pipeline.baselines import BaselineScore
@@ -61,12 +63,13 @@ def cnn(
     from raudeep.pipeline.corpus import load_manifest
     from raudeep.storage.uri import absolute
 
+    chosen = _evaluation({"repeats": 1} | given(evaluation), majority_vote=False)
     manifest, _ = load_manifest(corpus, layout=corpus_layout)
     result = score_cnn(
         manifest,
         absolute(output),
         config=cnn or CnnConfig(),
-        evaluation=build(EvaluationConfig, {"repeats": 1} | given(evaluation), where="flags"),
+        evaluation=chosen,
         limits=limits,
         overwrite=overwrite,
     )
@@ -81,7 +84,7 @@ def sparse_coding(
     corpus_layout: CorpusLayout = None,
     sparse_coding: Annotated[SparseCodingConfig | None, Flat] = None,
     svm: Annotated[SvmConfig | None, Flat] = None,
-    evaluation: Annotated[EvaluationConfig | None, Flat] = None,
+    evaluation: Annotated[overrides_of(EvaluationConfig), Flat] = None,  # type: ignore[valid-type]
     limits: Annotated[Limits | None, Flat] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -94,13 +97,14 @@ def sparse_coding(
     from raudeep.pipeline.corpus import load_manifest
     from raudeep.storage.uri import absolute
 
+    chosen = _evaluation(given(evaluation), majority_vote=True, repeats=1)
     manifest, _ = load_manifest(corpus, layout=corpus_layout)
     result = score_sparse_coding(
         manifest,
         absolute(output),
         config=sparse_coding or SparseCodingConfig(),
         svm=svm or SvmConfig(),
-        evaluation=evaluation or EvaluationConfig(),
+        evaluation=chosen,
         limits=limits,
         overwrite=overwrite,
     )
@@ -164,6 +168,17 @@ def soundnet(
         overwrite=overwrite,
     )
     print_summary_rows([summary], as_json=as_json)
+
+
+def _evaluation(flags: Mapping[str, Any], **fixed: Any) -> EvaluationConfig:
+    """Return the evaluation of a baseline, of which some fields have one value alone."""
+    for name, value in fixed.items():
+        if flags.get(name, value) != value:
+            raise ConfigError(
+                f"this baseline is always scored with {name}={value!r}. Got {flags[name]!r}; leave "
+                "the flag out."
+            )
+    return build(EvaluationConfig, {**flags, **fixed}, where="flags")
 
 
 def _print(result: "BaselineScore", *, as_json: bool) -> None:

@@ -44,7 +44,7 @@ class AutoencoderConfig:
     initialisation: Literal["glorot", "spread", "pytorch"] = "glorot"
     """Glorot weights and gate biases of 1 (auDeep), gates that keep spread out, or PyTorch's."""
     encoder_noise: float = 0.0
-    """Probability of zeroing a whole frame of the encoder's input during training."""
+    """Probability of zeroing a step of the encoder's input in training, a frame or part of one."""
     feed_previous_prob: float = 0.0
     """Probability of feeding the decoder its own output; not for a bidirectional decoder."""
     teacher: Literal["standard", "audeep"] = "standard"
@@ -190,7 +190,10 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ResourceConfig:
-    """What the runs may take, and who is told; changes no number and is part of no fingerprint."""
+    """What the runs may take, and who is told; part of no fingerprint.
+
+    Only num_workers changes numbers: each worker draws dropout of its own.
+    """
 
     num_workers: int = 1
     """Data-parallel workers of each training run."""

@@ -11,6 +11,7 @@ __all__ = ["Projection", "project"]
 
 Projection = Literal["tsne", "pca", "umap"]
 _PCA_SIZE = 200  # auDeep reduces to this before t-SNE
+_SPREADS = (1e-15, 1e15)  # beyond, squares of float32 vanish or overflow, and t-SNE crashes
 
 
 def project(
@@ -27,7 +28,7 @@ def project(
     Parameters
     ----------
     embeddings : ndarray of float32, shape (N, E)
-        At least 3 rows.
+        At least 3 rows that differ, of 2 or more finite values.
     method : {"tsne", "pca", "umap"}
         UMAP needs the package umap-learn.
     perplexity : float > 0
@@ -38,7 +39,8 @@ def project(
     Raises
     ------
     EvaluationError
-        If a parameter is out of its range, there are too few rows or the package is missing.
+        If a parameter is out of its range, there are too few rows or values, a value is not
+        finite, all rows are equal, or the package is missing.
 
     References
     ----------
@@ -53,6 +55,20 @@ def project(
         raise EvaluationError(f"seed must be in the range [0, 2**32). Got {seed}.")
     if len(embeddings) < 3:
         raise EvaluationError(f"a picture needs 3 or more rows. Got {len(embeddings)}.")
+    if embeddings.shape[1] < 2:
+        raise EvaluationError(
+            f"a picture needs rows of 2 or more values. Got {embeddings.shape[1]}."
+        )
+    if infinite := int((~np.isfinite(embeddings)).any(axis=1).sum()):
+        raise EvaluationError(
+            f"a picture needs finite values; {infinite} of {len(embeddings)} rows hold others."
+        )
+    spread = float((embeddings.max(axis=0).astype(np.float64) - embeddings.min(axis=0)).max())
+    if not _SPREADS[0] < spread < _SPREADS[1]:
+        raise EvaluationError(
+            f"a picture needs rows that differ by {_SPREADS[0]:g} to {_SPREADS[1]:g} in some "
+            f"value. Got {spread:g} at most."
+        )
     size = 2 if method == "pca" else min(_PCA_SIZE, *embeddings.shape)
     reduced = PCA(size, random_state=seed).fit_transform(embeddings)
     if method == "pca":

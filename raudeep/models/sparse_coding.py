@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from raudeep.config import SparseCodingConfig
+from raudeep.models.batching import generator as generator_of
 
 __all__ = [
     "FISTA_STEPS",
@@ -85,7 +86,7 @@ def learn_coder(
     parts = config.num_octaves if config.patch == "octave" else 1
     learned = []
     for part, patches in enumerate(np.split(frames, parts, axis=1)):
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + part)
+        generator = generator_of(seed * 1_000_003 + part)
         data = torch.from_numpy(np.ascontiguousarray(patches)).to(device)
         atoms = config.num_atoms // parts
         dictionary = learn_dictionary(data, atoms, config=config, generator=generator)

@@ -91,13 +91,15 @@ def run_baselines(
     Returns
     -------
     dict
-        By name of the baseline; ``band-statistics-VIEW`` where there are several views.
+        By name of the baseline; ``band-statistics-VIEW`` where there are several views. The names
+        of their stages begin with the baseline's.
     """
     scores: dict[str, BaselineScore] = {}
+    found: dict[str, BaselineScore]
     for name in names:
         place = uris.join(output, name)
         if name == "cnn":
-            scores[name] = score_cnn(
+            score = score_cnn(
                 manifest,
                 place,
                 config=cnn,
@@ -105,8 +107,9 @@ def run_baselines(
                 limits=limits,
                 overwrite=overwrite,
             )
+            found = {name: score}
         elif name == "sparse-coding":
-            scores[name] = score_sparse_coding(
+            score = score_sparse_coding(
                 manifest,
                 place,
                 config=sparse_coding,
@@ -115,17 +118,25 @@ def run_baselines(
                 limits=limits,
                 overwrite=overwrite,
             )
+            found = {name: score}
         else:
             suffixed = {f"{name}-{view}": view for view in spectrograms}
             views = suffixed if len(spectrograms) > 1 else dict.fromkeys([name], *spectrograms)
-            scores |= score_band_statistics(
+            found = score_band_statistics(
                 {label: spectrograms[view] for label, view in views.items()},
                 {label: uris.join(place, view) for label, view in views.items()},
                 mlp=mlp,
                 evaluation=evaluation,
                 overwrite=overwrite,
             )
+        scores |= {label: _as_stages_of(name, each) for label, each in found.items()}
     return scores
+
+
+def _as_stages_of(name: str, baseline: BaselineScore) -> BaselineScore:
+    """Return a score whose stages are not taken for those of the benchmark or other baselines."""
+    own = [replace(each, stage=f"{name}: {each.stage}") for each in baseline.summaries]
+    return replace(baseline, summaries=own)
 
 
 def score_cnn(
@@ -214,8 +225,9 @@ def score_band_statistics(
     predictions = {name: uris.join(output, "predictions") for name, output in outputs.items()}
     for place in predictions.values():
         check_stage(place, "predictions")
+    started = time.perf_counter()
     summaries = {
-        name: _embed_statistics(table, embeddings[name], overwrite=overwrite)
+        name: _embed_statistics(table, embeddings[name], started=started, overwrite=overwrite)
         for name, table in tables.items()
     }
     results = evaluate_embeddings(
@@ -233,8 +245,8 @@ def score_band_statistics(
     }
 
 
-def _embed_statistics(table: str, output: str, *, overwrite: bool) -> StageSummary:
-    started = time.perf_counter()
+def _embed_statistics(table: str, output: str, *, started: float, overwrite: bool) -> StageSummary:
+    """Embed one of the tables that are embedded one after the other since `started`."""
     index = read_index(table, stage="spectrograms")
     identity = Identity(
         "embeddings",

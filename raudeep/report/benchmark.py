@@ -26,6 +26,8 @@ def read_results(output: str) -> dict[str, Any]:
             f"{place} is of a sweep, which has no report: ranking.csv and the pictures beside it "
             "show it."
         )
+    if not isinstance(results.get("autoencoders"), dict):
+        raise TableError(f"{place} holds no results of a benchmark. Run `raudeep benchmark`.")
     return results
 
 

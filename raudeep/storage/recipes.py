@@ -31,12 +31,13 @@ def load_recipe(
         Replaces the recipe's seed: that of the evaluation, from which each autoencoder's is made.
     overrides : mapping of section to mapping, optional
         Values for the shared sections, ``{"training": {"num_epochs": 2}}``; they win over the
-        sections but not over what a view or an autoencoder says of itself.
+        sections but not over what a view or an autoencoder says of itself, and must reach one.
 
     Raises
     ------
     ConfigError
-        If there is no such recipe, a key is unknown, or a value is out of its range.
+        If there is no such recipe, a key is unknown, a value is out of its range, or an override
+        reaches no view or autoencoder.
     """
     where = str(recipe)
     absent = (

@@ -180,6 +180,17 @@ def test_band_statistics_are_those_of_the_spectrograms(manifest, tmp_path):
     assert results["view"].score.accuracy > 0.5  # of five classes
 
 
+def test_band_statistics_of_several_tables_are_one_stage_whose_seconds_add_up(manifest, tmp_path):
+    tables = {name: str(tmp_path / name) for name in ("a", "b")}
+    views = {name: SpectrogramConfig(n_mels=12) for name in tables}
+    extract_spectrograms(manifest, views, tables)
+    outputs = {name: str(tmp_path / f"{name}-out") for name in tables}
+    mlp = MlpConfig(num_epochs=1)
+    results = score_band_statistics(tables, outputs, mlp=mlp, evaluation=ONCE)
+    first, second = (result.summaries[0].seconds for result in results.values())
+    assert 0 < first < second
+
+
 def test_a_table_is_no_place_for_a_folder_of_tables(manifest, scored_cnn):
     place = str(scored_cnn[0] / "spectrograms")
     for score, settings in (
@@ -360,9 +371,18 @@ def test_a_benchmark_scores_baselines_beside_its_embeddings(recipe, corpus, tmp_
     code, stdout, stderr = run(*command, "--baselines", "cnn", "band-statistics")
     assert code == 0, stderr
     assert "band-statistics-60db" in stdout
-    rows = json.loads((tmp_path / "out" / "results.json").read_text())["scores"]
-    scores = {row["embedding"]: row for row in rows if row["readout"] == "baseline"}
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    scores = {row["embedding"]: row for row in results["scores"] if row["readout"] == "baseline"}
     assert list(scores) == ["cnn", "band-statistics-30db", "band-statistics-60db"]
     assert [row["size"] for row in scores.values()] == [None, 32, 32]
     assert scores["cnn"]["repeats"] == 1
+    stages = {row["stage"]: row["rows"] for row in results["stages"]}
+    own = {name: rows for name, rows in stages.items() if ": " in name}
+    assert list(own) == [
+        *("cnn: log-mel", "cnn: cnn"),
+        *("band-statistics: embeddings", "band-statistics: evaluation"),
+    ]
+    recordings = results["corpus"]["recordings"]
+    assert (own["cnn: log-mel"], own["cnn: cnn"]) == (recordings, recordings)
+    assert own["band-statistics: embeddings"] == stages["spectrograms"] == 2 * recordings
     assert "Readout: baseline" in (tmp_path / "out" / "report.html").read_text()

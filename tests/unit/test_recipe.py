@@ -146,27 +146,55 @@ def test_sections_are_shared_and_views_and_autoencoders_say_how_they_differ(writ
     assert (big.view, big.model.num_units, big.training.num_epochs) == ("b", 9, 4)
 
 
-def test_overrides_win_over_sections_but_not_over_what_a_view_says():
+def test_overrides_win_over_sections():
     recipe = load_recipe(
         "demo",
         overrides={
-            "spectrogram": {"n_mels": 20, "clip_below_db": -10},
+            "spectrogram": {"n_mels": 20},
             "training": {"num_epochs": 2},
             "evaluation": {"repeats": 1},
         },
     )
     assert {view.n_mels for view in recipe.views.values()} == {20}
-    assert [view.clip_below_db for view in recipe.views.values()] == [-30, -60]
     assert {a.training.num_epochs for a in recipe.autoencoders.values()} == {2}
     assert {a.training.batch_size for a in recipe.autoencoders.values()} == {16}
     assert recipe.evaluation.repeats == 1
     assert load_recipe("demo").evaluation.repeats == 3
 
 
-def test_overrides_do_not_win_over_what_an_autoencoder_says(write):
-    path = write("[views.a]\n[autoencoders.a]\nnum_units = 9\n")
-    recipe = load_recipe(path, overrides={"autoencoder": {"num_units": 3, "num_layers": 2}})
-    assert recipe.autoencoders["a"].model == AutoencoderConfig(num_units=9, num_layers=2)
+def test_overrides_do_not_win_over_what_a_view_or_an_autoencoder_says(write):
+    path = write(
+        "[views.a]\n[views.b]\nn_mels = 9\n"
+        "[autoencoders.a]\n[autoencoders.b]\nnum_units = 9\nnum_epochs = 8\n"
+    )
+    overrides = {
+        "spectrogram": {"n_mels": 3},
+        "autoencoder": {"num_units": 3, "num_layers": 2},
+        "training": {"num_epochs": 3},
+    }
+    recipe = load_recipe(path, overrides=overrides)
+    assert [view.n_mels for view in recipe.views.values()] == [3, 9]
+    a, b = recipe.autoencoders.values()
+    assert a.model == AutoencoderConfig(num_units=3, num_layers=2)
+    assert b.model == AutoencoderConfig(num_units=9, num_layers=2)
+    assert (a.training.num_epochs, b.training.num_epochs) == (3, 8)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "named"),
+    [
+        ("spectrogram", "n_mels", "views"),
+        ("autoencoder", "num_units", "autoencoders"),
+        ("training", "num_epochs", "autoencoders"),
+    ],
+)
+def test_override_that_reaches_nothing_is_refused(write, section, key, named):
+    tables = {"views": "", "autoencoders": "", named: f"{key} = 9\n"}
+    path = write("".join(f"[{table}.{name}]\n{tables[table]}" for table in tables for name in "ab"))
+    flag = f"--{section}.{key.replace('_', '-')}"
+    said = rf"^{flag} changes nothing: '{key}' is set by each of the {named} of .*own\.toml: a, b\."
+    with pytest.raises(ConfigError, match=said):
+        load_recipe(path, overrides={section: {key: 3}})
 
 
 def test_override_that_is_unknown_names_the_nearest():

@@ -76,6 +76,15 @@ def test_choices_are_taken_in_any_case_and_listed_where_none_is_of_that_name(cli
     assert "lstm" in err
 
 
+@pytest.mark.parametrize("command", [COMMAND, ("tune", "demo", "space.toml", *COMMAND[2:])])
+def test_a_flag_that_every_view_of_the_recipe_hides_is_refused(cli, command):
+    code, out, err = cli(*command, "--spectrogram.clip-below-db", "-20")
+    assert (code, out) == (1, "")
+    assert_one_line(
+        err, "--spectrogram.clip-below-db changes nothing: ", "of demo: 30db, 60db. Edit"
+    )
+
+
 def test_folds_of_a_benchmark_are_given_after_one_flag(cli):
     code, out, err = cli(*COMMAND, "--evaluation.folds", "3", "4", "--seed", "5")
     assert code == 0, err

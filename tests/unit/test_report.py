@@ -81,6 +81,7 @@ def results():
         (b'{"ranking": [], "fields": []}', r"results\.json is of a sweep, .*ranking\.csv"),
         (b'{"scores": 1', r"results\.json cannot be read: "),
         (b"[1]", r"results\.json cannot be read: "),
+        (b"{}", r"results\.json holds no results of a benchmark. Run `raudeep benchmark`"),
     ],
 )
 def test_results_of_something_else_are_named(tmp_path, content, said):
@@ -183,6 +184,21 @@ def test_spread_over_a_single_split_is_left_out(results):
     assert "± folds" not in html_text
     assert "± repeats" in html_text
     assert ">–</td>" in html_text
+
+
+@pytest.mark.parametrize("names", [("cnn", "band-statistics"), ("band-statistics", "cnn")])
+def test_each_row_has_a_spread_over_its_own_repeats_alone(results, names):
+    rows = {name: score(name, readout="baseline") for name in names}
+    rows["cnn"].update(repeats=1, accuracy_std_repeats=0.0, uar_std_repeats=0.0)
+    html_text = page({**results, "scores": list(rows.values())})
+    spreads = {
+        name: re.findall(r"± ([^<]+)</td>", row)
+        for name, row in re.findall(r"<tr>\n<th>([\w-]+)</th>(.*?)</tr>", html_text, re.DOTALL)
+    }
+    assert spreads == {
+        "cnn": ["3.1", "–", "3.2", "–"],
+        "band-statistics": ["3.1", "0.9", "3.2", "0.8"],
+    }
 
 
 def test_each_readout_has_a_table_and_a_confusion_matrix(results):

@@ -113,6 +113,15 @@ def test_a_seed_gives_the_same_coder(rng):
     assert first.weights.shape == (1, 16, 12)
 
 
+def test_a_seed_may_be_of_any_size(rng):
+    config = SparseCodingConfig(
+        num_octaves=1, bands_per_octave=4, num_atoms=8, num_steps=3, batch_size=5
+    )
+    frames = rng.standard_normal((20, 4)).astype(np.float32)
+    coder = learn_coder(frames, config, seed=2**64, device=torch.device("cpu"))
+    assert np.isfinite(coder.encode(frames)).all()
+
+
 def test_frames_that_are_all_silent_give_finite_codes():
     config = SparseCodingConfig(
         num_octaves=1, bands_per_octave=4, num_atoms=8, num_steps=3, batch_size=5
