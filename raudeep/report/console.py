@@ -10,7 +10,7 @@ from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
-from raudeep.report.text import duration, objective_name
+from raudeep.report.text import duration, objective_name, percent, with_own_spreads
 
 __all__ = [
     "print_benchmark",
@@ -163,12 +163,12 @@ def _score_table(scores: Sequence[Mapping[str, Any]], title: str | None) -> Tabl
     named = "embedding" in scores[0]
     names = ("readout", "embedding") if named else ()
     table = _table(*names, "values", "accuracy", "± folds", "± repeats", "UAR", title=title)
-    for row in scores:
+    for row in map(with_own_spreads, scores):
         figures = ("accuracy", "accuracy_std_folds", "accuracy_std_repeats", "uar")
         table.add_row(
             *(escape(row[name]) for name in names),
             "" if row["size"] is None else str(row["size"]),
-            *(f"{100 * row[figure]:.1f}" for figure in figures),
+            *(percent(row[figure]) for figure in figures),
             style="bold" if named and row["embedding"] == "fused" else "",
         )
     return table

@@ -12,13 +12,13 @@ import pyarrow as pa
 
 from raudeep.report import plots
 from raudeep.report.templates import render
+from raudeep.report.text import SPREADS, with_own_spreads
 
 __all__ = ["render_report"]
 
 FUSED = "fused"
 MAX_ERRORS = 50
 MAX_EXAMPLES = 3
-_COUNTS = {"folds": "num_splits", "repeats": "repeats"}
 
 
 def render_report(
@@ -90,7 +90,7 @@ def _readouts(results: Mapping[str, Any]) -> list[dict[str, Any]]:
         fused = [score for score in scores if score["embedding"] == FUSED]
         if len(singles) == 1:  # fusing one embedding is that embedding
             fused = []
-        rows = [_with_own_spreads(score) for score in singles + fused]
+        rows = [with_own_spreads(score) for score in singles + fused]
         shown = fused[-1] if fused else rows[0] if len(rows) == 1 else {}
         labels = rows[0].get("labels") or (results.get("corpus") or {}).get("labels")
         readouts.append(
@@ -107,16 +107,10 @@ def _readouts(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     return readouts
 
 
-def _with_own_spreads(score: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a score without its spreads over one split or fit, which mean nothing."""
-    single = [over for over, count in _COUNTS.items() if score.get(count) == 1]
-    return {**score, **{f"{of}_std_{over}": None for of in ("accuracy", "uar") for over in single}}
-
-
 def _spreads(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what any of the scores was repeated over."""
     return [
-        over for over in _COUNTS if any(row.get(f"accuracy_std_{over}") is not None for row in rows)
+        over for over in SPREADS if any(row.get(f"accuracy_std_{over}") is not None for row in rows)
     ]
 
 

@@ -4,7 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["duration", "objective_name", "percent", "thousands"]
+__all__ = ["SPREADS", "duration", "objective_name", "percent", "thousands", "with_own_spreads"]
+
+SPREADS = {"folds": "num_splits", "repeats": "repeats"}
+"""What scores are repeated over, and where a score says how often."""
 
 
 def percent(share: float | None) -> str:
@@ -33,3 +36,9 @@ def thousands(value: Any) -> str:
 def objective_name(results: Mapping[str, Any]) -> str:
     """Return what the trials of a sweep are ranked by."""
     return f"UAR ({results['readout']})" if results["objective"] == "uar" else "validation loss"
+
+
+def with_own_spreads(score: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a score without its spreads over one split or fit, which mean nothing."""
+    single = [over for over, count in SPREADS.items() if score.get(count) == 1]
+    return {**score, **{f"{of}_std_{over}": None for of in ("accuracy", "uar") for over in single}}

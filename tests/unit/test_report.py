@@ -11,6 +11,7 @@ import pytest
 from raudeep.errors import TableError
 from raudeep.report import html, plots, text
 from raudeep.report.benchmark import write_report
+from raudeep.report.console import print_score
 from raudeep.report.html import render_report
 
 EVIL = "<script>alert(1)</script>"
@@ -199,6 +200,13 @@ def test_each_row_has_a_spread_over_its_own_repeats_alone(results, names):
         "cnn": ["3.1", "–", "3.2", "–"],
         "band-statistics": ["3.1", "0.9", "3.2", "0.8"],
     }
+
+
+def test_the_terminal_shows_no_spread_over_one_repeat(capsys):
+    single = {**score("cnn", readout="baseline"), "repeats": 1, "accuracy_std_repeats": 0.0}
+    print_score({**single, "labels": ["a", "b"], "confusion": [[1, 0], [0, 1]]})
+    (row,) = [line.split() for line in capsys.readouterr().out.splitlines() if " cnn " in line]
+    assert row[-4:] == ["71.2", "3.1", "–", "69.9"]
 
 
 def test_each_readout_has_a_table_and_a_confusion_matrix(results):
