@@ -102,8 +102,8 @@ def parse_manifest(content: bytes, *, name: str, root: str | None) -> pa.Table:
     name : str
         The file's name; its suffix, ``.csv`` or ``.parquet``, says what it is.
     root : str or None
-        URI of the corpus, where recordings without a `uri` lie. A `file` that is an absolute path
-        or has a scheme is its own URI.
+        URI of the corpus, where recordings without a `uri`, or with a relative one, lie. A `file`
+        that is an absolute path or has a scheme is its own URI.
 
     Raises
     ------

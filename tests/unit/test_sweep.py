@@ -1,15 +1,20 @@
 """What comes of a sweep: ranking, importance, best recipe, ledger, pictures, what is reserved."""
 
+import asyncio
 import dataclasses
 import json
 import sys
 
 import pytest
+import ray
 
-from raudeep.config import ResourceConfig, TuneConfig
+from raudeep.config import Limits, ResourceConfig, SpectrogramConfig, TuneConfig
 from raudeep.errors import ConfigError, ResourceError, TableError
+from raudeep.manifest import Recording, manifest_table
 from raudeep.pipeline.cluster import Node, Resources
+from raudeep.pipeline.stage import to_ipc
 from raudeep.pipeline.tuning.ledger import SweepLayout, open_ledger
+from raudeep.pipeline.tuning.shelf import Shelf
 from raudeep.pipeline.tuning.sweep import plan_sweep, tune_autoencoders
 from raudeep.report.console import print_sweep
 from raudeep.report.sweep_plots import importance, parallel_coordinates, trial_history
@@ -259,6 +264,39 @@ def test_a_damaged_ledger_is_named(tmp_path):
     (tmp_path / "trials" / "t1.json").write_text("{")
     with pytest.raises(TableError, match=r"t1\.json cannot be read.*Delete it"):
         open_ledger(places, identity)
+
+
+def test_a_table_that_failed_is_tried_again_by_the_next_trial(tmp_path, monkeypatch):
+    tasks = []
+
+    class Task:
+        """Stands for Ray's: the first one fails."""
+
+        def remote(self, *_):
+            loop = asyncio.get_running_loop()
+            tasks.append(loop.create_future())
+            if len(tasks) == 1:
+                error = ray.exceptions.RayError("the store does not answer")
+                loop.call_later(0.01, tasks[0].set_exception, error)
+            else:
+                tasks[-1].set_result(None)
+            return tasks[-1]
+
+    monkeypatch.setattr(ray, "remote", lambda **_: lambda _: Task())
+    manifest = manifest_table([Recording(file="a", uri="/a", bytes=1)])
+    shelf = Shelf(SweepLayout(str(tmp_path)), to_ipc(manifest), Limits())
+
+    async def ask(times):
+        asked = (shelf.table(SpectrogramConfig()) for _ in range(times))
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    async def run():
+        return await ask(2), await ask(2)
+
+    failed, made = asyncio.run(run())
+    assert [type(each) for each in failed] == [ray.exceptions.RayError] * 2
+    assert [type(each) for each in made] == [str, str]
+    assert len(tasks) == 2
 
 
 # --- looking without computing

@@ -32,8 +32,13 @@ class Shelf:
             # Without a core of its own: what it starts takes those that the trial is yet to use.
             task = ray.remote(num_cpus=0, max_retries=0)(_extract)
             self._made[uri] = task.remote(self._recordings, config, uri, self._limits)
-        if uri in self._made:
-            await self._made[uri]
+        if (making := self._made.get(uri)) is not None:
+            try:
+                await making
+            except ray.exceptions.RayError:
+                if self._made.get(uri) is making:  # the next trial tries again
+                    del self._made[uri]
+                raise
         return uri
 
 
