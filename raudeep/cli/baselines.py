@@ -1,7 +1,6 @@
 """Commands that score what representations are compared with: `raudeep baseline`."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
@@ -27,7 +26,6 @@ from raudeep.config import (
     SvmConfig,
 )
 from raudeep.config.fields import build
-from raudeep.errors import ConfigError
 
 if TYPE_CHECKING:
     from raudeep.pipeline.baselines import BaselineScore
@@ -39,6 +37,9 @@ baseline_app = App(
 )
 app.command(baseline_app)
 
+# Without the flags that these baselines have no use for.
+_OfRecordings = overrides_of(EvaluationConfig, without=("majority_vote",))
+_OfCodes = overrides_of(EvaluationConfig, without=("majority_vote", "repeats"))
 Folder = Annotated[str, Parameter(help="Folder for features and predictions, a path or a URI.")]
 
 
@@ -49,7 +50,7 @@ def cnn(
     output: Folder,
     corpus_layout: CorpusLayout = None,
     cnn: Annotated[CnnConfig | None, Flat] = None,
-    evaluation: Annotated[overrides_of(EvaluationConfig), Flat] = None,  # type: ignore[valid-type]
+    evaluation: Annotated[_OfRecordings, Flat] = None,  # type: ignore[valid-type]
     limits: Annotated[Limits | None, Flat] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -63,13 +64,12 @@ def cnn(
     from raudeep.pipeline.corpus import load_manifest
     from raudeep.storage.uri import absolute
 
-    chosen = _evaluation({"repeats": 1} | given(evaluation), majority_vote=False)
     manifest, _ = load_manifest(corpus, layout=corpus_layout)
     result = score_cnn(
         manifest,
         absolute(output),
         config=cnn or CnnConfig(),
-        evaluation=chosen,
+        evaluation=build(EvaluationConfig, {"repeats": 1} | given(evaluation), where="flags"),
         limits=limits,
         overwrite=overwrite,
     )
@@ -84,7 +84,7 @@ def sparse_coding(
     corpus_layout: CorpusLayout = None,
     sparse_coding: Annotated[SparseCodingConfig | None, Flat] = None,
     svm: Annotated[SvmConfig | None, Flat] = None,
-    evaluation: Annotated[overrides_of(EvaluationConfig), Flat] = None,  # type: ignore[valid-type]
+    evaluation: Annotated[_OfCodes, Flat] = None,  # type: ignore[valid-type]
     limits: Annotated[Limits | None, Flat] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -97,14 +97,13 @@ def sparse_coding(
     from raudeep.pipeline.corpus import load_manifest
     from raudeep.storage.uri import absolute
 
-    chosen = _evaluation(given(evaluation), majority_vote=True, repeats=1)
     manifest, _ = load_manifest(corpus, layout=corpus_layout)
     result = score_sparse_coding(
         manifest,
         absolute(output),
         config=sparse_coding or SparseCodingConfig(),
         svm=svm or SvmConfig(),
-        evaluation=chosen,
+        evaluation=build(EvaluationConfig, given(evaluation), where="flags"),
         limits=limits,
         overwrite=overwrite,
     )
@@ -168,17 +167,6 @@ def soundnet(
         overwrite=overwrite,
     )
     print_summary_rows([summary], as_json=as_json)
-
-
-def _evaluation(flags: Mapping[str, Any], **fixed: Any) -> EvaluationConfig:
-    """Return the evaluation of a baseline, of which some fields have one value alone."""
-    for name, value in fixed.items():
-        if flags.get(name, value) != value:
-            raise ConfigError(
-                f"this baseline is always scored with {name}={value!r}. Got {flags[name]!r}; leave "
-                "the flag out."
-            )
-    return build(EvaluationConfig, {**flags, **fixed}, where="flags")
 
 
 def _print(result: "BaselineScore", *, as_json: bool) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -60,18 +60,20 @@ def given(overrides: Any) -> dict[str, Any]:
     return {} if overrides is None else dict(overrides.given)
 
 
-def overrides_of(config: type[Any]) -> Any:
+def overrides_of(config: type[Any], *, without: Collection[str] = ()) -> Any:
     """Return `config` with every field optional: only given flags count, see `given`.
 
-    None cannot stand for "not given": it is a value (`--training.checkpoints-to-keep None`). What
-    the class is made with are the flags that were given.
+    Fields `without` are no flags. None cannot stand for "not given": it is a value
+    (`--training.checkpoints-to-keep None`). What the class is made with are the flags that were
+    given.
     """
     described = {p.arg_name: p.description for p in parse_from_object(config).params}
     fields = []
     for field in dataclasses.fields(config):
-        parameter = Parameter(help=described.get(field.name))
-        hint: Any = field.type
-        fields.append((field.name, Annotated[hint | None, parameter], None))
+        if field.name not in without:
+            parameter = Parameter(help=described.get(field.name))
+            hint: Any = field.type
+            fields.append((field.name, Annotated[hint | None, parameter], None))
     partial: Any = dataclasses.make_dataclass(f"{config.__name__}Overrides", fields, kw_only=True)
     partial.__module__ = __name__  # cyclopts opens up no class of the standard library's `types`
     fill = partial.__init__
