@@ -138,7 +138,7 @@ def evaluate_cnn(
             progress.advance(done["networks"])
     index = writer.commit(len(splits))
     scored = StageSummary(
-        stage="cnn",
+        stage="networks",
         table=writer.uri,
         seconds=time.perf_counter() - started,
         parts=len(splits),

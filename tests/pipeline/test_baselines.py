@@ -379,10 +379,10 @@ def test_a_benchmark_scores_baselines_beside_its_embeddings(recipe, corpus, tmp_
     stages = {row["stage"]: row["rows"] for row in results["stages"]}
     own = {name: rows for name, rows in stages.items() if ": " in name}
     assert list(own) == [
-        *("cnn: log-mel", "cnn: cnn"),
+        *("cnn: log-mel", "cnn: networks"),
         *("band-statistics: embeddings", "band-statistics: evaluation"),
     ]
     recordings = results["corpus"]["recordings"]
-    assert (own["cnn: log-mel"], own["cnn: cnn"]) == (recordings, recordings)
+    assert (own["cnn: log-mel"], own["cnn: networks"]) == (recordings, recordings)
     assert own["band-statistics: embeddings"] == stages["spectrograms"] == 2 * recordings
     assert "Readout: baseline" in (tmp_path / "out" / "report.html").read_text()
