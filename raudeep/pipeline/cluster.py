@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import re
+import secrets
 import signal
 import socket
 import sys
@@ -13,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from raudeep.errors import ResourceError
@@ -147,6 +149,10 @@ def _start(settings: Mapping[str, Any]) -> None:
     """
     import ray
 
+    folder = Path(os.path.expanduser("~"), ".ray")
+    if not os.access(folder if folder.exists() else folder.parent, os.W_OK):
+        # Where Ray would keep a token; as in a container that anybody may run.
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     for attempt in range(1, _STARTS + 1):
         try:
             ray.init(address="local", include_dashboard=False, **settings)

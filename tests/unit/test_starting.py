@@ -1,5 +1,7 @@
 """Ray on this machine: a second attempt where the first was too slow, and a line where both are."""
 
+import os
+
 import pytest
 import ray
 
@@ -34,6 +36,20 @@ def test_a_start_that_was_too_slow_is_tried_again(starts, caplog):
     assert made[0] == made[1]
     assert made[0]["address"] == "local"  # and not a Ray that happens to run
     assert caplog.messages == ["Ray did not start in time; another attempt."]
+
+
+def test_without_a_home_that_can_be_written_ray_has_a_token_all_the_same(
+    starts, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "to be taken back")
+    monkeypatch.delenv("RAY_AUTH_TOKEN")
+    starts()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    _start({})
+    assert "RAY_AUTH_TOKEN" not in os.environ
+    monkeypatch.setenv("HOME", str(tmp_path / "nowhere"))
+    _start({})
+    assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
 
 
 def test_a_machine_on_which_ray_does_not_start_is_told_of_in_a_line(starts):
