@@ -57,10 +57,10 @@ def load_manifest(
     if len(places) > 1:
         return _manifest_of_files(places), "bare"
     place = places[0]
-    if is_table(place):
-        return _manifest_of_table(place), "manifest"
     if place.lower().endswith(_MANIFEST_SUFFIXES) and not _is_folder(place):
         return _read_manifest(place), "manifest"
+    if is_table(place):
+        return _manifest_of_table(place), "manifest"
     size = _size(place)
     if size is not None:
         place, _, name = place.rpartition("/")
@@ -125,8 +125,13 @@ def _packed_files(tree: Tree) -> list[str]:
 
 
 def _is_folder(uri: str) -> bool:
-    """Return whether a place of this machine is a folder, whatever it is called."""
-    return uris.is_local(uri) and uris.exists(uri) and uris.file_size(uri) is None
+    """Return whether a place that is called like a file is a folder, or a table in a store."""
+    if uris.is_local(uri):
+        return uris.exists(uri) and uris.file_size(uri) is None
+    try:
+        return is_table(uri)
+    except OSError:  # a key that reads the file may read nothing beside it
+        return False
 
 
 def _size(uri: str) -> int | None:

@@ -46,6 +46,20 @@ def test_a_table_is_one_whatever_it_is_called(place, name):
     assert load_manifest(table)[0]["file"].to_pylist() == ["a"]
 
 
+def test_a_manifest_is_read_where_nothing_else_may_be(tmp_path, monkeypatch):
+    place, read = f"memory://{tmp_path.name}/m.csv", uris.read_bytes
+    uris.write_bytes(place, b"file,uri\na,/a\n")
+
+    def refuse_others(uri):
+        if uri != place:
+            raise uris.StoreError(f"{uri}: the store does not answer as it should")
+        return read(uri)
+
+    monkeypatch.setattr(uris, "read_bytes", refuse_others)
+    assert load_manifest(place)[0]["file"].to_pylist() == ["a"]
+    uris.delete(place)
+
+
 def test_folder_named_like_a_manifest_is_a_folder(tmp_path):
     uris.write_bytes(str(tmp_path / "x.csv" / "a.wav"), b"x")
     manifest, _ = load_manifest(str(tmp_path / "x.csv"), labelled=False)
