@@ -146,16 +146,15 @@ def _locate(
 ) -> pa.ChunkedArray | pa.Array:
     """Return where each recording lies: its URI, or else its file, below the root if relative."""
     given = pc.fill_null(pc.not_equal(uris, ""), False)
+    places = pc.if_else(given, uris, files)
+    own = pc.match_substring_regex(places, f"^(?:{_OWN_URI.pattern})")
     if root is None:
-        own = pc.match_substring_regex(files, f"^(?:{_OWN_URI.pattern})")
         if lost := _rows(pc.invert(pc.or_(own, given))):
             raise ManifestError(
                 f"{name}: recording {files[lost[0]].as_py()!r} has no 'uri' and there is no corpus "
                 "root to look in. Name the root, or give absolute paths or a column 'uri'."
             )
-        return pc.if_else(given, uris, files)
-    places = pc.if_else(given, uris, files)
-    own = pc.match_substring_regex(places, f"^(?:{_OWN_URI.pattern})")
+        return places
     return pc.if_else(own, places, pc.binary_join_element_wise(root.rstrip("/"), places, "/"))
 
 

@@ -93,7 +93,7 @@ def load_autoencoder(uri: str, *, epoch: int | None = None) -> TrainedAutoencode
     final = load_artifact(read, where=uri)
     if epoch is None or epoch == final.metrics["epoch"]:
         return final
-    owner = artifact_identity(uri).fingerprint
+    owner = Identity(**final.identity).fingerprint
     kept = kept_epochs(uri, owner)
     if epoch not in kept:
         have = ", ".join(map(str, sorted({*kept, final.metrics["epoch"]})))

@@ -1,11 +1,10 @@
 """What a Ray Train worker does: read the tables, train, report each epoch, write the artifact."""
 
-import json
 import math
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from raudeep.config import AutoencoderConfig, Tracker, TrainingConfig, fingerprint
 from raudeep.errors import ConfigError, error_for_user
-from raudeep.models.artifact import TrainedAutoencoder, pack_tensors, unpack_tensors
+from raudeep.models.artifact import TrainedAutoencoder
 from raudeep.models.autoencoder import Autoencoder, build_autoencoder
 from raudeep.models.batching import Spectrograms, SpectrogramSource
 from raudeep.models.fitting import EpochResult, Fit, split_by_recording
@@ -37,6 +36,7 @@ from raudeep.pipeline.artifacts import (
 from raudeep.pipeline.objective import Objective
 from raudeep.pipeline.tracking import track
 from raudeep.pipeline.training_data import loaded_if_small, read_training_data
+from raudeep.pipeline.training_progress import Progress, read_checkpoint, write_checkpoint
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import read_index
@@ -44,8 +44,6 @@ from raudeep.storage.table import read_index
 __all__ = ["Run", "WorkerJob", "train_worker"]
 
 _NUM_EXAMPLES = 3
-_PROGRESS, _WEIGHTS, _OPTIMIZER = "progress.json", "weights", "optimizer"
-_BEST, _BEST_OPTIMIZER = "best", "best_optimizer"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,47 +86,6 @@ class WorkerJob:
     tracker: Tracker | None = None
     objective: Objective | None = None
     """What a sweep ranks by; taken after its epochs and the last one."""
-
-
-@dataclass
-class _Progress:
-    """How far a training is: what a checkpoint holds beside weights and optimiser state."""
-
-    history: list[dict[str, Any]] = field(default_factory=list)
-    last_epoch: int = 0
-    """Epoch at which the training ends."""
-    best_epoch: int = 0
-    """Epoch of the lowest validation loss, 0 without early stopping."""
-    best_loss: float = 0.0
-    best: Mapping[str, Tensor] = field(default_factory=dict)
-    """Weights of that epoch."""
-    best_optimizer: Mapping[str, Tensor] = field(default_factory=dict)
-    """The optimiser's state after it, from which a continued training goes on."""
-
-    @property
-    def epoch(self) -> int:
-        """The last finished epoch."""
-        return len(self.history)
-
-    def is_done(self, patience: int | None) -> bool:
-        """Return whether no epoch follows."""
-        stopped = patience is not None and self.epoch - self.best_epoch >= patience
-        return self.epoch >= self.last_epoch or (bool(self.best_epoch) and stopped)
-
-    def add(self, result: EpochResult, fit: Fit) -> None:
-        """Count an epoch, and remember its weights if they are the best so far."""
-        self.history.append(asdict(result))
-        loss = result.validation_loss
-        if fit.config.early_stopping_epochs is None or loss is None:
-            return
-        if not self.best_epoch or loss < self.best_loss:
-            self.best_epoch, self.best_loss = result.epoch, loss
-            self.best = _copied(fit.weights())
-            self.best_optimizer = _copied(fit.optimizer_state())
-
-
-def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in tensors.items()}
 
 
 def train_worker(loop_config: dict[str, Any]) -> None:
@@ -189,7 +146,7 @@ def _train(job: WorkerJob) -> None:
             if run.training.checkpoints_to_keep != 1:  # that one is the artifact's own
                 keep_epoch(run.output, job.identity.fingerprint, result.epoch, fit.weights())
             with tempfile.TemporaryDirectory() as folder:
-                _save(Path(folder), fit, progress)
+                write_checkpoint(Path(folder), fit, progress)
                 checkpoint = ray.train.Checkpoint.from_directory(folder)
                 ray.train.report(metrics, checkpoint=checkpoint)
             _forget_early_epochs(job, progress)
@@ -217,48 +174,45 @@ class _Examples:
         ]
 
 
-def _restore(job: WorkerJob, fit: Fit, checkpoint: Any) -> _Progress:
+def _restore(job: WorkerJob, fit: Fit, checkpoint: Any) -> Progress:
     """Return how far the training is, with the weights and the optimiser of that moment."""
     run = job.run
     if checkpoint:
         with checkpoint.as_directory() as folder:
-            files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-        best, best_optimizer = (
-            unpack_tensors(files[name]) if name in files else {}
-            for name in (_BEST, _BEST_OPTIMIZER)
-        )
-        values = json.loads(files[_PROGRESS])
-        progress = _Progress(**values, best=best, best_optimizer=best_optimizer)
-        if _has_kept_epochs(job, progress):
-            fit.restore(unpack_tensors(files[_WEIGHTS]), unpack_tensors(files[_OPTIMIZER]))
+            found = read_checkpoint(Path(folder))
+        if _has_kept_epochs(job, found.progress):
+            fit.restore(found.weights, found.optimizer_state)
             if fit.rank == 0:
-                _tell(job, progress, goes_on=True)
-            return progress
+                _tell(job, found.progress, goes_on=True)
+            return found.progress
     if fit.rank == 0:
         forget_epochs(run.output, job.identity.fingerprint)
     if run.continue_from is None:
-        return _Progress(last_epoch=run.training.num_epochs)
+        return Progress(last_epoch=run.training.num_epochs)
     earlier = load_autoencoder(run.continue_from)
     fit.restore(dict(earlier.model.state_dict()), read_optimizer_state(run.continue_from))
     # Of a training that was stopped early, as of any other, what led to these weights.
     history = read_history(run.continue_from)[: earlier.metrics["epoch"]]
-    return _Progress(history=history, last_epoch=len(history) + run.training.num_epochs)
+    return Progress(history=history, last_epoch=len(history) + run.training.num_epochs)
 
 
-def _has_kept_epochs(job: WorkerJob, progress: _Progress) -> bool:
+def _has_kept_epochs(job: WorkerJob, progress: Progress) -> bool:
     """Return whether the weights of all epochs that should be kept until now are there.
 
     Where the artifact was deleted, or another training took its place, they are gone with it.
     """
     training, output = job.run.training, job.run.output
+    most = training.checkpoints_to_keep
+    if most == 1:  # that one is the artifact's own
+        return True
     first = progress.last_epoch - training.num_epochs + 1
-    if training.checkpoints_to_keep is not None:
-        first = max(first, progress.epoch - training.checkpoints_to_keep + 1)
-    wanted = range(first, progress.epoch + 1) if training.checkpoints_to_keep != 1 else range(0)
-    return set(wanted) <= set(kept_epochs(output, job.identity.fingerprint))
+    if most is not None:
+        first = max(first, progress.epoch - most + 1)
+    kept = kept_epochs(output, job.identity.fingerprint)
+    return set(range(first, progress.epoch + 1)) <= set(kept)
 
 
-def _forget_early_epochs(job: WorkerJob, progress: _Progress) -> None:
+def _forget_early_epochs(job: WorkerJob, progress: Progress) -> None:
     """Delete kept weights of earlier epochs, once no checkpoint needs them."""
     most = job.run.training.checkpoints_to_keep
     if most not in (None, 1):
@@ -280,7 +234,7 @@ def _measure(
     job: WorkerJob,
     objective: Objective,
     fit: Fit,
-    progress: _Progress,
+    progress: Progress,
     spectrograms: SpectrogramSource,
 ) -> dict[str, Any]:
     """Return the objective of what the artifact would hold if the training ended here."""
@@ -296,23 +250,11 @@ def _measure(
     return {"objective": value, "last": last}
 
 
-def _tell(job: WorkerJob, progress: _Progress, *, goes_on: bool = False) -> None:
+def _tell(job: WorkerJob, progress: Progress, *, goes_on: bool = False) -> None:
     """Tell the driver how far this run is, or from where it goes on."""
     done = progress.epoch - progress.last_epoch + job.run.training.num_epochs
     entry = {"name": job.run.name, "done": done, "goes_on": goes_on, **progress.history[-1]}
     job.board.put.remote(entry)
-
-
-def _save(folder: Path, fit: Fit, progress: _Progress) -> None:
-    """Write what `_restore` reads."""
-    (folder / _WEIGHTS).write_bytes(pack_tensors(fit.weights()))
-    (folder / _OPTIMIZER).write_bytes(pack_tensors(fit.optimizer_state()))
-    if progress.best:
-        (folder / _BEST).write_bytes(pack_tensors(progress.best))
-        (folder / _BEST_OPTIMIZER).write_bytes(pack_tensors(progress.best_optimizer))
-    names = ("history", "last_epoch", "best_epoch", "best_loss")
-    values = {name: getattr(progress, name) for name in names}
-    (folder / _PROGRESS).write_text(json.dumps(values))
 
 
 def _log(
@@ -368,7 +310,7 @@ def _show(name: str, result: EpochResult) -> None:
 
 
 def _write(
-    job: WorkerJob, fit: Fit, progress: _Progress, examples: _Examples, *, num_chunks: int
+    job: WorkerJob, fit: Fit, progress: Progress, examples: _Examples, *, num_chunks: int
 ) -> None:
     """Write the artifact, with the weights of the best epoch where there is one."""
     _forget_early_epochs(job, progress)

@@ -3,7 +3,7 @@
 import json
 
 from raudeep.errors import TableError
-from raudeep.pipeline.tuning.ledger import SweepLayout
+from raudeep.pipeline.tuning.ledger import PICTURES, SweepLayout
 from raudeep.report import sweep_plots
 from raudeep.report.text import objective_name
 from raudeep.storage import uri as uris
@@ -29,13 +29,11 @@ def write_sweep_pictures(output: str) -> list[str]:
         ) from error
     maximises = results["objective"] == "uar"
     name = objective_name(results)
-    pictures = {
-        "history.svg": sweep_plots.trial_history(rows, objective=name, maximises=maximises),
-        "parallel.svg": sweep_plots.parallel_coordinates(
-            rows, fields, objective=name, maximises=maximises
-        ),
-        "importance.svg": sweep_plots.importance(results["importance"]),
-    }
-    for file, picture in pictures.items():
+    pictures = (
+        sweep_plots.trial_history(rows, objective=name, maximises=maximises),
+        sweep_plots.parallel_coordinates(rows, fields, objective=name, maximises=maximises),
+        sweep_plots.importance(results["importance"]),
+    )
+    for file, picture in zip(PICTURES, pictures, strict=True):
         uris.write_bytes(places.below(file), picture.encode())
-    return [places.below(file) for file in pictures]
+    return [places.below(file) for file in PICTURES]

@@ -8,7 +8,6 @@ import pyarrow as pa
 import pytest
 
 from raudeep.corpora.demo import write_demo_corpus
-from raudeep.evaluation.projection import project
 from raudeep.evaluation.upsampling import upsample_rows
 from raudeep.pipeline.predictions import prediction_rows
 from raudeep.pipeline.stage import embedding_array, embedding_rows
@@ -373,15 +372,6 @@ def test_embeddings_are_drawn_with_fewer_rows_and_columns_than_components(
     assert code == 0, err
     assert out.strip() == str(picture)
     assert picture.read_text().count("<use") >= len(LABELS) * CHUNKS
-
-
-def test_neighbours_stay_neighbours_in_the_plane(rng):
-    centres = np.repeat(np.eye(3, 20, dtype=np.float32) * 50, 15, axis=0)
-    points = project(centres + rng.standard_normal(centres.shape).astype(np.float32))
-    assert points.shape == (45, 2)
-    distances = np.linalg.norm(points[:, None] - points[None], axis=2)
-    np.fill_diagonal(distances, np.inf)
-    assert (distances.argmin(axis=1) // 15 == np.arange(45) // 15).all()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Embeddings that cannot be shown in the plane are refused, rather than crash what draws them."""
+"""Embeddings in the plane; those that cannot be shown there are refused, rather than crash."""
 
 import numpy as np
 import pytest
@@ -9,6 +9,15 @@ from raudeep.evaluation.projection import project
 
 def rows(rng, *, size=4, scale=1.0):
     return (scale * rng.standard_normal((20, size))).astype(np.float32)
+
+
+def test_neighbours_stay_neighbours_in_the_plane(rng):
+    centres = np.repeat(np.eye(3, 20, dtype=np.float32) * 50, 15, axis=0)
+    points = project(centres + rng.standard_normal(centres.shape).astype(np.float32))
+    assert points.shape == (45, 2)
+    distances = np.linalg.norm(points[:, None] - points[None], axis=2)
+    np.fill_diagonal(distances, np.inf)
+    assert (distances.argmin(axis=1) // 15 == np.arange(45) // 15).all()
 
 
 @pytest.mark.parametrize("method", ["pca", "tsne", "umap"])

@@ -14,17 +14,10 @@ from raudeep.storage.identity import Identity
 from raudeep.sweep.records import DONE, TrialRecord
 from raudeep.sweep.space import Point
 
-__all__ = ["Ledger", "SweepLayout", "open_ledger"]
+__all__ = ["PICTURES", "Ledger", "SweepLayout", "open_ledger"]
 
-_TRIALS = ("trials", "models", "runs")
-_OUTCOME = (
-    "results.json",
-    "ranking.csv",
-    "best.toml",
-    "history.svg",
-    "parallel.svg",
-    "importance.svg",
-)
+PICTURES = ("history.svg", "parallel.svg", "importance.svg")
+"""Names of the pictures: trials in their order, their fields, what decides."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +116,10 @@ def open_ledger(places: SweepLayout, identity: Identity, *, overwrite: bool = Fa
     if stored is not None and stored != identity:
         if not overwrite:
             raise TableError(stored.conflict(identity, place=places.output))
-        for name in (*_TRIALS, *_OUTCOME):
+        for name in ("trials", "models", "runs", *PICTURES):
             uris.delete(places.below(name))
+        for outcome in (places.results, places.ranking, places.best):
+            uris.delete(outcome)
         stored = None
     if stored is None:
         content = json.dumps({"identity": asdict(identity)}, indent=1)
