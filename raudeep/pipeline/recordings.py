@@ -28,6 +28,7 @@ from raudeep.schema import ERRORS, FILE_METADATA, KEYS
 from raudeep.storage import uri as uris
 from raudeep.storage.plan import Plan, extend_plan
 from raudeep.storage.recordings import READ_TOGETHER, is_in_pack
+from raudeep.storage.stores import StoreError
 from raudeep.storage.table import TableWriter, is_table, read_errors
 
 __all__ = [
@@ -325,7 +326,7 @@ def _check_reachable(recording: Recording, error: Exception) -> None:
     if isinstance(error, TableError):
         raise error
     of_the_machine = isinstance(error, OSError) and error.errno in _OF_THE_MACHINE
-    if of_the_machine or isinstance(error, uris.StoreError):
+    if of_the_machine or isinstance(error, StoreError):
         raise TableError(
             f"{recording['uri']} cannot be read, and may be good: {error}. What is finished stays; "
             "run the same command again."

@@ -37,8 +37,8 @@ from raudeep.pipeline.objective import Objective
 from raudeep.pipeline.tracking import track
 from raudeep.pipeline.training_data import loaded_if_small, read_training_data
 from raudeep.pipeline.training_progress import Progress, read_checkpoint, write_checkpoint
-from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.stores import StoreError
 from raudeep.storage.table import read_index
 
 __all__ = ["Run", "WorkerJob", "train_worker"]
@@ -96,7 +96,7 @@ def train_worker(loop_config: dict[str, Any]) -> None:
     except Exception as error:
         ours = error_for_user(error)
         # Ray Train would try three more times, which is of use where a store did not answer.
-        if ours is not None and not isinstance(error.__cause__, uris.StoreError):
+        if ours is not None and not isinstance(error.__cause__, StoreError):
             job.board.put.remote({"name": job.run.name, "failed": ours})  # the driver ends the run
         raise
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable
 
 from raudeep.errors import TableError
+from raudeep.storage import stores
 from raudeep.storage import uri as uris
 
 __all__ = ["check_file", "check_outputs", "visible_files"]
@@ -53,8 +54,8 @@ def visible_files(uri: str) -> list[str]:
 
 def _resolved(uri: str) -> str:
     """Return what is the same for all URIs of a place: links and ``..`` are followed."""
-    system, path = uris.filesystem(uri)
     if uris.is_local(uri):
-        return os.path.realpath(path)
+        return os.path.realpath(uris.absolute(uri))
+    system, path = stores.connect(uri)
     protocol = system.protocol if isinstance(system.protocol, str) else system.protocol[0]
     return f"{protocol}://{path.rstrip('/')}"

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from raudeep.errors import AudioError
 from raudeep.schema import read_metadata
 from raudeep.storage import uri as uris
+from raudeep.storage.stores import StoreError
 
 __all__ = [
     "AUDIO",
@@ -145,7 +146,7 @@ class _PackedFile:
                 self._next = 0  # begin the row group anew when it is asked for again
                 # What the store or the machine says is no fault of the recording. Of a damaged page
                 # Arrow says an OSError without a number.
-                if isinstance(error, uris.StoreError) or getattr(error, "errno", None):
+                if isinstance(error, StoreError) or getattr(error, "errno", None):
                     raise
                 raise OSError(f"{self._uri} cannot be read: {error}") from error
             self._first, self._rows = self._next, batch.to_pylist()

@@ -24,6 +24,7 @@ from raudeep.errors import TableError
 from raudeep.schema import ERRORS, SCHEMA_VERSION, read_metadata, with_metadata
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.stores import StoreError
 
 __all__ = [
     "INDEX",
@@ -293,7 +294,7 @@ def read_part(uri: str, name: str, *, columns: Sequence[str] | None = None) -> p
 def damaged(place: str, error: BaseException) -> str:
     """Return the line on a part that cannot be read."""
     said = f"{place} cannot be read: {str(error).rstrip('. ')}."
-    if isinstance(error, uris.StoreError):  # the part may be good
+    if isinstance(error, StoreError):  # the part may be good
         return said
     return f"{said} `raudeep verify TABLE --repair` drops what is damaged."
 

@@ -1,4 +1,4 @@
-"""Reading and writing by URI, local or remote, through fsspec: the one place that opens files."""
+"""Reading and writing by URI, local or in a store: the one place that opens files."""
 
 import errno
 import os
@@ -9,16 +9,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import fsspec
 import pyarrow.fs
-from botocore.exceptions import NoCredentialsError
-from fsspec.implementations.local import LocalFileSystem
 
 from raudeep.errors import TableError
+from raudeep.storage import stores
 
 __all__ = [
     "ArrowPlace",
-    "StoreError",
     "absolute",
     "arrow_filesystem",
     "check_writable",
@@ -26,7 +23,6 @@ __all__ = [
     "delete_file",
     "exists",
     "file_size",
-    "filesystem",
     "is_local",
     "join",
     "list_files",
@@ -35,69 +31,6 @@ __all__ = [
     "read_bytes",
     "write_bytes",
 ]
-
-
-# s3fs tries five times on top of these, ever less often, also where a connection breaks.
-_S3_SETTINGS: dict[str, Any] = {
-    "connect_timeout": 10,
-    "read_timeout": 30,
-    "retries": {"mode": "standard", "max_attempts": 5},
-}
-_S3 = ("s3", "s3a")
-_VARIABLES = {
-    "AWS_ACCESS_KEY_ID": "key",
-    "AWS_SECRET_ACCESS_KEY": "secret",
-    "AWS_SESSION_TOKEN": "token",
-    "AWS_ENDPOINT_URL": "endpoint_url",
-    "AWS_ENDPOINT_URL_S3": "endpoint_url",
-}
-_REFUSED_KEYS = {
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "InvalidAccessKeyId",
-    "InvalidToken",
-    "RequestTimeTooSkewed",
-    "SignatureDoesNotMatch",
-    "TokenRefreshRequired",
-}
-_THERE_ALREADY = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
-_BLOCK_BYTES = 4 * 2**20  # of a remote file that is read piece by piece
-_CREDENTIALS = "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or --anonymous"
-
-
-class StoreError(OSError):
-    """A store does not answer as it should, so that nothing is known of what was asked for."""
-
-
-@contextmanager
-def _os_errors(uri: str) -> Iterator[None]:
-    """Raise whatever a store says as an OSError whose text names the URI and a way out.
-
-    `StoreError` is what says nothing of the file.
-    """
-    if is_local(uri):
-        yield
-        return
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise FileNotFoundError(errno.ENOENT, "there is no such object or bucket", uri) from error
-    except (FileExistsError, IsADirectoryError):
-        raise
-    except NoCredentialsError as error:
-        raise StoreError(f"{uri}: there are no credentials. {_CREDENTIALS}.") from error
-    except PermissionError as error:
-        # Where the key itself is refused, the object may be as good as any.
-        kind = StoreError if _code(error) in _REFUSED_KEYS else PermissionError
-        raise kind(f"{uri}: access was denied ({error}). {_CREDENTIALS}.") from error
-    except Exception as error:  # of the store's own library: nothing else is called within
-        raise StoreError(f"{uri}: the store does not answer as it should: {error}") from error
-
-
-def _code(error: BaseException) -> str:
-    """Return what S3 calls an error."""
-    response = getattr(error.__cause__, "response", None) or {}
-    return str(response.get("Error", {}).get("Code", ""))
 
 
 def _local(uri: str) -> Path:
@@ -124,53 +57,6 @@ def join(uri: str, *names: str) -> str:
     return "/".join([uri.rstrip("/"), *names])
 
 
-def filesystem(uri: str) -> tuple[Any, str]:
-    """Return the fsspec file system of `uri` and the path within it.
-
-    Raises
-    ------
-    TableError
-        If no file system handles the scheme, its package is not installed, or the URI lacks what it
-        needs.
-    StoreError
-        If the store has to be connected to first, and does not answer.
-    """
-    if is_local(uri):  # as it is: fsspec gives `::` in a name a meaning
-        return LocalFileSystem(), absolute(uri)
-    try:
-        kind = fsspec.get_filesystem_class(_protocol(uri))
-        # Not fsspec's own function for both: it gives `::` in a name a meaning.
-        settings = kind._get_kwargs_from_urls(uri)
-        system = fsspec.filesystem(_protocol(uri), **{**settings, **_options(uri)})
-    except OSError as error:  # some connect at once
-        raise StoreError(f"{uri}: the store does not answer as it should: {error}") from error
-    except (ImportError, TypeError, ValueError) as error:
-        raise TableError(f"{uri!r} cannot be opened: {error}") from error
-    return system, system._strip_protocol(uri)
-
-
-def _options(uri: str) -> dict[str, Any]:
-    """Return how a store is spoken to; what the user set by fsspec's configuration counts first.
-
-    The keys and the endpoint of the environment are said, not left to be found: fsspec keeps a file
-    system for the next call with the same options, which may be made in another environment, and
-    hands it to workers of a Ray that was started without them.
-    """
-    if _protocol(uri) not in _S3:
-        return {}
-    found = {option: os.environ[name] for name, option in _VARIABLES.items() if name in os.environ}
-    options = {**found, **fsspec.config.conf.get(_protocol(uri), {})}
-    settings = {**_S3_SETTINGS, **options.get("config_kwargs", {})}
-    if "endpoint_url" in options:
-        settings.setdefault("s3", {"addressing_style": "path"})  # as MinIO and its like need it
-    # Other processes write the same folders: what was listed a moment ago is out of date.
-    return {**options, "config_kwargs": settings, "use_listings_cache": False}
-
-
-def _protocol(uri: str) -> str:
-    return uri.partition("://")[0]
-
-
 class ArrowPlace(NamedTuple):
     """A place as Ray takes it: a PyArrow file system, None for the local one, and a path."""
 
@@ -180,32 +66,36 @@ class ArrowPlace(NamedTuple):
 
 def arrow_filesystem(uri: str) -> ArrowPlace:
     """Return the PyArrow form of a place."""
-    system, path = filesystem(uri)
     if is_local(uri):
-        return ArrowPlace(None, path)
+        return ArrowPlace(None, absolute(uri))
+    system, path = stores.connect(uri)
     return ArrowPlace(pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(system)), path)
 
 
 def exists(uri: str) -> bool:
     """Return whether there is a file or folder at `uri`."""
-    system, path = filesystem(uri)
-    with _table_errors(uri), _os_errors(uri):
-        return bool(system.exists(path))
+    with _table_errors(uri):
+        if is_local(uri):
+            return _local(uri).exists()
+        with stores.session(uri) as (system, path):
+            return bool(system.exists(path))
 
 
 def file_size(uri: str) -> int | None:
     """Return the size of a file in bytes, or None where there is no file."""
-    system, path = filesystem(uri)
-    with _table_errors(uri), _os_errors(uri):
-        return int(system.size(path)) if system.isfile(path) else None
+    with _table_errors(uri):
+        if is_local(uri):
+            local = _local(uri)
+            return local.stat().st_size if local.is_file() else None
+        with stores.session(uri) as (system, path):
+            return int(system.size(path)) if system.isfile(path) else None
 
 
 def read_bytes(uri: str) -> bytes:
     """Return the content of a file; OSError as the file system raises it."""
     if is_local(uri):
         return _local(uri).read_bytes()
-    system, path = filesystem(uri)
-    with _os_errors(uri):
+    with stores.session(uri) as (system, path):
         return bytes(system.cat_file(path))
 
 
@@ -216,32 +106,7 @@ def open_file(uri: str, *, whole_reads: bool = False) -> Any:
     """
     if is_local(uri):
         return _local(uri).open("rb")
-    system, path = filesystem(uri)
-    cache = {"cache_type": "none"} if whole_reads else {}
-    with _os_errors(uri):
-        return _RemoteFile(system.open(path, "rb", block_size=_BLOCK_BYTES, **cache), uri)
-
-
-class _RemoteFile:
-    """A file in a store; what the store's library raises while it is read names the file."""
-
-    def __init__(self, file: Any, uri: str) -> None:
-        self._file, self._uri = file, uri
-
-    def read(self, size: int = -1) -> bytes:
-        with _os_errors(self._uri):
-            return bytes(self._file.read(size))
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self._file, name)
-
-    def __enter__(self) -> "_RemoteFile":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
+    return stores.RemoteFile(uri, whole_reads=whole_reads)
 
 
 def write_bytes(uri: str, content: bytes, *, only_new: bool = False) -> None:
@@ -258,7 +123,7 @@ def write_bytes(uri: str, content: bytes, *, only_new: bool = False) -> None:
     """
     try:
         if not is_local(uri):
-            _put(uri, content, only_new=only_new)
+            stores.put(uri, content, only_new=only_new)
             return
         target = _local(uri)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -288,21 +153,6 @@ def _link(file: Path, target: Path) -> bool:
     return True
 
 
-def _put(uri: str, content: bytes, *, only_new: bool) -> None:
-    system, path = filesystem(uri)
-    with _os_errors(uri):
-        if only_new and system.exists(path):
-            raise FileExistsError(errno.EEXIST, "is there already", uri)
-        # S3 refuses the later one of two that come at the same time; other stores may not.
-        mode = {"mode": "create"} if only_new and _protocol(uri) in _S3 else {}
-        try:
-            system.pipe_file(path, content, **mode)
-        except OSError as error:
-            if only_new and _code(error) in _THERE_ALREADY:
-                raise FileExistsError(errno.EEXIST, "is there already", uri) from error
-            raise
-
-
 def put_file(file: Path, uri: str) -> None:
     """Move a file of this machine so that it appears whole; OSError as the file system raises it.
 
@@ -313,8 +163,7 @@ def put_file(file: Path, uri: str) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(file, target)
         return
-    system, path = filesystem(uri)
-    with _os_errors(uri):
+    with stores.session(uri) as (system, path):
         system.put_file(str(file), path)
 
 
@@ -341,17 +190,17 @@ def check_writable(uri: str) -> None:
 def delete(uri: str) -> None:
     """Delete a file or a folder with all that is in it; nothing where there is none."""
     if is_local(uri):
-        path = _local(uri)
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+        local = _local(uri)
+        if local.is_dir() and not local.is_symlink():
+            shutil.rmtree(local)
         else:
-            path.unlink(missing_ok=True)
+            local.unlink(missing_ok=True)
         return
-    system, path_in_system = filesystem(uri)
-    names = [join(path_in_system, name) for name in list_files(uri)]
-    with _table_errors(uri), _os_errors(uri):
-        if system.isfile(path_in_system):
-            names.append(path_in_system)
+    below = list_files(uri)
+    with _table_errors(uri), stores.session(uri) as (system, path):
+        names = [join(path, name) for name in below]
+        if system.isfile(path):
+            names.append(path)
         # One by one: fsspec's recursive removal takes `*`, `?` and `[` in a name for a pattern.
         for name in names:
             system.rm_file(name)
@@ -362,8 +211,7 @@ def delete_file(uri: str) -> None:
     if is_local(uri):
         _local(uri).unlink(missing_ok=True)
         return
-    system, path = filesystem(uri)
-    with _table_errors(uri), _os_errors(uri), suppress(FileNotFoundError):
+    with _table_errors(uri), suppress(FileNotFoundError), stores.session(uri) as (system, path):
         system.rm_file(path)
 
 
@@ -381,8 +229,7 @@ def list_files(uri: str) -> dict[str, int]:
     try:
         if is_local(uri):
             return dict(sorted(_files_below(absolute(uri))))
-        system, path = filesystem(uri)
-        with _os_errors(uri):
+        with stores.session(uri) as (system, path):
             found = system.find(path, detail=True)
     except FileNotFoundError:
         return {}

@@ -13,6 +13,7 @@ from raudeep.errors import TableError
 from raudeep.schema import read_metadata
 from raudeep.storage import uri as uris
 from raudeep.storage.plan import plan_name, plan_names, read_plan
+from raudeep.storage.stores import StoreError
 from raudeep.storage.table import (
     INDEX,
     Part,
@@ -157,7 +158,7 @@ def _read(uri: str, part: Part) -> tuple[pa.Table, pa.Schema] | str:
 
 def _damage(error: TableError) -> str:
     """Return what is wrong with a file; raise where the store has not given it."""
-    if isinstance(error.__cause__, uris.StoreError):
+    if isinstance(error.__cause__, StoreError):
         raise error
     return str(error)
 

@@ -22,8 +22,8 @@ import pyarrow as pa
 from raudeep.pipeline.stage import embedding_array
 from raudeep.storage import uri as uris
 from raudeep.storage.plan import read_plans
+from raudeep.storage.stores import connect
 from raudeep.storage.table import read_errors, read_table
-from raudeep.storage.uri import filesystem
 from tests.benchmarks.cluster import Nodes
 from tests.benchmarks.corpus import BUILD, Archive, write_archive
 from tests.benchmarks.process import finish, role_of, start
@@ -162,7 +162,7 @@ def _difference(found: tuple[pa.Table, pa.Table], expected: tuple[pa.Table, pa.T
 
 
 def _upload(archive: Archive, folder: Path) -> str:
-    filesystem(f"s3://{BUCKET}")[0].mkdir(BUCKET)
+    connect(f"s3://{BUCKET}")[0].mkdir(BUCKET)
     names = sorted(archive.good | archive.bad)
     for name in ["manifest.csv", *(name for name in names if (folder / name).is_file())]:
         uris.write_bytes(f"s3://{BUCKET}/{name}", (folder / name).read_bytes())

@@ -20,6 +20,7 @@ from raudeep.pipeline.spectrograms import extract_spectrograms
 from raudeep.pipeline.stage import embedding_array
 from raudeep.pipeline.targets import Embedder
 from raudeep.pipeline.training_data import read_training_data
+from raudeep.storage import stores
 from raudeep.storage import uri as uris
 from raudeep.storage.row_groups import row_groups
 from raudeep.storage.verification import verify_table
@@ -34,7 +35,7 @@ def port(corpus):
     with moto_server() as port, pytest.MonkeyPatch.context() as patch:
         set_environment(patch, port)
         for bucket in ("audio", "out"):
-            uris.filesystem(f"s3://{bucket}")[0].mkdir(bucket)
+            stores.connect(f"s3://{bucket}")[0].mkdir(bucket)
         for path in sorted(corpus.rglob("*.*")):
             if path.is_file():
                 place = f"s3://audio/{path.relative_to(corpus).as_posix()}"
@@ -118,7 +119,7 @@ def test_a_store_that_refuses_one_request_in_five_loses_nothing(proxy, model, ex
 
 
 def test_a_store_that_stalls_is_asked_again(proxy, model, expected, monkeypatch):
-    monkeypatch.setitem(uris._S3_SETTINGS, "read_timeout", 1)
+    monkeypatch.setitem(stores._S3_SETTINGS, "read_timeout", 1)
     faulty = proxy(stall_every=20, stall_seconds=3)
     embed("s3://audio", model, "s3://out/stalled")
     assert faulty.stalled > 2
@@ -192,7 +193,7 @@ def test_a_denied_key_is_said_with_what_to_check(store, monkeypatch):
     def denied(*arguments, **settings):
         raise PermissionError("Access Denied")
 
-    monkeypatch.setattr(uris.filesystem("s3://out")[0], "pipe_file", denied)
+    monkeypatch.setattr(stores.connect("s3://out")[0], "pipe_file", denied)
     with pytest.raises(TableError, match=r"s3://out/x: access was denied .*AWS_ACCESS_KEY_ID"):
         uris.write_bytes("s3://out/x", b"")
 

@@ -13,6 +13,7 @@ from raudeep.errors import TableError
 from raudeep.pipeline.tuning.sweep import tune_autoencoders
 from raudeep.storage import uri as uris
 from raudeep.storage.recipes import load_recipe
+from raudeep.storage.stores import connect
 from raudeep.storage.table import read_index, read_table
 from raudeep.sweep.space import parse_space
 from tests.s3 import moto_server, set_environment
@@ -37,7 +38,7 @@ def store(corpus, monkeypatch):
     with moto_server() as port:
         set_environment(monkeypatch, port)
         for bucket in ("audio", "out"):
-            uris.filesystem(f"s3://{bucket}")[0].mkdir(bucket)
+            connect(f"s3://{bucket}")[0].mkdir(bucket)
         for path in sorted(path for path in corpus.rglob("*.*") if path.is_file()):
             place = f"s3://audio/{path.relative_to(corpus).as_posix()}"
             uris.write_bytes(place, path.read_bytes())

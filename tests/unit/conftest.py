@@ -1,10 +1,18 @@
-"""Fixtures of the tests of tables."""
+"""Fixtures of the tests of storage and tables."""
 
 import pytest
 
 from raudeep.storage import uri as uris
 from raudeep.storage.opening import open_table
 from tests.tables import IDENTITY, failures, rows
+
+
+@pytest.fixture
+def memory(tmp_path):
+    """A folder on fsspec's in-memory file system, deleted afterwards."""
+    place = f"memory://{tmp_path.name}/x"
+    yield place
+    uris.delete(place)
 
 
 @pytest.fixture(params=["local", "memory"])

@@ -7,6 +7,7 @@ from raudeep.errors import ManifestError
 from raudeep.manifest import Recording, manifest_table
 from raudeep.pipeline.corpus import load_manifest, write_manifest
 from raudeep.storage import uri as uris
+from raudeep.storage.stores import StoreError
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -52,7 +53,7 @@ def test_a_manifest_is_read_where_nothing_else_may_be(tmp_path, monkeypatch):
 
     def refuse_others(uri):
         if uri != place:
-            raise uris.StoreError(f"{uri}: the store does not answer as it should")
+            raise StoreError(f"{uri}: the store does not answer as it should")
         return read(uri)
 
     monkeypatch.setattr(uris, "read_bytes", refuse_others)

@@ -9,6 +9,7 @@ import pytest
 from raudeep.storage import recordings
 from raudeep.storage import uri as uris
 from raudeep.storage.recordings import packed_uris, read_recording
+from raudeep.storage.stores import StoreError
 
 ROWS = 64
 
@@ -39,7 +40,7 @@ class Failing:
 
 @pytest.mark.parametrize(
     "error",
-    [uris.StoreError("the store does not answer"), OSError(errno.ESTALE, "Stale file handle")],
+    [StoreError("the store does not answer"), OSError(errno.ESTALE, "Stale file handle")],
 )
 def test_what_a_store_says_in_the_middle_of_a_pack_is_handed_on_as_it_is(pack, monkeypatch, error):
     opened = uris.open_file(pack)

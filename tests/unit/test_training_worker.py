@@ -9,7 +9,7 @@ from raudeep.errors import ConfigError, ResourceError, TableError
 from raudeep.pipeline import training_worker
 from raudeep.pipeline.training_worker import Run, WorkerJob, train_worker
 from raudeep.storage.identity import Identity
-from raudeep.storage.uri import StoreError
+from raudeep.storage.stores import StoreError
 
 
 def caused(error, cause):

@@ -1,0 +1,174 @@
+"""How a store is spoken to, through fsspec: its settings, what its errors mean, whole writes."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import fsspec
+from botocore.exceptions import NoCredentialsError
+
+from raudeep.errors import TableError
+
+__all__ = ["RemoteFile", "StoreError", "connect", "put", "session"]
+
+# s3fs tries five times on top of these, ever less often, also where a connection breaks.
+_S3_SETTINGS: dict[str, Any] = {
+    "connect_timeout": 10,
+    "read_timeout": 30,
+    "retries": {"mode": "standard", "max_attempts": 5},
+}
+_S3 = ("s3", "s3a")
+_VARIABLES = {
+    "AWS_ACCESS_KEY_ID": "key",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_SESSION_TOKEN": "token",
+    "AWS_ENDPOINT_URL": "endpoint_url",
+    "AWS_ENDPOINT_URL_S3": "endpoint_url",
+}
+_REFUSED_KEYS = {
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidAccessKeyId",
+    "InvalidToken",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+}
+_THERE_ALREADY = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
+_BLOCK_BYTES = 4 * 2**20  # of a file that is read piece by piece
+_CREDENTIALS = "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or --anonymous"
+
+
+class StoreError(OSError):
+    """A store does not answer as it should, so that nothing is known of what was asked for."""
+
+
+def connect(uri: str) -> tuple[Any, str]:
+    """Return the fsspec file system of `uri` and the path within it.
+
+    Raises
+    ------
+    TableError
+        If no file system handles the scheme, its package is not installed, or the URI lacks what it
+        needs.
+    StoreError
+        If the store has to be connected to first, and does not answer.
+    """
+    try:
+        kind = fsspec.get_filesystem_class(_protocol(uri))
+        # Not fsspec's own function for both: it gives `::` in a name a meaning.
+        settings = kind._get_kwargs_from_urls(uri)
+        system = fsspec.filesystem(_protocol(uri), **{**settings, **_options(uri)})
+    except OSError as error:  # some connect at once
+        raise StoreError(f"{uri}: the store does not answer as it should: {error}") from error
+    except (ImportError, TypeError, ValueError) as error:
+        raise TableError(f"{uri!r} cannot be opened: {error}") from error
+    return system, system._strip_protocol(uri)
+
+
+def _options(uri: str) -> dict[str, Any]:
+    """Return how a store is spoken to; what the user set by fsspec's configuration counts first.
+
+    The keys and the endpoint of the environment are said, not left to be found: fsspec keeps a file
+    system for the next call with the same options, which may be made in another environment, and
+    hands it to workers of a Ray that was started without them.
+    """
+    if _protocol(uri) not in _S3:
+        return {}
+    found = {option: os.environ[name] for name, option in _VARIABLES.items() if name in os.environ}
+    options = {**found, **fsspec.config.conf.get(_protocol(uri), {})}
+    settings = {**_S3_SETTINGS, **options.get("config_kwargs", {})}
+    if "endpoint_url" in options:
+        settings.setdefault("s3", {"addressing_style": "path"})  # as MinIO and its like need it
+    # Other processes write the same folders: what was listed a moment ago is out of date.
+    return {**options, "config_kwargs": settings, "use_listings_cache": False}
+
+
+def _protocol(uri: str) -> str:
+    return uri.partition("://")[0]
+
+
+@contextmanager
+def session(uri: str) -> Iterator[tuple[Any, str]]:
+    """Connect, and raise whatever the store says as an OSError that names the URI and a way out.
+
+    `StoreError` is what says nothing of the file. Errors of connecting are those of `connect`.
+    """
+    with _os_errors(uri):
+        yield connect(uri)
+
+
+@contextmanager
+def _os_errors(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FileNotFoundError(errno.ENOENT, "there is no such object or bucket", uri) from error
+    except (FileExistsError, IsADirectoryError, StoreError, TableError):
+        raise
+    except NoCredentialsError as error:
+        raise StoreError(f"{uri}: there are no credentials. {_CREDENTIALS}.") from error
+    except PermissionError as error:
+        # Where the key itself is refused, the object may be as good as any.
+        kind = StoreError if _code(error) in _REFUSED_KEYS else PermissionError
+        raise kind(f"{uri}: access was denied ({error}). {_CREDENTIALS}.") from error
+    except Exception as error:  # of the store's own library: nothing else is called within
+        raise StoreError(f"{uri}: the store does not answer as it should: {error}") from error
+
+
+def _code(error: BaseException) -> str:
+    """Return what S3 calls an error."""
+    response = getattr(error.__cause__, "response", None) or {}
+    return str(response.get("Error", {}).get("Code", ""))
+
+
+class RemoteFile:
+    """A seekable file in a store, for reading; its errors are those of a `session`.
+
+    With `whole_reads` nothing is asked of the store but what each read wants.
+    """
+
+    def __init__(self, uri: str, *, whole_reads: bool = False) -> None:
+        self._uri = uri
+        cache = {"cache_type": "none"} if whole_reads else {}
+        with session(uri) as (system, path):
+            self._file = system.open(path, "rb", block_size=_BLOCK_BYTES, **cache)
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next `size` bytes, or all that follow."""
+        with _os_errors(self._uri):
+            return bytes(self._file.read(size))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._file, name)
+
+    def __enter__(self) -> "RemoteFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def put(uri: str, content: bytes, *, only_new: bool = False) -> None:
+    """Write an object with one request.
+
+    Raises
+    ------
+    FileExistsError
+        With `only_new`, if there is one already.
+    """
+    with session(uri) as (system, path):
+        if only_new and system.exists(path):
+            raise FileExistsError(errno.EEXIST, "is there already", uri)
+        # S3 refuses the later one of two that come at the same time; other stores may not.
+        mode = {"mode": "create"} if only_new and _protocol(uri) in _S3 else {}
+        try:
+            system.pipe_file(path, content, **mode)
+        except OSError as error:
+            if only_new and _code(error) in _THERE_ALREADY:
+                raise FileExistsError(errno.EEXIST, "is there already", uri) from error
+            raise
