@@ -165,9 +165,9 @@ def unwrap(error: BaseException) -> BaseException:
     )
     if any(isinstance(cause, killed) for cause in causes):
         return ResourceError(
-            "a process was killed each time it was started: most likely the memory of its machine "
-            "ran out. Lower batch_size, num_units or what runs at a time; the same command goes on "
-            "from what is finished."
+            "a process was killed, most likely because the memory of its machine ran out. Lower "
+            "batch_size, num_units or what runs at a time; the same command goes on from what is "
+            "finished."
         )
     return error
 

@@ -109,7 +109,7 @@ def test_a_worker_that_is_killed_again_and_again_ends_the_run_with_a_line(
     spectrograms, tmp_path, killer
 ):
     killed = killer(times=4)
-    with pytest.raises(ResourceError, match=r"killed each time.* memory .*ran out\. Lower"):
+    with pytest.raises(ResourceError, match=r"process was killed.* memory .*ran out\. Lower"):
         train(spectrograms, tmp_path / "killed", None, num_epochs=100_000)
     assert len(killed) == 4
 

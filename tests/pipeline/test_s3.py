@@ -198,9 +198,10 @@ def test_a_denied_key_is_said_with_what_to_check(store, monkeypatch):
         uris.write_bytes("s3://out/x", b"")
 
 
-def test_the_endpoint_is_an_option_too(port, monkeypatch):
+def test_the_option_of_the_endpoint_counts_before_the_environment(port, monkeypatch):
     set_environment(monkeypatch, port)
     monkeypatch.delenv("AWS_ENDPOINT_URL")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")  # where nobody listens
     endpoint = environment(port)["AWS_ENDPOINT_URL"]
     code, stdout, stderr = run("inspect", "s3://audio", "--json", "--endpoint-url", endpoint)
     assert code == 0, stderr
