@@ -30,35 +30,39 @@ if TYPE_CHECKING:
     )
     from raudeep.errors import RaudeepError
     from raudeep.pipeline.artifacts import load_autoencoder
-    from raudeep.pipeline.baselines import score_band_statistics, score_cnn, score_sparse_coding
+    from raudeep.pipeline.baselines.scores import (
+        score_band_statistics,
+        score_cnn,
+        score_sparse_coding,
+    )
+    from raudeep.pipeline.baselines.soundnet import embed_soundnet
     from raudeep.pipeline.benchmark import run_benchmark
-    from raudeep.pipeline.classifiers import load_classifier, train_classifier
+    from raudeep.pipeline.classification.classifiers import load_classifier, train_classifier
+    from raudeep.pipeline.classification.predicting import predict_corpus, predict_table
+    from raudeep.pipeline.classification.scoring import evaluate_embeddings
     from raudeep.pipeline.corpus import load_manifest
-    from raudeep.pipeline.embedding import embed_corpus, embed_tables
-    from raudeep.pipeline.exporting import export_table
-    from raudeep.pipeline.fusing import fuse_tables
-    from raudeep.pipeline.importing import import_table
     from raudeep.pipeline.inspection import inspect_path
-    from raudeep.pipeline.modifying import (
+    from raudeep.pipeline.preview import preview_recording
+    from raudeep.pipeline.recordings.embedding import embed_corpus, embed_tables
+    from raudeep.pipeline.recordings.packing import pack_corpus
+    from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
+    from raudeep.pipeline.recordings.targets import Embedder
+    from raudeep.pipeline.tables.exporting import export_table
+    from raudeep.pipeline.tables.fusing import fuse_tables
+    from raudeep.pipeline.tables.importing import import_table
+    from raudeep.pipeline.tables.modifying import (
         add_folds,
         add_partitions,
         fuse_chunks,
         remove_splits,
         upsample_table,
     )
-    from raudeep.pipeline.packing import pack_corpus
-    from raudeep.pipeline.predicting import predict_corpus, predict_table
-    from raudeep.pipeline.preview import preview_recording
-    from raudeep.pipeline.reading import read_table
-    from raudeep.pipeline.reconstruction import reconstruct_table
-    from raudeep.pipeline.scoring import evaluate_embeddings
-    from raudeep.pipeline.searching import embed_query, find_nearest
-    from raudeep.pipeline.soundnet import embed_soundnet
-    from raudeep.pipeline.spectrograms import extract_spectrograms
-    from raudeep.pipeline.targets import Embedder
-    from raudeep.pipeline.training import Run, train_autoencoders
+    from raudeep.pipeline.tables.reading import read_table
+    from raudeep.pipeline.tables.reconstruction import reconstruct_table
+    from raudeep.pipeline.tables.searching import embed_query, find_nearest
+    from raudeep.pipeline.tables.validation import validate_table
+    from raudeep.pipeline.training.runs import Run, train_autoencoders
     from raudeep.pipeline.tuning.sweep import tune_autoencoders
-    from raudeep.pipeline.validation import validate_table
     from raudeep.recipe import Recipe
     from raudeep.report.benchmark import write_report
     from raudeep.storage.recipes import load_recipe, load_space
@@ -69,7 +73,7 @@ _PLACES = {
     "AutoencoderConfig": "config",
     "ChunkConfig": "config",
     "CnnConfig": "config",
-    "Embedder": "pipeline.targets",
+    "Embedder": "pipeline.recordings.targets",
     "EvaluationConfig": "config",
     "ExportConfig": "config",
     "FitConfig": "config",
@@ -81,50 +85,50 @@ _PLACES = {
     "RaudeepError": "errors",
     "Recipe": "recipe",
     "ResourceConfig": "config",
-    "Run": "pipeline.training",
+    "Run": "pipeline.training.runs",
     "SoundNetConfig": "config",
     "SparseCodingConfig": "config",
     "SpectrogramConfig": "config",
     "SvmConfig": "config",
     "TrainingConfig": "config",
     "TuneConfig": "config",
-    "add_folds": "pipeline.modifying",
-    "add_partitions": "pipeline.modifying",
-    "embed_corpus": "pipeline.embedding",
-    "embed_query": "pipeline.searching",
-    "embed_soundnet": "pipeline.soundnet",
-    "embed_tables": "pipeline.embedding",
-    "evaluate_embeddings": "pipeline.scoring",
-    "export_table": "pipeline.exporting",
-    "extract_spectrograms": "pipeline.spectrograms",
-    "find_nearest": "pipeline.searching",
-    "fuse_chunks": "pipeline.modifying",
-    "fuse_tables": "pipeline.fusing",
-    "import_table": "pipeline.importing",
+    "add_folds": "pipeline.tables.modifying",
+    "add_partitions": "pipeline.tables.modifying",
+    "embed_corpus": "pipeline.recordings.embedding",
+    "embed_query": "pipeline.tables.searching",
+    "embed_soundnet": "pipeline.baselines.soundnet",
+    "embed_tables": "pipeline.recordings.embedding",
+    "evaluate_embeddings": "pipeline.classification.scoring",
+    "export_table": "pipeline.tables.exporting",
+    "extract_spectrograms": "pipeline.recordings.spectrograms",
+    "find_nearest": "pipeline.tables.searching",
+    "fuse_chunks": "pipeline.tables.modifying",
+    "fuse_tables": "pipeline.tables.fusing",
+    "import_table": "pipeline.tables.importing",
     "inspect_path": "pipeline.inspection",
     "load_autoencoder": "pipeline.artifacts",
-    "load_classifier": "pipeline.classifiers",
+    "load_classifier": "pipeline.classification.classifiers",
     "load_manifest": "pipeline.corpus",
     "load_recipe": "storage.recipes",
     "load_space": "storage.recipes",
-    "pack_corpus": "pipeline.packing",
-    "predict_corpus": "pipeline.predicting",
-    "predict_table": "pipeline.predicting",
+    "pack_corpus": "pipeline.recordings.packing",
+    "predict_corpus": "pipeline.classification.predicting",
+    "predict_table": "pipeline.classification.predicting",
     "preview_recording": "pipeline.preview",
     "read_errors": "storage.table",
     "read_index": "storage.table",
-    "read_table": "pipeline.reading",
-    "reconstruct_table": "pipeline.reconstruction",
-    "remove_splits": "pipeline.modifying",
+    "read_table": "pipeline.tables.reading",
+    "reconstruct_table": "pipeline.tables.reconstruction",
+    "remove_splits": "pipeline.tables.modifying",
     "run_benchmark": "pipeline.benchmark",
-    "score_band_statistics": "pipeline.baselines",
-    "score_cnn": "pipeline.baselines",
-    "score_sparse_coding": "pipeline.baselines",
-    "train_autoencoders": "pipeline.training",
-    "train_classifier": "pipeline.classifiers",
+    "score_band_statistics": "pipeline.baselines.scores",
+    "score_cnn": "pipeline.baselines.scores",
+    "score_sparse_coding": "pipeline.baselines.scores",
+    "train_autoencoders": "pipeline.training.runs",
+    "train_classifier": "pipeline.classification.classifiers",
     "tune_autoencoders": "pipeline.tuning.sweep",
-    "upsample_table": "pipeline.modifying",
-    "validate_table": "pipeline.validation",
+    "upsample_table": "pipeline.tables.modifying",
+    "validate_table": "pipeline.tables.validation",
     "verify_table": "storage.verification",
     "write_report": "report.benchmark",
 }

@@ -3,7 +3,7 @@
 import os
 import signal
 
-from raudeep.pipeline.decoding import load_views
+from raudeep.pipeline.recordings.decoding import load_views
 
 
 def views_or_die(recording, *, poison, **settings):

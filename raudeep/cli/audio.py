@@ -84,8 +84,8 @@ def extract(
 ) -> None:
     """Compute the spectrograms of a corpus into a table."""
     from raudeep.pipeline.corpus import load_manifest
-    from raudeep.pipeline.planning import plan_spectrograms
-    from raudeep.pipeline.spectrograms import extract_spectrograms
+    from raudeep.pipeline.recordings.planning import plan_spectrograms
+    from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
     from raudeep.report.console import print_facts, print_json
     from raudeep.storage.uri import absolute
 
@@ -117,7 +117,7 @@ def pack(
     new.
     """
     from raudeep.pipeline.corpus import load_manifest
-    from raudeep.pipeline.packing import pack_corpus
+    from raudeep.pipeline.recordings.packing import pack_corpus
     from raudeep.storage.uri import absolute
 
     manifest, _ = load_manifest(corpus, layout=corpus_layout, labelled=False)

@@ -28,7 +28,7 @@ from raudeep.config import (
 from raudeep.config.fields import build
 
 if TYPE_CHECKING:
-    from raudeep.pipeline.baselines import BaselineScore
+    from raudeep.pipeline.baselines.scores import BaselineScore
 
 __all__ = ["band_statistics", "cnn", "soundnet", "sparse_coding"]
 
@@ -60,7 +60,7 @@ def cnn(
     The defaults are the paper's, with one network for each fold, and are too much for CPUs: lower
     num_epochs, num_units and num_delayed to try it.
     """
-    from raudeep.pipeline.baselines import score_cnn
+    from raudeep.pipeline.baselines.scores import score_cnn
     from raudeep.pipeline.corpus import load_manifest
     from raudeep.storage.uri import absolute
 
@@ -93,7 +93,7 @@ def sparse_coding(
 
     Made for music: the default bands end at 1 kHz. Other sounds need more octaves.
     """
-    from raudeep.pipeline.baselines import score_sparse_coding
+    from raudeep.pipeline.baselines.scores import score_sparse_coding
     from raudeep.pipeline.corpus import load_manifest
     from raudeep.storage.uri import absolute
 
@@ -121,7 +121,7 @@ def band_statistics(
     as_json: Json = False,
 ) -> None:
     """Score mean and standard deviation over time of each band: the least that one can do."""
-    from raudeep.pipeline.baselines import score_band_statistics
+    from raudeep.pipeline.baselines.scores import score_band_statistics
     from raudeep.storage.uri import absolute
 
     result = score_band_statistics(
@@ -153,8 +153,8 @@ def soundnet(
     No weights come with raudeep. A file is read as numbers only; one that would run code is
     refused.
     """
+    from raudeep.pipeline.baselines.soundnet import embed_soundnet
     from raudeep.pipeline.corpus import load_manifest
-    from raudeep.pipeline.soundnet import embed_soundnet
     from raudeep.storage.uri import absolute
 
     manifest, _ = load_manifest(corpus, layout=corpus_layout, labelled=False)

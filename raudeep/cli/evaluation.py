@@ -136,9 +136,9 @@ def predict(
 
     Of a table named mlp or svm, write ./mlp.
     """
-    from raudeep.pipeline.classifiers import load_classifier
+    from raudeep.pipeline.classification.classifiers import load_classifier
+    from raudeep.pipeline.classification.predicting import predict_corpus, predict_table
     from raudeep.pipeline.corpus import load_manifest
-    from raudeep.pipeline.predicting import predict_corpus, predict_table
     from raudeep.storage.table import is_table, read_index
     from raudeep.storage.uri import absolute
 
@@ -176,7 +176,7 @@ def _train_command(kind: type[ClassifierConfig]) -> Callable[..., None]:
         overwrite: Overwrite = False,
         as_json: Json = False,
     ) -> None:
-        from raudeep.pipeline.classifiers import train_classifier
+        from raudeep.pipeline.classification.classifiers import train_classifier
         from raudeep.storage.uri import absolute
 
         summary = train_classifier(
@@ -203,8 +203,8 @@ def _predict_command(kind: type[ClassifierConfig]) -> Callable[..., None]:
         overwrite: Overwrite = False,
         as_json: Json = False,
     ) -> None:
-        from raudeep.pipeline.classifiers import fit_table
-        from raudeep.pipeline.predicting import predict_table
+        from raudeep.pipeline.classification.classifiers import fit_table
+        from raudeep.pipeline.classification.predicting import predict_table
         from raudeep.storage.uri import absolute
 
         trained = fit_table(
@@ -246,7 +246,7 @@ def _evaluate(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    from raudeep.pipeline.scoring import evaluate_embeddings
+    from raudeep.pipeline.classification.scoring import evaluate_embeddings
     from raudeep.report.console import print_json, print_score
     from raudeep.report.plots import confusion_matrix
     from raudeep.storage.uri import absolute, write_bytes

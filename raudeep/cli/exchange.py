@@ -31,7 +31,7 @@ def export(
 
     CSV and ARFF files lie in folders of partitions and folds: OUTPUT/train/fold_1/NAME.csv.
     """
-    from raudeep.pipeline.exporting import export_table
+    from raudeep.pipeline.tables.exporting import export_table
     from raudeep.storage.uri import absolute
 
     summary = export_table(
@@ -52,7 +52,7 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Make a table of auDeep's CSV, ARFF or netCDF files."""
-    from raudeep.pipeline.importing import import_table
+    from raudeep.pipeline.tables.importing import import_table
     from raudeep.storage.uri import absolute
 
     summary = import_table(

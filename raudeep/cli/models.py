@@ -57,7 +57,7 @@ def _training_command(kind: type[AutoencoderConfig]) -> Callable[..., None]:
         as_json: Json = False,
     ) -> None:
         from raudeep.pipeline.artifacts import load_autoencoder
-        from raudeep.pipeline.training import Run, train_autoencoders
+        from raudeep.pipeline.training.runs import Run, train_autoencoders
         from raudeep.storage.uri import absolute, join
 
         place = absolute(output)
@@ -139,9 +139,9 @@ def embed(
     it goes on where it was, and adds the recordings that are new.
     """
     from raudeep.pipeline.corpus import load_manifest
-    from raudeep.pipeline.embedding import embed_corpus, embed_tables
-    from raudeep.pipeline.planning import plan_embedding
-    from raudeep.pipeline.targets import Embedder
+    from raudeep.pipeline.recordings.embedding import embed_corpus, embed_tables
+    from raudeep.pipeline.recordings.planning import plan_embedding
+    from raudeep.pipeline.recordings.targets import Embedder
     from raudeep.report.console import print_facts, print_json
     from raudeep.storage.table import is_table, read_index
     from raudeep.storage.uri import absolute, join
@@ -207,7 +207,7 @@ def reconstruct(
     as_json: Json = False,
 ) -> None:
     """Reconstruct spectrograms and say how far off each is (reconstruction_rmse)."""
-    from raudeep.pipeline.reconstruction import reconstruct_table
+    from raudeep.pipeline.tables.reconstruction import reconstruct_table
     from raudeep.report.reconstructions import write_reconstructions
     from raudeep.storage.uri import absolute
 

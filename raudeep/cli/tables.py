@@ -22,7 +22,7 @@ def fuse(
     as_json: Json = False,
 ) -> None:
     """Join embedding tables by recording and chunk into one table of wider vectors."""
-    from raudeep.pipeline.fusing import fuse_tables
+    from raudeep.pipeline.tables.fusing import fuse_tables
     from raudeep.storage.uri import absolute
 
     summary = fuse_tables(named(tables), absolute(output), overwrite=overwrite)
@@ -38,7 +38,7 @@ def fuse_chunks(
     as_json: Json = False,
 ) -> None:
     """Join the embeddings of each recording's chunks into one row."""
-    from raudeep.pipeline import modifying
+    from raudeep.pipeline.tables import modifying
     from raudeep.storage.uri import absolute
 
     summary = modifying.fuse_chunks(absolute(table), absolute(output), overwrite=overwrite)
@@ -70,7 +70,7 @@ def modify(
 
     Exactly one of the four actions is done.
     """
-    from raudeep.pipeline import modifying
+    from raudeep.pipeline.tables import modifying
     from raudeep.storage.uri import absolute
 
     actions = [add_folds is not None, bool(add_partitions), remove_folds, remove_partitions]
@@ -110,7 +110,7 @@ def upsample(
     as_json: Json = False,
 ) -> None:
     """Repeat the rows of rare classes until the classes are roughly balanced."""
-    from raudeep.pipeline.modifying import upsample_table
+    from raudeep.pipeline.tables.modifying import upsample_table
     from raudeep.storage.uri import absolute
 
     summary = upsample_table(

@@ -20,22 +20,22 @@ from raudeep.config import Limits, ResourceConfig
 from raudeep.errors import ConfigError, EvaluationError
 from raudeep.manifest import label_map
 from raudeep.pipeline.artifacts import read_history, read_metrics
-from raudeep.pipeline.baselines import BaselineScore, run_baselines
+from raudeep.pipeline.baselines.scores import BaselineScore, run_baselines
+from raudeep.pipeline.classification.predictions import splits_of
+from raudeep.pipeline.classification.scoring import Evaluation, evaluate_embeddings
 from raudeep.pipeline.corpus import load_manifest, write_manifest
-from raudeep.pipeline.embedding import embed_tables
-from raudeep.pipeline.fusing import fuse_tables
-from raudeep.pipeline.predictions import splits_of
-from raudeep.pipeline.scoring import Evaluation, evaluate_embeddings
-from raudeep.pipeline.spectrograms import (
+from raudeep.pipeline.recordings.embedding import embed_tables
+from raudeep.pipeline.recordings.spectrograms import (
     bytes_per_recording,
     extract_spectrograms,
     first_header,
     view_shapes,
 )
+from raudeep.pipeline.recordings.targets import Embedder
 from raudeep.pipeline.stage import StageSummary, recording_slices
-from raudeep.pipeline.targets import Embedder
-from raudeep.pipeline.tracking import check_tracker
-from raudeep.pipeline.training import Run, train_autoencoders
+from raudeep.pipeline.tables.fusing import fuse_tables
+from raudeep.pipeline.training.runs import Run, train_autoencoders
+from raudeep.pipeline.training.tracking import check_tracker
 from raudeep.recipe import Recipe
 from raudeep.storage import uri as uris
 from raudeep.storage.table import package_versions, read_errors

@@ -17,7 +17,7 @@ from raudeep.manifest import (
     manifest_table,
     parse_manifest,
 )
-from raudeep.pipeline.packing import is_packed, read_packed
+from raudeep.pipeline.recordings.packing import is_packed, read_packed
 from raudeep.pipeline.stage import StageSummary
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity

@@ -16,10 +16,10 @@ import psutil
 
 from raudeep.config import ResourceConfig
 from raudeep.pipeline.benchmark import Layout
-from raudeep.pipeline.cluster import find_resources
 from raudeep.pipeline.corpus import load_manifest, write_manifest
-from raudeep.pipeline.placement import share_resources
-from raudeep.pipeline.spectrograms import extract_spectrograms
+from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
+from raudeep.pipeline.runtime.cluster import find_resources
+from raudeep.pipeline.training.placement import share_resources
 from raudeep.storage.recipes import load_recipe
 from tests.benchmarks.corpus import BUILD, audio_folder
 from tests.benchmarks.process import MIB, Watched

@@ -15,11 +15,11 @@ from raudeep.config import ResourceConfig, TrainingConfig
 from raudeep.models.autoencoder import TimeAutoencoder
 from raudeep.models.batching import Spectrograms
 from raudeep.pipeline.artifacts import read_history
-from raudeep.pipeline.cluster import ensure_ray
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.spectrograms import extract_spectrograms
-from raudeep.pipeline.training import Run, train_autoencoders
-from raudeep.pipeline.training_data import read_training_data
+from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
+from raudeep.pipeline.runtime.cluster import ensure_ray
+from raudeep.pipeline.training.data import read_training_data
+from raudeep.pipeline.training.runs import Run, train_autoencoders
 from raudeep.storage.recipes import load_recipe
 from tests.benchmarks.corpus import BUILD, audio_folder
 from tests.benchmarks.ratios import ESC_10, bare_step

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.recordings import plan_recordings
+from raudeep.pipeline.recordings.slices import plan_recordings
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table
 from tests.benchmarks.corpus import BUILD

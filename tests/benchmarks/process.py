@@ -93,7 +93,7 @@ class Watched:
 
 def role_of(process: psutil.Process) -> str:
     command = " ".join(process.cmdline())
-    if "raudeep.pipeline.isolation" in command:
+    if "raudeep.pipeline.recordings.isolation" in command:
         return "decoder"
     if command.startswith("ray::"):
         return "worker" if "Map" in command or "_Actor" in command else "ray"

@@ -15,7 +15,7 @@ from raudeep.models.autoencoder import TimeAutoencoder, reconstruction_error
 from raudeep.models.batching import Spectrograms
 from raudeep.models.fitting import Fit, bfloat16_is_faster
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.spectrograms import extract_spectrograms
+from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
 from raudeep.storage.recipes import load_recipe
 from tests.benchmarks.corpus import Ratio, audio_folder
 

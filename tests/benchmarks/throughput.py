@@ -20,10 +20,10 @@ from threadpoolctl import threadpool_limits
 from raudeep.audio.decode import decode
 from raudeep.audio.spectrogram import compute_views
 from raudeep.pipeline.artifacts import load_autoencoder
-from raudeep.pipeline.cluster import ensure_ray
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.embedding import embed_corpus
-from raudeep.pipeline.targets import Embedder
+from raudeep.pipeline.recordings.embedding import embed_corpus
+from raudeep.pipeline.recordings.targets import Embedder
+from raudeep.pipeline.runtime.cluster import ensure_ray
 from tests.benchmarks.corpus import BUILD, Ratio, audio_folder
 from tests.models import write_model
 

@@ -18,15 +18,16 @@ import soundfile
 from raudeep.config import ChunkConfig, Limits
 from raudeep.errors import AudioError, ResourceError, TableError
 from raudeep.manifest import Recording, manifest_table
-from raudeep.pipeline import embedding, planning, runtime
 from raudeep.pipeline.artifacts import load_autoencoder
-from raudeep.pipeline.cluster import Node, Resources
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.embedding import embed_corpus
-from raudeep.pipeline.fusing import fuse_tables
-from raudeep.pipeline.planning import plan_embedding, plan_spectrograms
+from raudeep.pipeline.recordings import embedding, planning
+from raudeep.pipeline.recordings.embedding import embed_corpus
+from raudeep.pipeline.recordings.planning import plan_embedding, plan_spectrograms
+from raudeep.pipeline.recordings.targets import Embedder
+from raudeep.pipeline.runtime import streaming
+from raudeep.pipeline.runtime.cluster import Node, Resources
 from raudeep.pipeline.stage import embedding_array
-from raudeep.pipeline.targets import Embedder
+from raudeep.pipeline.tables.fusing import fuse_tables
 from raudeep.storage.plan import read_plans
 from raudeep.storage.table import read_errors, read_index, read_table
 from tests.models import write_model
@@ -212,8 +213,8 @@ def test_tables_that_are_cut_in_other_ways_are_all_whole(corpus, models, tmp_pat
 def test_a_recording_that_kills_its_process_is_an_error(
     corpus, models, tmp_path, monkeypatch, seconds_to_start
 ):
-    monkeypatch.setattr(runtime, "_START_SECONDS", seconds_to_start)
-    monkeypatch.setattr(runtime, "_WORKER_SECONDS", seconds_to_start)
+    monkeypatch.setattr(streaming, "_START_SECONDS", seconds_to_start)
+    monkeypatch.setattr(streaming, "_WORKER_SECONDS", seconds_to_start)
     manifest, _ = load_manifest(str(corpus))
     poison = manifest["file"][7].as_py()
     monkeypatch.setattr(embedding, "load_views", partial(views_or_die, poison=poison))
@@ -226,8 +227,8 @@ def test_a_recording_that_kills_its_process_is_an_error(
 def test_workers_of_ray_make_the_same_table(damaged, models, tmp_path, monkeypatch):
     limits = Limits(max_duration=10)
     embed(damaged, models["a"], tmp_path / "here", limits=limits)
-    monkeypatch.setattr(runtime, "_START_SECONDS", 0.0)
-    monkeypatch.setattr(runtime, "_WORKER_SECONDS", 0.0)
+    monkeypatch.setattr(streaming, "_START_SECONDS", 0.0)
+    monkeypatch.setattr(streaming, "_WORKER_SECONDS", 0.0)
     embed(damaged, models["a"], tmp_path / "there", limits=limits)
     here, there = (read_table(str(tmp_path / name)) for name in ("here", "there"))
     assert here.drop_columns(["embedding"]).equals(there.drop_columns(["embedding"]))

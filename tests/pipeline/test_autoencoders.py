@@ -28,12 +28,12 @@ from raudeep.pipeline.artifacts import (
     read_optimizer_state,
 )
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.embedding import embed_corpus, embed_tables
-from raudeep.pipeline.reconstruction import reconstruct_table
-from raudeep.pipeline.spectrograms import extract_spectrograms
+from raudeep.pipeline.recordings.embedding import embed_corpus, embed_tables
+from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
+from raudeep.pipeline.recordings.targets import Embedder
 from raudeep.pipeline.stage import embedding_array, spectrogram_values
-from raudeep.pipeline.targets import Embedder
-from raudeep.pipeline.training import Run, train_autoencoders
+from raudeep.pipeline.tables.reconstruction import reconstruct_table
+from raudeep.pipeline.training.runs import Run, train_autoencoders
 from raudeep.report.reconstructions import write_reconstructions
 from raudeep.storage.table import read_index, read_table
 

@@ -10,7 +10,7 @@ import soundfile
 from raudeep.config import SpectrogramConfig
 from raudeep.manifest import Recording, manifest_table
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.spectrograms import extract_spectrograms
+from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
 from raudeep.storage.table import read_errors, read_table
 
 

@@ -27,13 +27,13 @@ from raudeep.config import (
 from raudeep.errors import AudioError, EvaluationError, TableError
 from raudeep.models.piczak import fit_cnn
 from raudeep.models.soundnet import SoundNet
-from raudeep.pipeline import baselines, convolutional
-from raudeep.pipeline.baselines import score_band_statistics, score_cnn, score_sparse_coding
+from raudeep.pipeline.baselines import convolutional, scores
+from raudeep.pipeline.baselines.scores import score_band_statistics, score_cnn, score_sparse_coding
+from raudeep.pipeline.baselines.soundnet import embed_soundnet
+from raudeep.pipeline.classification.scoring import evaluate_embeddings
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.packing import pack_corpus
-from raudeep.pipeline.scoring import evaluate_embeddings
-from raudeep.pipeline.soundnet import embed_soundnet
-from raudeep.pipeline.spectrograms import extract_spectrograms
+from raudeep.pipeline.recordings.packing import pack_corpus
+from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
 from raudeep.pipeline.stage import embedding_array, spectrogram_arrays
 from raudeep.storage.table import read_errors, read_index, read_table
 from tests.support import run
@@ -186,7 +186,7 @@ def test_band_statistics_of_several_tables_are_one_stage_whose_seconds_add_up(
     manifest, tmp_path, monkeypatch
 ):
     clock = SimpleNamespace(perf_counter=itertools.count().__next__)  # a second at each look
-    monkeypatch.setattr(baselines, "time", clock)
+    monkeypatch.setattr(scores, "time", clock)
     tables = {name: str(tmp_path / name) for name in ("a", "b")}
     views = {name: SpectrogramConfig(n_mels=12) for name in tables}
     extract_spectrograms(manifest, views, tables)

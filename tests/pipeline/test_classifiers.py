@@ -8,10 +8,10 @@ import pyarrow as pa
 import pytest
 
 from raudeep.config import FitConfig, SvmConfig
-from raudeep.pipeline import predicting
-from raudeep.pipeline.classifiers import fit_table, load_classifier
-from raudeep.pipeline.predicting import predict_table
-from raudeep.pipeline.predictions import prediction_rows
+from raudeep.pipeline.classification import predicting
+from raudeep.pipeline.classification.classifiers import fit_table, load_classifier
+from raudeep.pipeline.classification.predicting import predict_table
+from raudeep.pipeline.classification.predictions import prediction_rows
 from raudeep.pipeline.stage import embedding_rows
 from raudeep.schema import FILE_METADATA, KEYS
 from raudeep.storage.identity import Identity

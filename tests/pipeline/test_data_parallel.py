@@ -13,13 +13,13 @@ from raudeep.config import AutoencoderConfig, ResourceConfig, SpectrogramConfig,
 from raudeep.corpora.demo import write_demo_corpus
 from raudeep.errors import ResourceError
 from raudeep.pipeline.artifacts import read_history
-from raudeep.pipeline.board import Board
-from raudeep.pipeline.cluster import ensure_ray
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.placement import Share, find_places
-from raudeep.pipeline.spectrograms import extract_spectrograms
-from raudeep.pipeline.training import Run, _fit, train_autoencoders
-from raudeep.pipeline.training_worker import WorkerJob
+from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
+from raudeep.pipeline.runtime.cluster import ensure_ray
+from raudeep.pipeline.training.board import Board
+from raudeep.pipeline.training.placement import Share, find_places
+from raudeep.pipeline.training.runs import Run, _fit, train_autoencoders
+from raudeep.pipeline.training.worker import WorkerJob
 from raudeep.storage.row_groups import row_groups
 
 EPOCHS = 12

@@ -9,8 +9,8 @@ import pytest
 
 from raudeep import ExportConfig, ImportConfig, export_table, import_table, read_table
 from raudeep.errors import ConfigError, TableError
-from raudeep.pipeline import exporting
 from raudeep.pipeline.stage import spectrogram_rows
+from raudeep.pipeline.tables import exporting
 from raudeep.schema import FILE_METADATA, KEYS, MANIFEST
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table

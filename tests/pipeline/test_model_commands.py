@@ -19,8 +19,8 @@ from raudeep.config import (
 from raudeep.corpora.demo import write_demo_corpus
 from raudeep.errors import RaudeepError
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.spectrograms import extract_spectrograms
-from raudeep.pipeline.training import Run, train_autoencoders
+from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
+from raudeep.pipeline.training.runs import Run, train_autoencoders
 from raudeep.storage.table import read_table
 from tests.models import write_model
 from tests.support import assert_one_line, start

@@ -12,15 +12,15 @@ import pytest
 
 from raudeep.config import FitConfig, Limits, SpectrogramConfig, SvmConfig
 from raudeep.errors import AudioError, ManifestError, TableError
-from raudeep.pipeline import packing
-from raudeep.pipeline.classifiers import train_classifier
+from raudeep.pipeline.classification.classifiers import train_classifier
 from raudeep.pipeline.corpus import load_manifest, write_manifest
-from raudeep.pipeline.embedding import embed_corpus
 from raudeep.pipeline.inspection import inspect_corpus
-from raudeep.pipeline.packing import pack_corpus
 from raudeep.pipeline.preview import preview_recording
-from raudeep.pipeline.spectrograms import extract_spectrograms
-from raudeep.pipeline.targets import Embedder
+from raudeep.pipeline.recordings import packing
+from raudeep.pipeline.recordings.embedding import embed_corpus
+from raudeep.pipeline.recordings.packing import pack_corpus
+from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
+from raudeep.pipeline.recordings.targets import Embedder
 from raudeep.storage.recordings import open_recording, read_recording
 from raudeep.storage.table import read_errors, read_index, read_table
 from tests.models import write_model

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from raudeep.config import AutoencoderConfig, ChunkConfig, SpectrogramConfig, TrainingConfig
-from raudeep.pipeline import embedding, predicting
+from raudeep.pipeline.classification import predicting
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.embedding import embed_corpus
-from raudeep.pipeline.fusing import fuse_tables
-from raudeep.pipeline.modifying import add_folds, fuse_chunks
-from raudeep.pipeline.spectrograms import extract_spectrograms
-from raudeep.pipeline.targets import Embedder
-from raudeep.pipeline.training import Run, train_autoencoders
+from raudeep.pipeline.recordings import embedding
+from raudeep.pipeline.recordings.embedding import embed_corpus
+from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
+from raudeep.pipeline.recordings.targets import Embedder
+from raudeep.pipeline.tables.fusing import fuse_tables
+from raudeep.pipeline.tables.modifying import add_folds, fuse_chunks
+from raudeep.pipeline.training.runs import Run, train_autoencoders
 from raudeep.storage.table import read_index, read_table
 from tests.support import assert_one_line
 

@@ -11,12 +11,12 @@ from torch.utils.data import DataLoader
 from raudeep import read_table
 from raudeep.config import SpectrogramConfig
 from raudeep.errors import TableError
-from raudeep.pipeline import reading
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.embedding import embed_corpus
-from raudeep.pipeline.spectrograms import extract_spectrograms
+from raudeep.pipeline.recordings.embedding import embed_corpus
+from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
+from raudeep.pipeline.recordings.targets import Embedder
 from raudeep.pipeline.stage import embedding_array
-from raudeep.pipeline.targets import Embedder
+from raudeep.pipeline.tables import reading
 from tests.models import write_model
 
 FOREIGN = """

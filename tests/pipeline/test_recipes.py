@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from raudeep.pipeline import decoding
 from raudeep.pipeline.benchmark import run_benchmark
+from raudeep.pipeline.recordings import decoding
 from raudeep.pipeline.stage import spectrogram_values
 from raudeep.storage.recipes import load_recipe
 from raudeep.storage.recordings import read_recording

@@ -11,15 +11,15 @@ import torch
 from raudeep.config import SpectrogramConfig, TrainingConfig
 from raudeep.errors import TableError
 from raudeep.models.batching import Shard
-from raudeep.pipeline.cluster import ensure_ray
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.embedding import embed_corpus
-from raudeep.pipeline.packing import pack_corpus
-from raudeep.pipeline.reading import read_table
-from raudeep.pipeline.spectrograms import extract_spectrograms
+from raudeep.pipeline.recordings.embedding import embed_corpus
+from raudeep.pipeline.recordings.packing import pack_corpus
+from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
+from raudeep.pipeline.recordings.targets import Embedder
+from raudeep.pipeline.runtime.cluster import ensure_ray
 from raudeep.pipeline.stage import embedding_array
-from raudeep.pipeline.targets import Embedder
-from raudeep.pipeline.training_data import read_training_data
+from raudeep.pipeline.tables.reading import read_table
+from raudeep.pipeline.training.data import read_training_data
 from raudeep.storage import stores
 from raudeep.storage import uri as uris
 from raudeep.storage.row_groups import row_groups

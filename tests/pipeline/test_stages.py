@@ -11,14 +11,14 @@ import pytest
 
 from raudeep.config import AutoencoderConfig, SpectrogramConfig, TrainingConfig
 from raudeep.errors import ConfigError, FusionError, TableError
-from raudeep.pipeline import runtime
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.embedding import embed_corpus, embed_tables
-from raudeep.pipeline.fusing import fuse_tables
-from raudeep.pipeline.spectrograms import extract_spectrograms
+from raudeep.pipeline.recordings.embedding import embed_corpus, embed_tables
+from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
+from raudeep.pipeline.recordings.targets import Embedder
+from raudeep.pipeline.runtime import streaming
 from raudeep.pipeline.stage import embedding_array
-from raudeep.pipeline.targets import Embedder
-from raudeep.pipeline.training import Run, train_autoencoders
+from raudeep.pipeline.tables.fusing import fuse_tables
+from raudeep.pipeline.training.runs import Run, train_autoencoders
 from raudeep.storage.table import read_index, read_table
 from tests.support import run
 from tests.tables import flip_a_bit
@@ -91,7 +91,7 @@ def test_a_training_on_a_damaged_table_says_what_to_do(trained, tmp_path):
 
 
 def test_spectrograms_by_ray_equal_those_of_a_plain_loop(trained, corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(runtime, "_START_SECONDS", 0.0)
+    monkeypatch.setattr(streaming, "_START_SECONDS", 0.0)
     manifest, _ = load_manifest(str(corpus))
     output = str(tmp_path / "spectrograms")
     extract_spectrograms(manifest, {"view": VIEW}, {"view": output})

@@ -8,8 +8,8 @@ import pytest
 import ray
 
 from raudeep.errors import AudioError, EvaluationError, ResourceError, error_for_user
-from raudeep.pipeline.cluster import assigned_cores, ensure_ray
-from raudeep.pipeline.runtime import Pool, stream
+from raudeep.pipeline.runtime.cluster import assigned_cores, ensure_ray
+from raudeep.pipeline.runtime.streaming import Pool, stream
 
 ITEMS = [{"part": part} for part in range(6)]
 

@@ -4,7 +4,7 @@ import pickle
 import subprocess
 import sys
 
-from raudeep.pipeline.controller import EndsAtOnce
+from raudeep.pipeline.training.controller import EndsAtOnce
 
 PROCESS = """
 import atexit, pickle, sys

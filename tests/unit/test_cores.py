@@ -1,6 +1,6 @@
 """How many cores a process may use that Ray has given none."""
 
-from raudeep.pipeline.cluster import assigned_cores
+from raudeep.pipeline.runtime.cluster import assigned_cores
 
 
 def test_a_limit_of_the_processors_is_kept_to(monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 
 from raudeep.corpora.demo import write_demo_corpus
 from raudeep.evaluation.upsampling import upsample_rows
-from raudeep.pipeline.predictions import prediction_rows
+from raudeep.pipeline.classification.predictions import prediction_rows
 from raudeep.pipeline.stage import embedding_array, embedding_rows
 from raudeep.schema import FILE_METADATA, KEYS
 from raudeep.storage.identity import Identity

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from raudeep.errors import AudioError
-from raudeep.pipeline import isolation
-from raudeep.pipeline.isolation import Crew
+from raudeep.pipeline.recordings import isolation
+from raudeep.pipeline.recordings.isolation import Crew
 
 
 def work(item, *, folder=""):
@@ -186,7 +186,7 @@ def test_closing_ends_the_processes(tmp_path):
 def test_memory_that_is_kept_is_not_asked_of_the_kernel_again():
     program = """if True:
         import resource, numpy as np
-        from raudeep.pipeline.isolation import keep_memory
+        from raudeep.pipeline.recordings.isolation import keep_memory
         def faults():
             before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
             for _ in range(20):

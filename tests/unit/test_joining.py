@@ -3,7 +3,7 @@
 import json
 import os
 
-from raudeep.pipeline import cluster
+from raudeep.pipeline.runtime import cluster
 
 
 def test_credentials_reach_the_workers_unless_the_job_hands_them_on(monkeypatch):

@@ -78,6 +78,6 @@ def test_only_models_and_the_pipeline_import_torch(path):
 
 
 def test_imports_inside_functions_and_of_packages_are_seen():
-    names = list(imports(ROOT / "pipeline" / "runtime.py"))
+    names = list(imports(ROOT / "pipeline" / "runtime" / "streaming.py"))
     assert "ray" in names
     assert "raudeep.storage.uri" in list(imports(ROOT / "storage" / "table.py"))

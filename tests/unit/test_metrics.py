@@ -13,7 +13,8 @@ import pytest
 
 from raudeep.audio.spectrogram import Spectrogram
 from raudeep.errors import AudioError
-from raudeep.pipeline import metrics, recordings
+from raudeep.pipeline.recordings import slices
+from raudeep.pipeline.runtime import metrics
 from raudeep.pipeline.stage import to_ipc
 from raudeep.schema import MANIFEST
 
@@ -62,7 +63,7 @@ def test_counters_add_up_and_gauges_are_set(told):
 def test_nothing_is_loaded_where_ray_does_not_run():
     code = (
         "import sys\n"
-        "from raudeep.pipeline import metrics\n"
+        "from raudeep.pipeline.runtime import metrics\n"
         "metrics.add('raudeep_recordings', 1, stage='x')\n"
         "metrics.show('raudeep_epoch', 1, run='x')\n"
         "assert 'ray' not in sys.modules\n"
@@ -98,7 +99,7 @@ def load(recording):
 
 def test_a_slice_tells_its_recordings_errors_and_seconds_once_each(told, tmp_path):
     rows = [{"file": name, "uri": str(tmp_path / name)} for name in ("good", "bad", "better")]
-    worker = recordings._SliceWorker(title="spectrograms", load=load, make_collector=Collector)
+    worker = slices._SliceWorker(title="spectrograms", load=load, make_collector=Collector)
     worker = pickle.loads(pickle.dumps(worker))  # as Ray does
     slice_ = to_ipc(pa.Table.from_pylist(rows, schema=MANIFEST))
     done = worker({"part": 0, "targets": ["a"], "recordings": slice_})

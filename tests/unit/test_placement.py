@@ -4,8 +4,8 @@ import pytest
 
 from raudeep.config import ResourceConfig
 from raudeep.errors import ResourceError
-from raudeep.pipeline.cluster import Node, Resources
-from raudeep.pipeline.placement import Share, share_resources
+from raudeep.pipeline.runtime.cluster import Node, Resources
+from raudeep.pipeline.training.placement import Share, share_resources
 
 
 def machines(*nodes):

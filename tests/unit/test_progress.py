@@ -1,5 +1,5 @@
-from raudeep.pipeline import progress
-from raudeep.pipeline.progress import StageProgress
+from raudeep.pipeline.runtime import progress
+from raudeep.pipeline.runtime.progress import StageProgress
 
 
 def test_waiting_is_said_and_counts_for_no_rate(monkeypatch, capsys):

@@ -6,7 +6,7 @@ import pytest
 from raudeep.config import EvaluationConfig, TuneConfig
 from raudeep.errors import ConfigError, EvaluationError
 from raudeep.manifest import Recording, manifest_table
-from raudeep.pipeline.predictions import splits_of
+from raudeep.pipeline.classification.predictions import splits_of
 from raudeep.pipeline.tuning.reserving import divide_recordings
 
 

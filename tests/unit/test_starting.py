@@ -6,7 +6,7 @@ import pytest
 import ray
 
 from raudeep.errors import ResourceError
-from raudeep.pipeline.cluster import _start
+from raudeep.pipeline.runtime.cluster import _start
 from tests.support import assert_one_line
 
 TOO_SLOW = Exception("The current node timed out during startup. This could happen because\n...")

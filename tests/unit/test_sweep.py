@@ -11,7 +11,7 @@ import ray
 from raudeep.config import Limits, ResourceConfig, SpectrogramConfig, TuneConfig
 from raudeep.errors import ConfigError, ResourceError, TableError
 from raudeep.manifest import Recording, manifest_table
-from raudeep.pipeline.cluster import Node, Resources
+from raudeep.pipeline.runtime.cluster import Node, Resources
 from raudeep.pipeline.stage import to_ipc
 from raudeep.pipeline.tuning.ledger import SweepLayout, open_ledger
 from raudeep.pipeline.tuning.shelf import Shelf

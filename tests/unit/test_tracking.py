@@ -9,8 +9,8 @@ import pytest
 from raudeep.config import ResourceConfig
 from raudeep.errors import ConfigError
 from raudeep.models.fitting import EpochResult
-from raudeep.pipeline import training
-from raudeep.pipeline.tracking import check_tracker, track
+from raudeep.pipeline.training import runs
+from raudeep.pipeline.training.tracking import check_tracker, track
 
 EPOCH = EpochResult(epoch=3, loss=0.5, validation_loss=None, seconds=2.0, chunks_per_second=10.0)
 CONFIG = {"autoencoder": {"num_units": 8}, "training": {"num_epochs": 5}}
@@ -123,7 +123,7 @@ def test_a_missing_package_is_one_line_before_anything_is_trained(monkeypatch, t
     monkeypatch.setattr("importlib.import_module", lambda name: _missing(name), raising=True)
     resources = ResourceConfig(tracker=tracker)
     with pytest.raises(ConfigError, match=rf"pip install 'raudeep\[{tracker}\]'") as error:
-        training.train_autoencoders([], checkpoints="nowhere", resources=resources)
+        runs.train_autoencoders([], checkpoints="nowhere", resources=resources)
     assert "\n" not in str(error.value)
 
 

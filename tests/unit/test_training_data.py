@@ -10,7 +10,7 @@ from raudeep.errors import TableError
 from raudeep.models.batching import Shard, Spectrograms
 from raudeep.models.streaming import StreamedSpectrograms
 from raudeep.pipeline.stage import spectrogram_rows
-from raudeep.pipeline.training_data import loaded_if_small, read_training_data
+from raudeep.pipeline.training.data import loaded_if_small, read_training_data
 from raudeep.storage.identity import Identity
 from raudeep.storage.row_groups import row_groups
 from raudeep.storage.table import TableWriter

@@ -6,8 +6,8 @@ import pytest
 
 from raudeep.config import AutoencoderConfig, TrainingConfig
 from raudeep.errors import ConfigError, ResourceError, TableError
-from raudeep.pipeline import training_worker
-from raudeep.pipeline.training_worker import Run, WorkerJob, train_worker
+from raudeep.pipeline.training import worker
+from raudeep.pipeline.training.worker import Run, WorkerJob, train_worker
 from raudeep.storage.identity import Identity
 from raudeep.storage.stores import StoreError
 
@@ -34,7 +34,7 @@ def test_the_driver_is_told_what_no_other_attempt_would_change(monkeypatch, erro
         raise error
 
     entries = []
-    monkeypatch.setattr(training_worker, "_train", fail)
+    monkeypatch.setattr(worker, "_train", fail)
     job = WorkerJob(
         run=Run(
             name="60db",

@@ -10,7 +10,7 @@ from ray.tune.search import Searcher
 from raudeep.config import TuneConfig
 from raudeep.errors import ConfigError
 from raudeep.pipeline.artifacts import is_artifact, read_history
-from raudeep.pipeline.progress import StageProgress
+from raudeep.pipeline.runtime.progress import StageProgress
 from raudeep.pipeline.tuning.ledger import Ledger
 from raudeep.pipeline.tuning.trials import FAILED
 from raudeep.sweep.candidates import Candidate, candidate_of

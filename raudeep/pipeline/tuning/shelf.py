@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from raudeep.config import Limits, SpectrogramConfig, fingerprint
 from raudeep.manifest import manifest_fingerprint
-from raudeep.pipeline.spectrograms import extract_spectrograms
+from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
 from raudeep.pipeline.stage import from_ipc, to_ipc
 from raudeep.pipeline.tuning.ledger import SweepLayout
 from raudeep.storage.table import is_table

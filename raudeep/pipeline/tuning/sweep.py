@@ -19,12 +19,12 @@ from raudeep.config import Limits, ResourceConfig, SpectrogramConfig, SvmConfig,
 from raudeep.errors import ConfigError
 from raudeep.manifest import manifest_fingerprint
 from raudeep.pipeline.benchmark import check_synthesised, corpus_of
-from raudeep.pipeline.cluster import ensure_ray, find_resources
 from raudeep.pipeline.corpus import load_manifest, write_manifest
-from raudeep.pipeline.objective import Objective
-from raudeep.pipeline.placement import share_resources
-from raudeep.pipeline.progress import stage_progress
-from raudeep.pipeline.tracking import check_tracker
+from raudeep.pipeline.runtime.cluster import ensure_ray, find_resources
+from raudeep.pipeline.runtime.progress import stage_progress
+from raudeep.pipeline.training.objective import Objective
+from raudeep.pipeline.training.placement import share_resources
+from raudeep.pipeline.training.tracking import check_tracker
 from raudeep.pipeline.tuning.ledger import Ledger, SweepLayout, open_ledger
 from raudeep.pipeline.tuning.outcome import reserved_of, write_outcome
 from raudeep.pipeline.tuning.reserving import Division, divide_recordings

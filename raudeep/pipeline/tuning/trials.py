@@ -14,10 +14,10 @@ from ray.tune import Trainable
 from raudeep.config import Tracker, TuneConfig
 from raudeep.errors import error_for_user
 from raudeep.pipeline.artifacts import is_artifact, read_history
-from raudeep.pipeline.objective import Objective
-from raudeep.pipeline.placement import Share
-from raudeep.pipeline.runtime import unwrap
-from raudeep.pipeline.training import Run, check_trainable, fit_runs
+from raudeep.pipeline.runtime.streaming import unwrap
+from raudeep.pipeline.training.objective import Objective
+from raudeep.pipeline.training.placement import Share
+from raudeep.pipeline.training.runs import Run, check_trainable, fit_runs
 from raudeep.pipeline.tuning.ledger import SweepLayout
 from raudeep.sweep.candidates import Candidate, candidate_of
 

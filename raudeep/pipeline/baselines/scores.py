@@ -23,11 +23,11 @@ from raudeep.config import (
 )
 from raudeep.errors import TableError
 from raudeep.evaluation.metrics import Score
-from raudeep.pipeline.convolutional import evaluate_cnn
-from raudeep.pipeline.recordings import check_folder
-from raudeep.pipeline.runtime import stream
-from raudeep.pipeline.scoring import evaluate_embeddings
-from raudeep.pipeline.sparse_codes import embed_sparse_codes
+from raudeep.pipeline.baselines.convolutional import evaluate_cnn
+from raudeep.pipeline.baselines.sparse_codes import embed_sparse_codes
+from raudeep.pipeline.classification.scoring import evaluate_embeddings
+from raudeep.pipeline.recordings.slices import check_folder
+from raudeep.pipeline.runtime.streaming import stream
 from raudeep.pipeline.stage import StageSummary, embedding_rows, spectrogram_arrays
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
@@ -148,7 +148,7 @@ def score_cnn(
     limits: Limits | None = None,
     overwrite: bool = False,
 ) -> BaselineScore:
-    """Score the convolutional network; see `raudeep.pipeline.convolutional.evaluate_cnn`."""
+    """Score the convolutional network; see `evaluate_cnn` of `convolutional`."""
     score, summaries = evaluate_cnn(
         manifest,
         output,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from raudeep.config import ResourceConfig
 from raudeep.errors import ResourceError
-from raudeep.pipeline.cluster import Resources
+from raudeep.pipeline.runtime.cluster import Resources
 
 __all__ = ["Share", "find_places", "share_resources"]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from raudeep.config import Limits, SoundNetConfig
 from raudeep.errors import TableError
 from raudeep.models.soundnet import SAMPLE_RATE, SoundNet, read_soundnet
-from raudeep.pipeline.kernels import Kernel, Piece, map_recordings
+from raudeep.pipeline.recordings.kernels import Kernel, Piece, map_recordings
 from raudeep.pipeline.stage import StageSummary, embedding_rows
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity

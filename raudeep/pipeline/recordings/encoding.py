@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from raudeep.config import Readout
 from raudeep.errors import AudioError, TableError
 from raudeep.pipeline.artifacts import load_autoencoder
-from raudeep.pipeline.decoding import Views
-from raudeep.pipeline.recordings import key_rows
+from raudeep.pipeline.recordings.decoding import Views
+from raudeep.pipeline.recordings.slices import key_rows
+from raudeep.pipeline.recordings.targets import Embedder, Target
 from raudeep.pipeline.stage import embedding_rows, spectrogram_rows, spectrogram_values
-from raudeep.pipeline.targets import Embedder, Target
 from raudeep.storage.table import read_part
 
 if TYPE_CHECKING:

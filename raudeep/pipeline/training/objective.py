@@ -16,8 +16,8 @@ from raudeep.evaluation.metrics import score_predictions
 from raudeep.models.autoencoder import Autoencoder
 from raudeep.models.batching import SpectrogramSource
 from raudeep.models.inference import embed_spectrograms
-from raudeep.pipeline.classifiers import fit_function
-from raudeep.pipeline.predictions import label_ids, label_map
+from raudeep.pipeline.classification.classifiers import fit_function
+from raudeep.pipeline.classification.predictions import label_ids, label_map
 from raudeep.storage.table import read_table
 
 __all__ = ["Objective"]

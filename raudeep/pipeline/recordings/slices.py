@@ -17,12 +17,12 @@ from threadpoolctl import threadpool_limits
 from raudeep.config import Limits
 from raudeep.errors import AudioError, TableError
 from raudeep.manifest import manifest_fingerprint
-from raudeep.pipeline import metrics
-from raudeep.pipeline.cluster import assigned_cores, is_fresh_cpu_actor
-from raudeep.pipeline.decoding import Recording
-from raudeep.pipeline.isolation import Crew, keep_memory
-from raudeep.pipeline.progress import stage_progress
-from raudeep.pipeline.runtime import Pool, stream
+from raudeep.pipeline.recordings.decoding import Recording
+from raudeep.pipeline.recordings.isolation import Crew, keep_memory
+from raudeep.pipeline.runtime import metrics
+from raudeep.pipeline.runtime.cluster import assigned_cores, is_fresh_cpu_actor
+from raudeep.pipeline.runtime.progress import stage_progress
+from raudeep.pipeline.runtime.streaming import Pool, stream
 from raudeep.pipeline.stage import StageSummary, from_ipc, recording_slices, to_ipc
 from raudeep.schema import ERRORS, FILE_METADATA, KEYS
 from raudeep.storage import uri as uris

@@ -3,7 +3,7 @@
 A decoder in C can be killed by what it decodes, or by the kernel for the memory that it asks for.
 So recordings are decoded in processes of their own, next to the one that encodes and writes: they
 run ahead of it by a few items, and are started again when they die. Where that one can be lost
-as well, it decodes by itself until it is: see `raudeep.pipeline.recordings`.
+as well, it decodes by itself until it is: see `raudeep.pipeline.recordings.slices`.
 """
 
 import ctypes
@@ -30,7 +30,7 @@ _PIPE_BYTES = 2**20  # where it can be had: a piece that does not fit stops whoe
 _PIECES = 16  # of an item that wait for being taken; a long recording has thousands
 _HEADER = struct.Struct(">Q")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-_PROGRAM = "from raudeep.pipeline.isolation import serve; serve()"
+_PROGRAM = "from raudeep.pipeline.recordings.isolation import serve; serve()"
 
 
 class Crew:

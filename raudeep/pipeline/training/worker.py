@@ -21,7 +21,6 @@ from raudeep.models.autoencoder import Autoencoder, build_autoencoder
 from raudeep.models.batching import Spectrograms, SpectrogramSource
 from raudeep.models.fitting import EpochResult, Fit, split_by_recording
 from raudeep.models.inference import default_device, reconstruct_spectrograms
-from raudeep.pipeline import metrics as ray_metrics
 from raudeep.pipeline.artifacts import (
     artifact_identity,
     forget_epochs,
@@ -33,10 +32,11 @@ from raudeep.pipeline.artifacts import (
     write_artifact,
     write_events,
 )
-from raudeep.pipeline.objective import Objective
-from raudeep.pipeline.tracking import track
-from raudeep.pipeline.training_data import loaded_if_small, read_training_data
-from raudeep.pipeline.training_progress import Progress, read_checkpoint, write_checkpoint
+from raudeep.pipeline.runtime import metrics as ray_metrics
+from raudeep.pipeline.training.checkpoint import Progress, read_checkpoint, write_checkpoint
+from raudeep.pipeline.training.data import loaded_if_small, read_training_data
+from raudeep.pipeline.training.objective import Objective
+from raudeep.pipeline.training.tracking import track
 from raudeep.storage.identity import Identity
 from raudeep.storage.stores import StoreError
 from raudeep.storage.table import read_index

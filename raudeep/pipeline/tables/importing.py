@@ -14,7 +14,7 @@ import pyarrow as pa
 from raudeep.config import fingerprint
 from raudeep.config.exchange import ExchangeFormat, ImportConfig
 from raudeep.errors import ConfigError, TableError
-from raudeep.pipeline.progress import stage_progress
+from raudeep.pipeline.runtime.progress import stage_progress
 from raudeep.pipeline.stage import StageSummary, embedding_rows, slices, spectrogram_rows
 from raudeep.schema import FILE_METADATA, KEYS, read_metadata, with_metadata
 from raudeep.storage import uri as uris

@@ -19,12 +19,16 @@ from raudeep.errors import TableError
 from raudeep.evaluation.metrics import majority_vote
 from raudeep.manifest import manifest_fingerprint
 from raudeep.pipeline.artifacts import artifact_identity
-from raudeep.pipeline.classifiers import TrainedClassifier
-from raudeep.pipeline.embedding import embed_alike
-from raudeep.pipeline.predictions import prediction_rows, rows_of_partitions
-from raudeep.pipeline.progress import stage_progress
-from raudeep.pipeline.runtime import stream
-from raudeep.pipeline.sources import describe_sources, embedding_sources, has_joined_chunks
+from raudeep.pipeline.classification.classifiers import TrainedClassifier
+from raudeep.pipeline.classification.predictions import prediction_rows, rows_of_partitions
+from raudeep.pipeline.recordings.embedding import embed_alike
+from raudeep.pipeline.recordings.sources import (
+    describe_sources,
+    embedding_sources,
+    has_joined_chunks,
+)
+from raudeep.pipeline.runtime.progress import stage_progress
+from raudeep.pipeline.runtime.streaming import stream
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity

@@ -12,9 +12,9 @@ import pyarrow as pa
 from raudeep.errors import ConfigError
 from raudeep.models.artifact import TrainedAutoencoder
 from raudeep.pipeline.artifacts import artifact_identity, load_autoencoder
-from raudeep.pipeline.embedding import check_input
-from raudeep.pipeline.progress import stage_progress
-from raudeep.pipeline.runtime import Pool, stream
+from raudeep.pipeline.recordings.embedding import check_input
+from raudeep.pipeline.runtime.progress import stage_progress
+from raudeep.pipeline.runtime.streaming import Pool, stream
 from raudeep.pipeline.stage import StageSummary, spectrogram_rows, spectrogram_values
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table

@@ -1,4 +1,4 @@
-"""What the processes that decode do with a recording: see `raudeep.pipeline.isolation`.
+"""What the processes that decode do with a recording: see `raudeep.pipeline.recordings.isolation`.
 
 ``a row of the manifest -> decode (whole, or block by block) -> spectrograms in all views``
 

@@ -16,8 +16,8 @@ from raudeep.config import CLASSIFIERS, ClassifierConfig, FitConfig, MlpConfig, 
 from raudeep.errors import ConfigError, TableError
 from raudeep.evaluation.classifier import Classifier, Fit, Fitted, fit_classifier, seeds_for
 from raudeep.evaluation.svm import LinearSvms, fit_svms
-from raudeep.pipeline.predictions import label_ids, label_map, rows_of_partitions
-from raudeep.pipeline.sources import Source, embedding_sources
+from raudeep.pipeline.classification.predictions import label_ids, label_map, rows_of_partitions
+from raudeep.pipeline.recordings.sources import Source, embedding_sources
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity

@@ -15,9 +15,9 @@ from raudeep.audio.decode import Header
 from raudeep.audio.spectrogram import compute_views
 from raudeep.config import Limits, SpectrogramConfig
 from raudeep.errors import AudioError, RaudeepError
-from raudeep.pipeline.decoding import Views, load_header, load_views
-from raudeep.pipeline.isolation import Crew
-from raudeep.pipeline.recordings import key_rows, plan_recordings, write_recordings
+from raudeep.pipeline.recordings.decoding import Views, load_header, load_views
+from raudeep.pipeline.recordings.isolation import Crew
+from raudeep.pipeline.recordings.slices import key_rows, plan_recordings, write_recordings
 from raudeep.pipeline.stage import StageSummary, spectrogram_rows
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_tables

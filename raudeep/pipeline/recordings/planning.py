@@ -16,18 +16,18 @@ import pyarrow as pa
 from raudeep.audio.decode import Header
 from raudeep.config import ChunkConfig, Limits, Readout, SpectrogramConfig
 from raudeep.errors import AudioError, RaudeepError, ResourceError
-from raudeep.pipeline.cluster import Resources, find_resources
-from raudeep.pipeline.decoding import Recording, Views, load_header, load_views
-from raudeep.pipeline.encoding import EmbeddingCollector
-from raudeep.pipeline.isolation import Crew
-from raudeep.pipeline.recordings import num_decoders
-from raudeep.pipeline.spectrograms import (
+from raudeep.pipeline.recordings.decoding import Recording, Views, load_header, load_views
+from raudeep.pipeline.recordings.encoding import EmbeddingCollector
+from raudeep.pipeline.recordings.isolation import Crew
+from raudeep.pipeline.recordings.slices import num_decoders
+from raudeep.pipeline.recordings.spectrograms import (
     bytes_per_recording,
     spectrograms_identity,
     view_shapes,
 )
+from raudeep.pipeline.recordings.targets import Embedder, embedding_targets, load_models, tables_of
+from raudeep.pipeline.runtime.cluster import Resources, find_resources
 from raudeep.pipeline.stage import recording_slices
-from raudeep.pipeline.targets import Embedder, embedding_targets, load_models, tables_of
 from raudeep.storage import uri as uris
 from raudeep.storage.opening import check_tables
 

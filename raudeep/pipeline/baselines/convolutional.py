@@ -22,8 +22,7 @@ from raudeep.evaluation.metrics import Score
 from raudeep.evaluation.upsampling import upsample_rows
 from raudeep.manifest import manifest_fingerprint
 from raudeep.models.piczak import fit_cnn, predict_recordings
-from raudeep.pipeline.kernels import Kernel, Piece, map_recordings
-from raudeep.pipeline.predictions import (
+from raudeep.pipeline.classification.predictions import (
     describe_evaluation,
     label_ids,
     label_map,
@@ -31,9 +30,10 @@ from raudeep.pipeline.predictions import (
     score_table,
     splits_of,
 )
-from raudeep.pipeline.progress import stage_progress
-from raudeep.pipeline.recordings import check_folder
-from raudeep.pipeline.runtime import Pool, stream
+from raudeep.pipeline.recordings.kernels import Kernel, Piece, map_recordings
+from raudeep.pipeline.recordings.slices import check_folder
+from raudeep.pipeline.runtime.progress import stage_progress
+from raudeep.pipeline.runtime.streaming import Pool, stream
 from raudeep.pipeline.stage import StageSummary, spectrogram_arrays, spectrogram_rows
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity

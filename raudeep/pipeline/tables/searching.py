@@ -22,8 +22,12 @@ from raudeep.errors import ConfigError, EvaluationError, TableError
 from raudeep.evaluation.neighbours import Metric, similarities
 from raudeep.pipeline.artifacts import artifact_identity
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.embedding import embed_alike
-from raudeep.pipeline.sources import describe_sources, embedding_sources, has_joined_chunks
+from raudeep.pipeline.recordings.embedding import embed_alike
+from raudeep.pipeline.recordings.sources import (
+    describe_sources,
+    embedding_sources,
+    has_joined_chunks,
+)
 from raudeep.pipeline.stage import embedding_array
 from raudeep.storage import uri as uris
 from raudeep.storage.staging import staging

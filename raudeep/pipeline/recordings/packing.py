@@ -23,8 +23,8 @@ from raudeep.audio.decode import Header, check_duration, read_header
 from raudeep.config import Limits
 from raudeep.errors import AudioError, ManifestError, TableError
 from raudeep.manifest import complete_manifest, manifest_fingerprint
-from raudeep.pipeline.decoding import Recording
-from raudeep.pipeline.recordings import write_recordings
+from raudeep.pipeline.recordings.decoding import Recording
+from raudeep.pipeline.recordings.slices import write_recordings
 from raudeep.pipeline.stage import StageSummary
 from raudeep.schema import MANIFEST, RECORDINGS
 from raudeep.storage import uri as uris

@@ -15,8 +15,8 @@ from threadpoolctl import threadpool_limits
 
 from raudeep.config import Limits
 from raudeep.errors import AudioError
-from raudeep.pipeline.decoding import load_mono
-from raudeep.pipeline.recordings import key_rows, plan_recordings, write_recordings
+from raudeep.pipeline.recordings.decoding import load_mono
+from raudeep.pipeline.recordings.slices import key_rows, plan_recordings, write_recordings
 from raudeep.pipeline.stage import StageSummary
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table

@@ -110,7 +110,7 @@ def _relation(uri: str, index: TableIndex, columns: Sequence[str] | None) -> Any
 
 
 def _ray_dataset(uri: str, index: TableIndex, columns: Sequence[str] | None) -> Any:
-    from raudeep.pipeline.cluster import ensure_ray
+    from raudeep.pipeline.runtime.cluster import ensure_ray
 
     ensure_ray()
     import ray

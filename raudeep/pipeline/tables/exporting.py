@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from raudeep.config.exchange import ExchangeFormat, ExportConfig, is_file_name
 from raudeep.errors import ConfigError, TableError
-from raudeep.pipeline.progress import stage_progress
+from raudeep.pipeline.runtime.progress import stage_progress
 from raudeep.pipeline.stage import StageSummary, embedding_array, spectrogram_values
 from raudeep.schema import PARTITIONS, read_metadata
 from raudeep.storage import uri as uris

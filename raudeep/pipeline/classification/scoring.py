@@ -13,8 +13,12 @@ from raudeep.evaluation.classifier import seeds_for
 from raudeep.evaluation.cross_validation import evaluate_split
 from raudeep.evaluation.folds import Split
 from raudeep.evaluation.metrics import Score
-from raudeep.pipeline.classifiers import describe_classifier, estimate_fit, fit_function
-from raudeep.pipeline.predictions import (
+from raudeep.pipeline.classification.classifiers import (
+    describe_classifier,
+    estimate_fit,
+    fit_function,
+)
+from raudeep.pipeline.classification.predictions import (
     describe_evaluation,
     label_ids,
     label_map,
@@ -22,8 +26,8 @@ from raudeep.pipeline.predictions import (
     score_table,
     splits_of,
 )
-from raudeep.pipeline.progress import stage_progress
-from raudeep.pipeline.runtime import stream
+from raudeep.pipeline.runtime.progress import stage_progress
+from raudeep.pipeline.runtime.streaming import stream
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_tables

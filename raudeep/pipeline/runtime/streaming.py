@@ -8,7 +8,7 @@ from typing import Any
 
 from raudeep import errors
 from raudeep.errors import RaudeepError, ResourceError, error_for_user
-from raudeep.pipeline.cluster import Resources, ensure_ray, silence
+from raudeep.pipeline.runtime.cluster import Resources, ensure_ray, silence
 
 __all__ = ["Pool", "stream", "unwrap"]
 

@@ -20,15 +20,15 @@ from raudeep.pipeline.artifacts import (
     read_history,
     read_optimizer_state,
 )
-from raudeep.pipeline.board import Board
-from raudeep.pipeline.cluster import ensure_ray
-from raudeep.pipeline.objective import Objective
-from raudeep.pipeline.placement import Share, find_places, share_resources
-from raudeep.pipeline.progress import stage_progress
-from raudeep.pipeline.runtime import unwrap
+from raudeep.pipeline.runtime.cluster import ensure_ray
+from raudeep.pipeline.runtime.progress import stage_progress
+from raudeep.pipeline.runtime.streaming import unwrap
 from raudeep.pipeline.stage import StageSummary
-from raudeep.pipeline.tracking import check_tracker
-from raudeep.pipeline.training_worker import Run, WorkerJob, train_worker
+from raudeep.pipeline.training.board import Board
+from raudeep.pipeline.training.objective import Objective
+from raudeep.pipeline.training.placement import Share, find_places, share_resources
+from raudeep.pipeline.training.tracking import check_tracker
+from raudeep.pipeline.training.worker import Run, WorkerJob, train_worker
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.outputs import check_outputs
@@ -255,7 +255,7 @@ def _fit(job: WorkerJob, checkpoints: str, share: Share) -> None:
     from ray.train.torch import TorchTrainer
     from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError
 
-    from raudeep.pipeline.controller import EndsAtOnce
+    from raudeep.pipeline.training.controller import EndsAtOnce
 
     logging.getLogger("ray").setLevel(logging.ERROR)
     storage = uris.arrow_filesystem(checkpoints)

@@ -18,10 +18,10 @@ from raudeep.audio.constant_q import constant_q, normalise_contrast
 from raudeep.config import Limits, SparseCodingConfig
 from raudeep.manifest import manifest_fingerprint
 from raudeep.models.sparse_coding import FISTA_STEPS, SparseCoder, learn_coder, pool
-from raudeep.pipeline.kernels import Kernel, Piece, map_recordings
-from raudeep.pipeline.progress import stage_progress
-from raudeep.pipeline.recordings import check_folder
-from raudeep.pipeline.runtime import Pool, stream
+from raudeep.pipeline.recordings.kernels import Kernel, Piece, map_recordings
+from raudeep.pipeline.recordings.slices import check_folder
+from raudeep.pipeline.runtime.progress import stage_progress
+from raudeep.pipeline.runtime.streaming import Pool, stream
 from raudeep.pipeline.stage import (
     StageSummary,
     embedding_rows,

@@ -14,15 +14,15 @@ import pyarrow as pa
 from raudeep.config import ChunkConfig, Limits, Readout
 from raudeep.errors import TableError
 from raudeep.models.artifact import TrainedAutoencoder
-from raudeep.pipeline.decoding import load_views
-from raudeep.pipeline.encoding import EmbeddingCollector, TableEncoder
-from raudeep.pipeline.fusing import fuse_tables
-from raudeep.pipeline.progress import stage_progress
-from raudeep.pipeline.recordings import plan_recordings, write_recordings
-from raudeep.pipeline.runtime import Pool, stream
-from raudeep.pipeline.sources import Source
+from raudeep.pipeline.recordings.decoding import load_views
+from raudeep.pipeline.recordings.encoding import EmbeddingCollector, TableEncoder
+from raudeep.pipeline.recordings.slices import plan_recordings, write_recordings
+from raudeep.pipeline.recordings.sources import Source
+from raudeep.pipeline.recordings.targets import Embedder, embedding_targets, load_models, tables_of
+from raudeep.pipeline.runtime.progress import stage_progress
+from raudeep.pipeline.runtime.streaming import Pool, stream
 from raudeep.pipeline.stage import StageSummary
-from raudeep.pipeline.targets import Embedder, embedding_targets, load_models, tables_of
+from raudeep.pipeline.tables.fusing import fuse_tables
 from raudeep.storage import uri as uris
 from raudeep.storage.opening import open_tables
 from raudeep.storage.outputs import check_outputs

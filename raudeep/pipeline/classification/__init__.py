@@ -1,0 +1,1 @@
+"""Classifiers on embeddings: fitted and kept, scored by cross-validation, predictions."""

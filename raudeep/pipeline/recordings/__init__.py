@@ -1,0 +1,1 @@
+"""What is made of recordings, slice by slice: spectrograms, embeddings, packs; and its plan."""

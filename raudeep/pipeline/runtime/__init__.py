@@ -1,0 +1,1 @@
+"""Ray itself: started or joined, streamed through, its metrics; and the line of progress."""

@@ -1,0 +1,1 @@
+"""Training with Ray Train: runs, the worker of each, checkpoints, trackers."""
