@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from raudeep.pipeline.recordings.packing import pack_corpus
     from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
     from raudeep.pipeline.recordings.targets import Embedder
+    from raudeep.pipeline.searching import embed_query, find_nearest
     from raudeep.pipeline.tables.exporting import export_table
     from raudeep.pipeline.tables.fusing import fuse_tables
     from raudeep.pipeline.tables.importing import import_table
@@ -59,7 +60,6 @@ if TYPE_CHECKING:
     )
     from raudeep.pipeline.tables.reading import read_table
     from raudeep.pipeline.tables.reconstruction import reconstruct_table
-    from raudeep.pipeline.tables.searching import embed_query, find_nearest
     from raudeep.pipeline.tables.validation import validate_table
     from raudeep.pipeline.training.runs import Run, train_autoencoders
     from raudeep.pipeline.tuning.sweep import tune_autoencoders
@@ -95,13 +95,13 @@ _PLACES = {
     "add_folds": "pipeline.tables.modifying",
     "add_partitions": "pipeline.tables.modifying",
     "embed_corpus": "pipeline.recordings.embedding",
-    "embed_query": "pipeline.tables.searching",
+    "embed_query": "pipeline.searching",
     "embed_soundnet": "pipeline.baselines.soundnet",
     "embed_tables": "pipeline.recordings.embedding",
     "evaluate_embeddings": "pipeline.classification.scoring",
     "export_table": "pipeline.tables.exporting",
     "extract_spectrograms": "pipeline.recordings.spectrograms",
-    "find_nearest": "pipeline.tables.searching",
+    "find_nearest": "pipeline.searching",
     "fuse_chunks": "pipeline.tables.modifying",
     "fuse_tables": "pipeline.tables.fusing",
     "import_table": "pipeline.tables.importing",

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from raudeep.config import AutoencoderConfig, ChunkConfig, SpectrogramConfig, TrainingConfig
+from raudeep.pipeline import alike
 from raudeep.pipeline.classification import predicting
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.recordings import embedding
 from raudeep.pipeline.recordings.embedding import embed_corpus
 from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
 from raudeep.pipeline.recordings.targets import Embedder
@@ -122,7 +122,7 @@ def test_embeddings_of_an_interrupted_label_list_are_not_computed_again(
     def spy(*arguments, **settings):
         summaries.extend(embed_corpus(*arguments, **settings))
 
-    monkeypatch.setattr(embedding, "embed_corpus", spy)
+    monkeypatch.setattr(alike, "embed_corpus", spy)
     with monkeypatch.context() as patch:
         patch.setattr(predicting, "_predict", interrupt)
         assert cli("predict", corpus, *flags, tmp_path / "labels.tsv")[0] == 130

@@ -12,10 +12,10 @@ from raudeep.pipeline.artifacts import artifact_identity, keep_epoch, load_autoe
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.recordings.embedding import embed_corpus
 from raudeep.pipeline.recordings.targets import Embedder
+from raudeep.pipeline.searching import embed_query, find_nearest, vectors_of
 from raudeep.pipeline.stage import embedding_array, embedding_rows
 from raudeep.pipeline.tables.fusing import fuse_tables
 from raudeep.pipeline.tables.modifying import fuse_chunks
-from raudeep.pipeline.tables.searching import embed_query, find_nearest, vectors_of
 from raudeep.schema import FILE_METADATA, KEYS
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table

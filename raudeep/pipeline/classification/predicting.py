@@ -18,10 +18,10 @@ from raudeep.config import Limits
 from raudeep.errors import TableError
 from raudeep.evaluation.metrics import majority_vote
 from raudeep.manifest import manifest_fingerprint
+from raudeep.pipeline.alike import embed_alike
 from raudeep.pipeline.artifacts import artifact_identity
 from raudeep.pipeline.classification.classifiers import TrainedClassifier
 from raudeep.pipeline.classification.predictions import prediction_rows, rows_of_partitions
-from raudeep.pipeline.recordings.embedding import embed_alike
 from raudeep.pipeline.recordings.sources import (
     describe_sources,
     embedding_sources,

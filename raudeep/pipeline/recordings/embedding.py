@@ -17,18 +17,15 @@ from raudeep.models.artifact import TrainedAutoencoder
 from raudeep.pipeline.recordings.decoding import load_views
 from raudeep.pipeline.recordings.encoding import EmbeddingCollector, TableEncoder
 from raudeep.pipeline.recordings.slices import plan_recordings, write_recordings
-from raudeep.pipeline.recordings.sources import Source
 from raudeep.pipeline.recordings.targets import Embedder, embedding_targets, load_models, tables_of
 from raudeep.pipeline.runtime.progress import stage_progress
 from raudeep.pipeline.runtime.streaming import Pool, stream
 from raudeep.pipeline.stage import StageSummary
-from raudeep.pipeline.tables.fusing import fuse_tables
-from raudeep.storage import uri as uris
 from raudeep.storage.opening import open_tables
 from raudeep.storage.outputs import check_outputs
-from raudeep.storage.table import TableIndex, read_errors, read_index
+from raudeep.storage.table import TableIndex, read_index
 
-__all__ = ["check_input", "embed_alike", "embed_corpus", "embed_tables"]
+__all__ = ["check_input", "embed_corpus", "embed_tables"]
 
 _SECONDS_PER_RECORDING = 0.03
 _BYTES_PER_ROW = 2**12
@@ -168,60 +165,6 @@ def embed_tables(
             )
         )
     return summaries
-
-
-def embed_alike(
-    sources: Sequence[Source],
-    manifest: pa.Table,
-    places: Mapping[str, str],
-    workspace: str,
-    limits: Limits | None = None,
-) -> tuple[str, pa.Table]:
-    """Embed recordings as those of `sources` were; return the table and the errors on the way.
-
-    Parameters
-    ----------
-    sources : sequence of Source
-        None with joined chunks.
-    manifest : pa.Table
-        The recordings, sorted by file.
-    places : mapping of fingerprint to URI
-        The models of the sources.
-    workspace : str
-        URI of a folder for the tables of the pieces and the fused one.
-    limits : Limits, optional
-        Which recordings are taken, and how many may fail.
-
-    Raises
-    ------
-    AudioError
-        If too many recordings could not be used, or none could.
-    """
-    pieces: dict[str, str] = {}
-    passes: dict[ChunkConfig, dict[tuple[str, int | None], dict[Readout, str]]] = {}
-    for number, source in enumerate(sources):
-        piece = uris.join(workspace, f"piece-{number:02d}")
-        chunks = ChunkConfig(
-            chunk_seconds=source.get("chunk_seconds"),
-            chunk_hop_seconds=source.get("chunk_hop_seconds"),
-        )
-        key = places[source["model"]], source.get("epoch")
-        outputs = passes.setdefault(chunks, {}).setdefault(key, {})
-        # A piece that occurs twice is embedded once.
-        pieces[f"{number:02d}"] = outputs.setdefault(source["readout"], piece)
-    for chunks, embedders in passes.items():
-        named = [
-            Embedder(name=f"model {number}", model=model, outputs=outputs, epoch=epoch)
-            for number, ((model, epoch), outputs) in enumerate(embedders.items())
-        ]
-        # A killed run may have embedded with other models.
-        embed_corpus(manifest, named, chunks=chunks, limits=limits, overwrite=True)
-    first = pieces["00"]
-    if len(pieces) == 1:
-        return first, read_errors(first)
-    fused = uris.join(workspace, "fused")
-    fuse_tables(pieces, fused, overwrite=True)
-    return fused, read_errors(first)
 
 
 def check_input(trained: TrainedAutoencoder, index: TableIndex, *, model: str, table: str) -> None:

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from raudeep.errors import ConfigError, EvaluationError, TableError
 from raudeep.evaluation.neighbours import Metric, similarities
+from raudeep.pipeline.alike import embed_alike
 from raudeep.pipeline.artifacts import artifact_identity
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.recordings.embedding import embed_alike
 from raudeep.pipeline.recordings.sources import (
     describe_sources,
     embedding_sources,
