@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
@@ -17,10 +15,10 @@ from torch.utils.tensorboard import SummaryWriter
 from raudeep.config import AutoencoderConfig, Tracker, TrainingConfig, fingerprint
 from raudeep.errors import ConfigError, error_for_user
 from raudeep.models.artifact import TrainedAutoencoder
-from raudeep.models.autoencoder import Autoencoder, build_autoencoder
-from raudeep.models.batching import Spectrograms, SpectrogramSource
+from raudeep.models.autoencoder import build_autoencoder
+from raudeep.models.batching import SpectrogramSource
 from raudeep.models.fitting import EpochResult, Fit, split_by_recording
-from raudeep.models.inference import default_device, reconstruct_spectrograms
+from raudeep.models.inference import default_device
 from raudeep.pipeline.artifacts import (
     artifact_identity,
     forget_epochs,
@@ -32,9 +30,9 @@ from raudeep.pipeline.artifacts import (
     write_artifact,
     write_events,
 )
-from raudeep.pipeline.runtime import metrics as ray_metrics
 from raudeep.pipeline.training.checkpoint import Progress, read_checkpoint, write_checkpoint
 from raudeep.pipeline.training.data import loaded_if_small, read_training_data
+from raudeep.pipeline.training.events import Examples, log_epoch, show_metrics
 from raudeep.pipeline.training.objective import Objective
 from raudeep.pipeline.training.tracking import track
 from raudeep.storage.identity import Identity
@@ -123,7 +121,7 @@ def _train(job: WorkerJob) -> None:
     progress = _restore(job, fit, ray.train.get_checkpoint())
     step = max(1, len(spectrograms) // _NUM_EXAMPLES)
     rows = torch.arange(0, len(spectrograms), step)[:_NUM_EXAMPLES]
-    examples = _Examples(metadata.take(rows.numpy()), spectrograms.take(rows).loaded())
+    examples = Examples(metadata.take(rows.numpy()), spectrograms.take(rows).loaded())
     with tempfile.TemporaryDirectory() as logs, _track(job, rank=fit.rank) as log:
         suffix = f".{job.identity.fingerprint}"
         writer = SummaryWriter(logs, filename_suffix=suffix) if fit.rank == 0 else None
@@ -138,10 +136,10 @@ def _train(job: WorkerJob) -> None:
                 ray.train.report(metrics)
                 continue
             last = result.epoch == progress.last_epoch
-            _log(writer, result, fit.model, examples, pictures=last or result.epoch % 8 == 1)
+            log_epoch(writer, result, fit.model, examples, pictures=last or result.epoch % 8 == 1)
             written = {path.name: path.read_bytes() for path in Path(logs).iterdir()}
             write_events(run.output, written)
-            _show(run.name, result)
+            show_metrics(run.name, result)
             log(result)
             if run.training.checkpoints_to_keep != 1:  # that one is the artifact's own
                 keep_epoch(run.output, job.identity.fingerprint, result.epoch, fit.weights())
@@ -155,23 +153,6 @@ def _train(job: WorkerJob) -> None:
             writer.close()
     if fit.rank == 0:
         _write(job, fit, progress, examples, num_chunks=len(spectrograms))
-
-
-@dataclass(frozen=True)
-class _Examples:
-    """A few chunks to look at: their keys and their spectrograms."""
-
-    metadata: pa.Table
-    spectrograms: Spectrograms
-
-    def pairs(self, model: Autoencoder) -> list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
-        """Return target and reconstruction of each, of the bands that are reconstructed."""
-        targets = torch.split(self.spectrograms.frames, self.spectrograms.lengths.tolist())
-        decoded, _ = reconstruct_spectrograms(model, self.spectrograms)
-        return [
-            (target.numpy()[:, : found.shape[1]], found)
-            for target, found in zip(targets, decoded, strict=True)
-        ]
 
 
 def _restore(job: WorkerJob, fit: Fit, checkpoint: Any) -> Progress:
@@ -257,34 +238,6 @@ def _tell(job: WorkerJob, progress: Progress, *, goes_on: bool = False) -> None:
     job.board.put.remote(entry)
 
 
-def _log(
-    writer: SummaryWriter,
-    result: EpochResult,
-    model: Autoencoder,
-    examples: _Examples,
-    *,
-    pictures: bool,
-) -> None:
-    """Write TensorBoard events: losses, and at times the representation and reconstructions."""
-    writer.add_scalar("loss/train", result.loss, result.epoch)
-    if result.validation_loss is not None:
-        writer.add_scalar("loss/validation", result.validation_loss, result.epoch)
-    writer.add_scalar("chunks_per_second", result.chunks_per_second, result.epoch)
-    if pictures:
-        model.eval()
-        device = next(model.parameters()).device
-        with torch.inference_mode():
-            rows = torch.arange(len(examples.spectrograms))
-            state, _ = model.encode(*examples.spectrograms.batch(rows, device))
-        writer.add_scalar("representation/mean", float(state.mean()), result.epoch)
-        writer.add_scalar("representation/std", float(state.std()), result.epoch)
-        writer.add_histogram("representation", state.flatten().cpu().numpy(), result.epoch)
-        for index, pair in enumerate(examples.pairs(model)):
-            picture = np.concatenate(pair, axis=0).T[::-1]  # target left, reconstruction right
-            writer.add_image(f"example/{index}", (picture[np.newaxis] + 1) / 2, result.epoch)
-    writer.flush()
-
-
 def _track(job: WorkerJob, *, rank: int) -> AbstractContextManager[Callable[[EpochResult], None]]:
     """Return what takes finished epochs to the tracker, if this worker is the one that tells."""
     run = job.run
@@ -300,17 +253,8 @@ def _track(job: WorkerJob, *, rank: int) -> AbstractContextManager[Callable[[Epo
     )
 
 
-def _show(name: str, result: EpochResult) -> None:
-    """Tell Ray's metrics."""
-    ray_metrics.show("raudeep_loss", result.loss, run=name, split="train")
-    if result.validation_loss is not None:
-        ray_metrics.show("raudeep_loss", result.validation_loss, run=name, split="validation")
-    ray_metrics.show("raudeep_epoch", result.epoch, run=name)
-    ray_metrics.show("raudeep_chunks_per_second", result.chunks_per_second, run=name)
-
-
 def _write(
-    job: WorkerJob, fit: Fit, progress: Progress, examples: _Examples, *, num_chunks: int
+    job: WorkerJob, fit: Fit, progress: Progress, examples: Examples, *, num_chunks: int
 ) -> None:
     """Write the artifact, with the weights of the best epoch where there is one."""
     _forget_early_epochs(job, progress)
@@ -330,20 +274,10 @@ def _write(
             **{key: shown[key] for key in ("epoch", "loss", "validation_loss")},
         },
     )
-    pairs = examples.pairs(fit.model)
-    columns = {
-        "frames": pa.array([len(target) for target, _ in pairs], pa.int32()),
-        "bands": pa.array([target.shape[1] for target, _ in pairs], pa.int32()),
-        "spectrogram": pa.array([target.ravel() for target, _ in pairs]),
-        "reconstruction": pa.array([found.ravel() for _, found in pairs]),
-    }
-    table = examples.metadata
-    for name, column in columns.items():
-        table = table.append_column(name, column)
     write_artifact(
         job.run.output,
         trained,
         history=progress.history,
-        examples=table,
+        examples=examples.table(fit.model),
         optimizer_state=optimizer_state,
     )
