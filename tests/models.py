@@ -19,8 +19,9 @@ def write_model(
     fixed_seconds: float | None = 5.0,
     n_mels: int = 128,
     seed: int = 0,
+    config: AutoencoderConfig | None = None,
 ) -> str:
-    """Write an untrained autoencoder of two layers, which embeds as fast as a trained one."""
+    """Write an untrained autoencoder, which embeds as fast as a trained one; two layers of GRU."""
     torch.manual_seed(seed)
     view = SpectrogramConfig(
         window_seconds=0.08,
@@ -29,7 +30,7 @@ def write_model(
         fixed_seconds=fixed_seconds,
         clip_below_db=-60,
     )
-    config = AutoencoderConfig(num_layers=2, num_units=units, bidirectional_decoder=True)
+    config = config or AutoencoderConfig(num_layers=2, num_units=units, bidirectional_decoder=True)
     trained = TrainedAutoencoder(
         name=place.name,
         model=build_autoencoder(n_mels, config).eval(),

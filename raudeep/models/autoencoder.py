@@ -73,6 +73,11 @@ class Autoencoder(nn.Module, ABC):
         return reconstruction
 
     @property
+    def reconstructed_bands(self) -> int:
+        """Bands of `to_spectrograms`, the first of F."""
+        return self.bands
+
+    @property
     @abstractmethod
     def representation_size(self) -> int:
         """S."""
@@ -179,6 +184,11 @@ class FrequencyAutoencoder(Autoencoder):
         """Return windows (B, T, K, W) as spectrograms (B, T, F) of the bands that they cover."""
         return self.windows.overlap_mean(reconstruction)
 
+    @property
+    def reconstructed_bands(self) -> int:
+        """Bands that the windows cover."""
+        return self.windows.covered
+
 
 class FrequencyTimeAutoencoder(Autoencoder):
     """A frequency-recurrent autoencoder around a time-recurrent one (auDeep's ft-rae).
@@ -225,6 +235,11 @@ class FrequencyTimeAutoencoder(Autoencoder):
     def to_spectrograms(self, reconstruction: Tensor) -> Tensor:
         """Return windows (B, T, K, W) as spectrograms (B, T, F) of the bands that they cover."""
         return self.windows.overlap_mean(reconstruction)
+
+    @property
+    def reconstructed_bands(self) -> int:
+        """Bands that the windows cover."""
+        return self.windows.covered
 
     def _frames(self, steps: Tensor, spectrograms: Tensor) -> Tensor:
         """Return a vector for each frame, (T, B, S of the frequency axis)."""

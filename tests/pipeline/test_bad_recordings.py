@@ -7,11 +7,22 @@ import numpy as np
 import pytest
 import soundfile
 
-from raudeep.config import SpectrogramConfig
+from raudeep.config import (
+    AutoencoderConfig,
+    FrequencyAutoencoderConfig,
+    FrequencyTimeAutoencoderConfig,
+    SpectrogramConfig,
+)
 from raudeep.manifest import Recording, manifest_table
+from raudeep.pipeline.artifacts import load_autoencoder
 from raudeep.pipeline.corpus import load_manifest
+from raudeep.pipeline.recordings.embedding import embed_tables
 from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
+from raudeep.pipeline.recordings.targets import Embedder
+from raudeep.pipeline.tables.reconstruction import reconstruct_table
 from raudeep.storage.table import read_errors, read_table
+from raudeep.storage.verification import verify_table
+from tests.models import write_model
 
 
 @pytest.fixture
@@ -99,3 +110,35 @@ def test_a_run_that_goes_on_keeps_the_shape_that_it_began_with(tmp_path):
         part.unlink()
     assert extract().equals(undisturbed)
     assert set(undisturbed["file"].to_pylist()) == {f"{number:02d}" for number in range(0, 32, 2)}
+
+
+@pytest.mark.filterwarnings("ignore:window_bands=6.*bands out")
+@pytest.mark.parametrize("fixed", [0.5, None])
+@pytest.mark.parametrize(
+    "config",
+    [
+        AutoencoderConfig(num_units=4),
+        FrequencyAutoencoderConfig(num_units=4, window_bands=6, overlap_bands=3),
+        FrequencyTimeAutoencoderConfig(num_units=4, window_bands=6, overlap_bands=3),
+    ],
+    ids=lambda config: config.kind,
+)
+def test_parts_without_a_good_recording_have_the_columns_of_the_others(tmp_path, config, fixed):
+    """Of three recordings each is a part of its own."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for name in "ac":
+        soundfile.write(folder / f"{name}.wav", np.sin(np.arange(8000) / 9), 8000)
+    (folder / "b.wav").write_bytes(b"")
+    model = write_model(tmp_path / "model", n_mels=16, fixed_seconds=fixed, config=config)
+    table, made = str(tmp_path / "table"), str(tmp_path / "made")
+    outputs = {readout: str(tmp_path / readout) for readout in ("state", "pooled")}
+    manifest, _ = load_manifest(str(folder), labelled=False)
+    view = load_autoencoder(model).spectrogram
+    extract_spectrograms(manifest, {"view": view}, {"view": table})
+
+    reconstruct_table(table, model, made)
+    embed_tables([Embedder(name="model", model=model, outputs=outputs)], {"model": table})
+    for place in (table, made, *outputs.values()):
+        assert read_table(place)["file"].to_pylist() == ["a.wav", "c.wav"]
+        assert verify_table(place) == []

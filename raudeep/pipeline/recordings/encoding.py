@@ -50,9 +50,9 @@ class _Models:
 
         model, spectrograms = self._models[name], Spectrograms.from_numpy(frames, lengths)
         found = embed_spectrograms(model, spectrograms, readouts=tuple(readouts))
-        ends = np.cumsum(lengths)[:-1]
+        ends = np.cumsum(lengths)
         return {
-            readout: np.split(values, ends)
+            readout: np.split(values, ends)[: len(lengths)]
             if model.keeps_time and readout == "state"
             else list(values)
             for readout, values in found.items()

@@ -6,7 +6,6 @@
 import time
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from raudeep.errors import ConfigError
@@ -114,17 +113,19 @@ class _Decoder:
         decoded, rmse = reconstruct_spectrograms(
             self._model, spectrograms, free_running=self._free_running
         )
-        self._writer.write(item["part"], _reconstruction_rows(rows, decoded, rmse))
+        made = spectrogram_rows(rows, decoded, self._shape(rows.schema.field("spectrogram").type))
+        field = pa.field("reconstruction_rmse", pa.float32(), nullable=False)
+        self._writer.write(item["part"], made.append_column(field, pa.array(rmse)))
         return {"rows": rows.num_rows}
 
+    def _shape(self, spectrograms: pa.DataType) -> tuple[int | None, int | None]:
+        """Return the shape of all reconstructions of a table, also of its parts without rows.
 
-def _reconstruction_rows(
-    rows: pa.Table, decoded: list[np.ndarray[Any, Any]], rmse: np.ndarray[Any, Any]
-) -> pa.Table:
-    uniform = pa.types.is_fixed_size_list(rows.schema.field("spectrogram").type) and decoded
-    made = spectrogram_rows(rows, decoded, decoded[0].shape if uniform else (None, None))
-    field = pa.field("reconstruction_rmse", pa.float32(), nullable=False)
-    return made.append_column(field, pa.array(rmse))
+        None where the type of the column says that they differ in it.
+        """
+        if not pa.types.is_fixed_size_list(spectrograms):
+            return None, None
+        return spectrograms.list_size // self._model.bands, self._model.reconstructed_bands
 
 
 def _check_free_running(trained: TrainedAutoencoder, free_running: bool) -> None:
