@@ -17,7 +17,8 @@ from raudeep.config import (
     TrainingConfig,
 )
 from raudeep.corpora.demo import write_demo_corpus
-from raudeep.errors import RaudeepError
+from raudeep.errors import ConfigError, RaudeepError, TableError
+from raudeep.pipeline.artifacts import load_autoencoder
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
 from raudeep.pipeline.training.runs import Run, train_autoencoders
@@ -81,6 +82,63 @@ def test_impossible_training_is_one_line_and_leaves_nothing(
     for word in words:
         assert word in err
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"clip_below_db": -20}, "made alike. .*clip_below_db=-60.* has clip_below_db=-20"),
+        ({"n_mels": 8}, "made alike. .*n_mels=16.* has n_mels=8"),
+    ],
+)
+def test_spectrograms_that_were_made_differently_train_no_autoencoder(
+    spectrograms, tmp_path, changed, said
+):
+    manifest, _ = load_manifest(str(spectrograms.parent / "corpus"))
+    view = replace(load_autoencoder(write_model(tmp_path / "m", n_mels=16)).spectrogram, **changed)
+    view = replace(view, fixed_seconds=0.5)
+    other = str(tmp_path / "other")
+    extract_spectrograms(manifest, {"view": view}, {"view": other})
+    run = Run(
+        name="model",
+        spectrograms=(str(spectrograms), other),
+        output=str(tmp_path / "model"),
+        model=AutoencoderConfig(num_units=8),
+        training=TrainingConfig(),
+    )
+    with pytest.raises(TableError, match=said):
+        train_autoencoders([run], checkpoints=str(tmp_path / "runs"))
+    assert not (tmp_path / "model").exists()
+
+
+def test_runs_of_one_name_or_one_output_are_refused(spectrograms, tmp_path):
+    """Their epochs, or their artifacts, would be written over each other."""
+    run = Run(
+        name="a",
+        spectrograms=(str(spectrograms),),
+        output=str(tmp_path / "a"),
+        model=AutoencoderConfig(num_units=8),
+        training=TrainingConfig(),
+    )
+    for other, said in (
+        (replace(run, output=str(tmp_path / "b")), "2 runs have the name 'a'; each needs its own"),
+        (replace(run, name="b", output=f"{tmp_path}/a/"), "2 runs have the output '.*/a'"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            train_autoencoders([run, other], checkpoints=str(tmp_path / "runs"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_is_not_continued_on_other_bands(cli, spectrograms, tmp_path):
+    config = AutoencoderConfig(num_units=8)
+    model = write_model(tmp_path / "model", fixed_seconds=0.5, n_mels=20, config=config)
+    output = tmp_path / "new"
+    code, out, err = cli(
+        "train", "time", spectrograms, "--continue-from", model, "--output", output
+    )
+    assert (code, out) == (1, "")
+    assert_one_line(err, f"{model} was trained on 20 bands; {spectrograms} has 16.")
+    assert not output.exists()
 
 
 def contents(folder):

@@ -6,8 +6,10 @@
 import logging
 import os
 import time
-from collections.abc import Generator, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
+from itertools import pairwise
 from typing import Any
 
 from raudeep.config import ResourceConfig, Tracker
@@ -90,6 +92,8 @@ def train_autoencoders(
     started = time.perf_counter()
     resources = resources or ResourceConfig()
     check_tracker(resources.tracker)
+    _check_distinct("name", (run.name for run in runs))
+    _check_distinct("output", (uris.absolute(run.output) for run in runs))
     identities = {run.name: run.identity() for run in runs}
     inputs = [uri for run in runs for uri in (*run.spectrograms, run.continue_from) if uri]
     pending, replaced = [], []
@@ -140,12 +144,19 @@ def train_autoencoders(
     ]
 
 
+def _check_distinct(what: str, values: Iterable[str]) -> None:
+    for value, times in Counter(values).items():
+        if times > 1:
+            raise ConfigError(f"{times} runs have the {what} {value!r}; each needs its own.")
+
+
 def check_trainable(run: Run) -> None:
     """Refuse at once what the workers could not use."""
     if "/" in run.name:
         raise ConfigError(
             f"the name of a run is that of a folder. Got {run.name!r}; leave out '/'."
         )
+    _check_alike(run.spectrograms)
     bands: set[int] = set()
     for uri in run.spectrograms:
         bands.update(read_table(uri, columns=["bands"])["bands"].unique().to_pylist())
@@ -156,7 +167,7 @@ def check_trainable(run: Run) -> None:
             f"bands; found: {found}. Extract with n_mels, or with sample_rate."
         )
     # The architecture is refused here, not by a worker that has to be started first.
-    build_autoencoder(bands.pop(), run.model)
+    model = build_autoencoder(bands.pop(), run.model)
     if run.continue_from is not None:
         earlier = load_autoencoder(run.continue_from)
         read_history(run.continue_from)
@@ -166,6 +177,23 @@ def check_trainable(run: Run) -> None:
                 f"{run.continue_from} has another architecture: {earlier.model.config}. Leave it "
                 "out to continue with the same."
             )
+        if earlier.model.bands != model.bands:
+            raise TableError(
+                f"{run.continue_from} was trained on {earlier.model.bands} bands; "
+                f"{', '.join(run.spectrograms)} has {model.bands}."
+            )
+
+
+def _check_alike(spectrograms: Sequence[str]) -> None:
+    """Refuse tables of several configurations: what the model embeds is to be made as they were."""
+    configs = {uri: read_index(uri).config for uri in spectrograms}
+    for (first, wanted), (uri, config) in pairwise(configs.items()):
+        for key in {**wanted, **config}:
+            if config.get(key) != wanted.get(key):
+                raise TableError(
+                    f"an autoencoder takes spectrograms that were made alike. {first} has "
+                    f"{key}={wanted.get(key)!r}, {uri} has {key}={config.get(key)!r}."
+                )
 
 
 def fit_runs(
