@@ -215,10 +215,11 @@ def _finish(
                 f"at {rate} Hz a chunk of {config.chunk_seconds} s is shorter than a hop"
             )
         if length * config.chunk_count > len(decibels):
+            enough = config.chunk_count * config.chunk_seconds + config.window_seconds
             raise AudioError(
                 f"{len(decibels)} frames are too few for {config.chunk_count} chunks of "
-                f"{length} frames ({config.chunk_seconds} s). Set fixed_seconds to pad, or lower "
-                "chunk_count."
+                f"{length} frames ({config.chunk_seconds} s). Set fixed_seconds to {enough:g}, "
+                "which pads, or lower chunk_count."
             )
         seconds = length * hop_length / rate
         pieces = [

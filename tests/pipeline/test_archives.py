@@ -357,6 +357,17 @@ def test_wrong_flags_are_one_line(corpus, models, tmp_path, flags, said):
     assert not (tmp_path / "table").exists()
 
 
+@pytest.mark.parametrize("flag", ["--overwrite", "--dry-run"])
+def test_chunks_that_hold_no_window_are_refused_before_the_first(
+    corpus, models, tmp_path, flag, cli
+):
+    command = ("embed", corpus, "--model", models["a"], "--output", tmp_path / "table", flag)
+    code, _, stderr = cli(*command, "--chunk-seconds", "0.07")
+    assert code == 1
+    assert "at least a window of the model 'a', which is 0.08 s. Got 0.07" in stderr
+    assert not (tmp_path / "table").exists()
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("sent", "said"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,10 +43,12 @@ def test_the_demo_separates_its_classes_and_a_second_run_computes_nothing(tmp_pa
 
 
 def test_the_readme_names_files_that_exist():
-    tree = [
-        line.split()[0]
-        for line in (ROOT / "README.md").read_text().splitlines()
-        if line.startswith("      ") and line.strip().split()[0].endswith((".py", "/"))
-    ]
-    assert tree
-    assert all((ROOT / "raudeep" / name).exists() for name in tree)
+    folders, found = [], []
+    for line in (ROOT / "README.md").read_text().splitlines():
+        if named := re.match(r"    ( +)(\S+(?:/|\.py)(?: \S+(?:/|\.py))*)  ", line):
+            folders = folders[: len(named[1]) // 2 - 1]
+            found += [Path("raudeep", *folders, name) for name in named[2].split()]
+            folders.append(named[2].split()[0])
+    assert Path("raudeep/pipeline/recordings") in found
+    assert Path("raudeep/audio") in found
+    assert [place for place in found if not (ROOT / place).exists()] == []

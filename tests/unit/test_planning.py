@@ -10,7 +10,7 @@ from tests.support import assert_one_line
     ("flags", "said"),
     [
         (["--max-duration", "0.1"], "': lasts 1 s"),
-        (["--chunk-seconds", "1", "--chunk-count", "9"], "frames are too few for 9 chunks"),
+        (["--chunk-seconds", "1", "--chunk-count", "9"], "Set fixed_seconds to 9.04,"),
     ],
 )
 def test_a_plan_says_why_no_recording_can_be_used(cli, tmp_path, flags, said):

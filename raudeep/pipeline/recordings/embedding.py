@@ -17,7 +17,13 @@ from raudeep.models.artifact import TrainedAutoencoder
 from raudeep.pipeline.recordings.decoding import load_views
 from raudeep.pipeline.recordings.encoding import EmbeddingCollector, TableEncoder
 from raudeep.pipeline.recordings.slices import plan_recordings, write_recordings
-from raudeep.pipeline.recordings.targets import Embedder, embedding_targets, load_models, tables_of
+from raudeep.pipeline.recordings.targets import (
+    Embedder,
+    embedding_targets,
+    input_views,
+    load_models,
+    tables_of,
+)
 from raudeep.pipeline.runtime.progress import stage_progress
 from raudeep.pipeline.runtime.streaming import Pool, stream
 from raudeep.pipeline.stage import StageSummary
@@ -69,12 +75,14 @@ def embed_corpus(
     ------
     AudioError
         If too many recordings could not be used, or none could.
+    ConfigError
+        If no chunk holds a window of one of the models.
     TableError
         If a model does not say how audio becomes its input, or an output holds something else.
     """
     chunks, limits = chunks or ChunkConfig(), limits or Limits()
     trained = load_models(embedders)
-    views = {name: model.spectrogram for name, model in trained.items()}
+    views = input_views(trained, chunks)
     targets = embedding_targets(embedders, trained, fused=fused, chunks=chunks)
     open_tables(tables_of(targets), overwrite=overwrite)
     writers = {name: target.writer for name, target in targets.items()}

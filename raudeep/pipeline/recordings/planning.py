@@ -25,7 +25,13 @@ from raudeep.pipeline.recordings.spectrograms import (
     spectrograms_identity,
     view_shapes,
 )
-from raudeep.pipeline.recordings.targets import Embedder, embedding_targets, load_models, tables_of
+from raudeep.pipeline.recordings.targets import (
+    Embedder,
+    embedding_targets,
+    input_views,
+    load_models,
+    tables_of,
+)
 from raudeep.pipeline.runtime.cluster import Resources, find_resources
 from raudeep.pipeline.stage import recording_slices
 from raudeep.storage import uri as uris
@@ -95,7 +101,7 @@ def plan_embedding(
     """
     chunks, limits = chunks or ChunkConfig(), limits or Limits()
     trained = load_models(embedders)
-    views = {name: model.spectrogram for name, model in trained.items()}
+    views = input_views(trained, chunks)
     targets = embedding_targets(embedders, trained, fused=fused, chunks=chunks)
     check_tables(tables_of(targets), overwrite=overwrite)
     collector = EmbeddingCollector(embedders, targets)

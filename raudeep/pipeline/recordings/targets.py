@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from raudeep.config import ChunkConfig, Readout
+from raudeep.config import ChunkConfig, Readout, SpectrogramConfig
+from raudeep.errors import ConfigError
 from raudeep.models.artifact import TrainedAutoencoder
 from raudeep.pipeline.artifacts import artifact_identity, load_autoencoder
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import TableWriter
 
-__all__ = ["Embedder", "Target", "embedding_targets", "load_models", "tables_of"]
+__all__ = ["Embedder", "Target", "embedding_targets", "input_views", "load_models", "tables_of"]
 
 _FUSED = "fused"
 
@@ -46,6 +47,28 @@ class Target:
 def load_models(embedders: Sequence[Embedder]) -> dict[str, TrainedAutoencoder]:
     """Return the model of each embedder, by its name."""
     return {each.name: load_autoencoder(each.model, epoch=each.epoch) for each in embedders}
+
+
+def input_views(
+    trained: Mapping[str, TrainedAutoencoder], chunks: ChunkConfig
+) -> dict[str, SpectrogramConfig]:
+    """Return how audio becomes the input of each model.
+
+    Raises
+    ------
+    ConfigError
+        If no chunk holds a window of one of them.
+    TableError
+        If a model does not say how.
+    """
+    views = {name: model.spectrogram for name, model in trained.items()}
+    for name, view in views.items():
+        if chunks.chunk_seconds is not None and chunks.chunk_seconds < view.window_seconds:
+            raise ConfigError(
+                f"chunk_seconds must be at least a window of the model {name!r}, which is "
+                f"{view.window_seconds:g} s. Got {chunks.chunk_seconds:g}."
+            )
+    return views
 
 
 def embedding_targets(
