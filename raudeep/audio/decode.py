@@ -185,7 +185,10 @@ class _Careful:
             return b""
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError):  # before the start, as damaged headers ask
+            return self._file.tell()
 
     def tell(self) -> int:
         return self._file.tell()

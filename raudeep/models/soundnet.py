@@ -144,7 +144,8 @@ def read_soundnet(content: bytes, *, name: str, config: SoundNetConfig) -> Sound
     Raises
     ------
     TableError
-        If the file is not one of these, holds anything but arrays, or lacks a layer.
+        If the file is not one of these, holds anything but arrays, lacks a layer, or has weights
+        that are not finite.
     """
     suffix = name.rsplit(".", 1)[-1].lower()
     if suffix == "t7":
@@ -159,7 +160,9 @@ def read_soundnet(content: bytes, *, name: str, config: SoundNetConfig) -> Sound
         arrays = _READERS[suffix](content)
         weights = {key: torch.as_tensor(value).float() for key, value in arrays.items()}
     except _UNREADABLE as error:
-        raise TableError(f"{name}: not usable as weights of SoundNet: {error}") from error
+        # What the libraries say of a damaged file is how to read it unsafely.
+        said = error if isinstance(error, _UnusableError) else "it is damaged, or of another kind"
+        raise TableError(f"{name}: not usable as weights of SoundNet: {said}.") from error
     net = SoundNet(config.layer)
     own = net.state_dict()
     wanted = [key for key in own if not key.endswith("num_batches_tracked")]
@@ -175,9 +178,15 @@ def read_soundnet(content: bytes, *, name: str, config: SoundNetConfig) -> Sound
             raise TableError(
                 f"{name}: {key!r} has shape {tuple(weights[key].shape)}, and must have {shape}."
             )
+        if not weights[key].isfinite().all():
+            raise TableError(f"{name}: {key!r} holds values that are NaN or infinite.")
         own[key] = weights[key].reshape(own[key].shape)
     net.load_state_dict(own)
     return net.eval()
+
+
+class _UnusableError(ValueError):
+    """A file that is none of weights, with words for the user."""
 
 
 class _ArrayUnpickler(pickle.Unpickler):
@@ -185,7 +194,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _NUMPY_GLOBALS:
-            raise pickle.UnpicklingError(
+            raise _UnusableError(
                 f"it holds {module}.{name}, and may hold nothing but arrays and dictionaries"
             )
         return super().find_class(module, name)
@@ -200,13 +209,13 @@ def _read_npy(content: bytes) -> dict[str, Any]:
         (2, 0): np.lib.format.read_array_header_2_0,
     }.get(version)
     if read_header is None:
-        raise ValueError(f"NumPy format {version}")
+        raise _UnusableError(f"it has the NumPy format {version}")
     _, _, dtype = read_header(file)
     if dtype.kind != "O":
-        raise ValueError("it holds one array, and should hold a dictionary")
+        raise _UnusableError("it holds one array, and should hold a dictionary")
     layers = _ArrayUnpickler(file, encoding="latin1").load().item()
     if not isinstance(layers, dict) or not all(isinstance(x, dict) for x in layers.values()):
-        raise ValueError("it holds no dictionary of dictionaries")
+        raise _UnusableError("it holds no dictionary of dictionaries")
     return _from_numpy_names(
         {f"{layer}/{key}": layers[layer][key] for layer in layers for key in layers[layer]}
     )
@@ -233,7 +242,7 @@ def _from_numpy_names(arrays: Mapping[str, Any]) -> dict[str, Any]:
 def _read_torch(content: bytes) -> dict[str, Any]:
     loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     if not isinstance(loaded, dict):
-        raise ValueError("it holds no state dictionary")
+        raise _UnusableError("it holds no state dictionary")
     loaded = loaded.get("state_dict", loaded)
     # Models that were trained in parallel carry a prefix.
     return {

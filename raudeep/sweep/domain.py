@@ -28,11 +28,21 @@ class Domain:
         if self.choices:
             return self.choices
         if self.steps is not None:
-            spaced = (self._between(step / (self.steps - 1)) for step in range(self.steps))
+            # To the digits that one would write: a condition may name 0.3, not 0.30000000000000004.
+            spaced = (
+                float(f"{self._between(step / (self.steps - 1)):.12g}")
+                for step in range(self.steps)
+            )
             return tuple(dict.fromkeys(map(self._settled, spaced)))
         if self.integer:
             return range(int(self.low), int(self.high) + 1)
         return None
+
+    def holds(self, value: Value) -> bool:
+        """Return whether `value` is one of the values."""
+        if (values := self.values()) is not None:
+            return value in values
+        return isinstance(value, int | float) and self.low <= value <= self.high
 
     def at(self, share: float) -> Value:
         """Return the value at a share in [0, 1) of the way, on the domain's scale."""

@@ -169,6 +169,8 @@ def parse_space(content: Mapping[str, Any], *, where: str) -> SearchSpace:
             f"{where} searches nothing. Add a field, as in training.learning_rate = "
             "{low = 1e-4, high = 1e-2, log = true}."
         )
+    for parameter in parameters.values():
+        _check_conditions(parameter, parameters, where)
     return SearchSpace(tuple(_ordered(parameters, where)))
 
 
@@ -269,17 +271,36 @@ def _value(name: str, value: Any, where: str) -> Value:
     return float(settled) if type(settled) is int and float in kinds else settled
 
 
+def _check_conditions(
+    parameter: Parameter, parameters: Mapping[str, Parameter], where: str
+) -> None:
+    """Refuse alternatives that no point could have."""
+    place = f"{where}: {parameter.name!r}"
+    for number, alternative in enumerate(parameter.alternatives, start=1):
+        if not alternative.when and number < len(parameter.alternatives):
+            raise ConfigError(
+                f"{place}: alternative {number} has no 'when', so that none after it is ever "
+                "taken. Put it last."
+            )
+        for other, values in alternative.when.items():
+            if other not in parameters:
+                raise ConfigError(
+                    f"{place} is searched when {other!r} has some value, but that is not "
+                    "searched. Add it, or leave the condition out."
+                )
+            domains = [each.domain for each in parameters[other].alternatives]
+            if not any(domain.holds(value) for domain in domains for value in values):
+                listed = " or ".join(map(repr, values))
+                raise ConfigError(
+                    f"{place} is searched when {other!r} is {listed or 'nothing'}, which is none "
+                    "of its values."
+                )
+
+
 def _ordered(parameters: Mapping[str, Parameter], where: str) -> Iterator[Parameter]:
     """Yield parameters in their order, but each after those that its conditions name."""
     done: set[str] = set()
     waiting = dict(parameters)
-    for name, parameter in parameters.items():
-        for other in {key for each in parameter.alternatives for key in each.when}:
-            if other not in parameters:
-                raise ConfigError(
-                    f"{where}: {name!r} is searched when {other!r} has some value, but that is not "
-                    "searched. Add it, or leave the condition out."
-                )
     while waiting:
         ready = [
             name

@@ -27,7 +27,7 @@ from raudeep.config import (
 from raudeep.errors import AudioError, EvaluationError, TableError
 from raudeep.models.piczak import fit_cnn
 from raudeep.models.soundnet import SoundNet
-from raudeep.pipeline.baselines import convolutional, scores
+from raudeep.pipeline.baselines import convolutional, scores, sparse_codes
 from raudeep.pipeline.baselines.scores import score_band_statistics, score_cnn, score_sparse_coding
 from raudeep.pipeline.baselines.soundnet import embed_soundnet
 from raudeep.pipeline.classification.scoring import evaluate_embeddings
@@ -101,6 +101,18 @@ def test_a_corpus_without_labels_cannot_be_scored(manifest, tmp_path):
     nameless = manifest.set_column(position, manifest.schema.field("label"), nothing)
     with pytest.raises(EvaluationError, match=r"has 0 label\(s\)"):
         score_cnn(nameless, str(tmp_path / "out"), config=CNN, evaluation=ONCE)
+
+
+@pytest.mark.parametrize("count", [1, 5, 10**9])
+def test_as_many_frames_are_drawn_as_were_asked_for(manifest, tmp_path, count):
+    """Also where they are fewer than the parts of the table."""
+    table = str(tmp_path / "frames")
+    extract_spectrograms(manifest, {"view": SpectrogramConfig(n_mels=4)}, {"view": table})
+    assert len(read_index(table).parts) > 5
+    frames = spectrogram_arrays(read_table(table), where=table)
+    drawn = sparse_codes._sample(table, count, seed=0)
+    assert drawn.shape == (min(count, sum(map(len, frames))), 4)
+    assert {tuple(frame) for frame in drawn} <= {tuple(row) for each in frames for row in each}
 
 
 def test_a_fold_that_trains_on_one_class_says_so(manifest, tmp_path):

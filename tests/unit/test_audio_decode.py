@@ -196,6 +196,14 @@ def test_nonsense_sample_rate_of_a_damaged_header_is_an_audio_error():
         decode(bytes(content))
 
 
+def test_a_header_that_leads_before_the_start_is_an_audio_error(capfd):
+    content = bytearray(encode(np.zeros(1000), kind="AIFF"))
+    content[38] = 0  # in the name of the chunk with the samples
+    with pytest.raises(AudioError):
+        decode(bytes(content))
+    assert capfd.readouterr().err == ""
+
+
 def test_header_says_duration_rate_and_channels_without_decoding():
     assert read_header(encode(STEREO)) == Header(0.5, RATE, 2)
     assert read_header(encode(tone(rate=44100), kind="FLAC", rate=44100)) == Header(0.5, 44100, 1)

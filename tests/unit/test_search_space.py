@@ -79,6 +79,7 @@ def test_random_draws_are_those_of_the_seed(load):
         (Domain(low=1, high=4, log=True, integer=True), {1, 2, 3, 4}),
         (Domain(low=8, high=32, log=True, steps=3, integer=True), {8, 16, 32}),
         (Domain(low=-75.0, high=-30.0, steps=4), {-75.0, -60.0, -45.0, -30.0}),
+        (Domain(low=0.1, high=0.5, steps=5), {0.1, 0.2, 0.3, 0.4, 0.5}),
     ],
 )
 def test_every_value_of_a_domain_is_drawn(domain, expected):
@@ -219,9 +220,23 @@ def test_fields_of_other_kinds_of_autoencoders_are_searched_on_a_condition(load)
             "searched when 'training.num_epochs' has some value, but that is not searched",
         ),
         (
-            "training.batch_size = {choices = [8], when = {training.num_epochs = [1]}}\n"
-            "training.num_epochs = {choices = [8], when = {training.batch_size = [1]}}",
+            "training.batch_size = {choices = [1], when = {training.num_epochs = [1]}}\n"
+            "training.num_epochs = {choices = [1], when = {training.batch_size = [1]}}",
             "wait for each other",
+        ),
+        (
+            "training.batch_size = {choices = [8], when = {training.num_epochs = [3, 4]}}\n"
+            "training.num_epochs = {choices = [1, 2]}",
+            "is searched when 'training.num_epochs' is 3 or 4, which is none of its values",
+        ),
+        (
+            "training.batch_size = {choices = [8], when = {training.learning_rate = [1.0]}}\n"
+            "training.learning_rate = {low = 0.1, high = 0.5}",
+            "is searched when 'training.learning_rate' is 1.0, which is none of its values",
+        ),
+        (
+            "training.batch_size = [{choices = [8]}, {choices = [16]}]",
+            "alternative 1 has no 'when', so that none after it is ever taken. Put it last.",
         ),
         ("", "searches nothing. Add a field"),
     ],

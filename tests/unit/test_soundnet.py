@@ -251,6 +251,18 @@ def test_an_array_where_a_dictionary_should_be_is_refused():
         read_soundnet(file.getvalue(), name="a.npy", config=SoundNetConfig())
 
 
+@pytest.mark.parametrize("name", ["a.pth", "a.npz", "a.npy"])
+def test_a_damaged_file_is_not_said_to_be_readable_unsafely(name):
+    with pytest.raises(TableError, match=r"it is damaged, or of another kind\.$"):
+        read_soundnet(bytes(range(100)), name=name, config=SoundNetConfig())
+
+
+def test_weights_that_are_not_finite_are_refused(layers):
+    wrong = {**layers, "conv1": {**layers["conv1"], "biases": np.full(16, np.nan, np.float32)}}
+    with pytest.raises(TableError, match=r"'conv1.0.bias' holds values that are NaN or infinite"):
+        read_soundnet(npy(wrong), name="a.npy", config=SoundNetConfig())
+
+
 def test_weights_of_another_shape_are_refused(layers):
     wrong = {**layers, "conv1": {**layers["conv1"], "biases": np.zeros(17, np.float32)}}
     with pytest.raises(

@@ -207,17 +207,18 @@ class _Learner:
 
 
 def _sample(table: str, count: int, *, seed: int) -> NDArray[np.float32]:
-    """Return about `count` frames (N, F), drawn from all parts of a table of frames."""
+    """Return `count` frames (N, F), or all, drawn from all parts of a table of frames."""
     sizes = [
         sum(part["frames"].to_pylist()) for _, part in iterate_parts(table, columns=["frames"])
     ]
     rng = np.random.default_rng(seed)
     share = min(1.0, count / sum(sizes))
+    counts = np.diff(np.round(share * np.cumsum([0, *sizes])).astype(int))  # all of them `count`
     drawn = []
-    for size, (_, part) in zip(sizes, iterate_parts(table), strict=True):
+    for size, chosen, (_, part) in zip(sizes, counts, iterate_parts(table), strict=True):
         if size:  # else all recordings of the part failed
             values, _ = spectrogram_values(part, where=table)
-            drawn.append(values[np.sort(rng.permutation(size)[: round(share * size)])])
+            drawn.append(values[np.sort(rng.permutation(size)[:chosen])])
     return np.concatenate(drawn)
 
 
