@@ -108,6 +108,8 @@ class Recipe:
                     f"recipe {self.name!r}: autoencoder {name!r} is trained on view "
                     f"{autoencoder.view!r}, which is none of: {', '.join(self.views)}."
                 )
+            if (bands := self.views[autoencoder.view].n_mels) is not None:
+                autoencoder.model.check_bands(bands)
         keeping = [n for n, each in self.autoencoders.items() if each.model.kind == "frequency"]
         if keeping and "state" in self.readouts:
             raise ConfigError(

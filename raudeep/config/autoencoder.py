@@ -57,6 +57,9 @@ class AutoencoderConfig:
         check(self, "dropout", 0 <= self.dropout < 1, "in the range [0, 1)")
         self._check_axis("")
 
+    def check_bands(self, bands: int) -> None:
+        """Raise `ConfigError` unless spectrograms of so many bands can be trained on."""
+
     def _check_axis(self, prefix: str) -> None:
         """Check the fields of one recurrent axis, whose names start with `prefix`."""
         for name in ("num_layers", "num_units"):
@@ -92,6 +95,11 @@ class FrequencyAutoencoderConfig(AutoencoderConfig):
         overlaps = 0 <= self.overlap_bands < self.window_bands
         rule = f"in the range [0, window_bands={self.window_bands})"
         check(self, "overlap_bands", overlaps, rule)
+
+    def check_bands(self, bands: int) -> None:
+        """Raise `ConfigError` unless a window is at most as wide as the spectrograms."""
+        rule = f"at most the {bands} bands of the spectrograms"
+        check(self, "window_bands", self.window_bands <= bands, rule)
 
 
 @dataclass(frozen=True, kw_only=True)

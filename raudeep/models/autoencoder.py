@@ -18,7 +18,6 @@ from raudeep.config import (
     FrequencyTimeAutoencoderConfig,
     Readout,
 )
-from raudeep.errors import ConfigError
 from raudeep.models.sequence import SequenceAutoencoder
 
 __all__ = [
@@ -300,11 +299,7 @@ class _Windows:
     def __init__(self, bands: int, config: FrequencyAutoencoderConfig) -> None:
         self.width = config.window_bands
         self.hop = config.window_bands - config.overlap_bands
-        if self.width > bands:
-            raise ConfigError(
-                f"The 'window_bands' parameter of {type(config).__name__} must be at most the "
-                f"{bands} bands of the spectrograms. Got {self.width}."
-            )
+        config.check_bands(bands)
         self.count = (bands - self.width) // self.hop + 1
         self.covered = (self.count - 1) * self.hop + self.width
         if self.covered < bands:

@@ -81,14 +81,18 @@ def candidate_of(base: Candidate, point: Point) -> Candidate:
         )
     shared = {k: v for k, v in dataclasses.asdict(base.model).items() if k in known}
     where = "the search space"
+    spectrogram: SpectrogramConfig = build(
+        SpectrogramConfig,
+        {**dataclasses.asdict(base.spectrogram), **own["spectrogram"]},
+        where=where,
+    )
+    model: AutoencoderConfig = build(shape, {**shared, **own["autoencoder"]}, where=where)
+    if spectrogram.n_mels is not None:
+        model.check_bands(spectrogram.n_mels)
     return Candidate(
         name=base.name,
-        spectrogram=build(
-            SpectrogramConfig,
-            {**dataclasses.asdict(base.spectrogram), **own["spectrogram"]},
-            where=where,
-        ),
-        model=build(shape, {**shared, **own["autoencoder"]}, where=where),
+        spectrogram=spectrogram,
+        model=model,
         training=build(
             TrainingConfig,
             {**dataclasses.asdict(base.training), **own["training"]},

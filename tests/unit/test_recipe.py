@@ -298,6 +298,10 @@ def test_recipe_that_is_not_utf8_is_no_valid_toml(tmp_path):
         ("[views.a]\n", r"names no autoencoder. Add \[autoencoders.NAME\]"),
         ("[views.b]\n[autoencoders.a]\n", r"'a' is trained on view 'a', which is none of: b"),
         ('readouts = ["mean"]\n' + MINIMAL, r"readouts are 'state' and 'pooled'. Got \['mean'\]"),
+        (
+            '[views.a]\nn_mels = 8\n[autoencoders.a]\nkind = "frequency-time"\n',
+            r"'window_bands' .*at most the 8 bands of the spectrograms\. Got 32",
+        ),
         ("readouts = []\n" + MINIMAL, r"readouts are 'state' and 'pooled'. Got \[\]"),
     ],
 )

@@ -193,6 +193,14 @@ def test_a_trial_is_named_by_what_it_trains():
     assert candidate_of(base, {UNITS: base.model.num_units}).id == base.id
 
 
+def test_a_point_that_cannot_be_trained_makes_no_trial():
+    base = base_of(load_recipe("demo"), None, TuneConfig())
+    assert base.spectrogram.n_mels is not None
+    wide = {"autoencoder.kind": "frequency-time", "autoencoder.window_bands": 1000}
+    with pytest.raises(ConfigError, match=r"'window_bands' .*at most the \d+ bands.* Got 1000"):
+        candidate_of(base, wide)
+
+
 def test_a_search_by_loss_holds_something_out():
     recipe = load_recipe("demo")
     tune = TuneConfig(objective="loss", validation_fraction=0.25)

@@ -119,9 +119,11 @@ def _train(job: WorkerJob) -> None:
     torch.manual_seed(run.training.seed % 2**63)
     fit = Fit(build_autoencoder(spectrograms.bands, run.model).to(device), run.training)
     progress = _restore(job, fit, ray.train.get_checkpoint())
-    step = max(1, len(spectrograms) // _NUM_EXAMPLES)
-    rows = torch.arange(0, len(spectrograms), step)[:_NUM_EXAMPLES]
+    num_chunks = len(spectrograms)
+    rows = torch.arange(0, num_chunks, max(1, num_chunks // _NUM_EXAMPLES))[:_NUM_EXAMPLES]
     examples = Examples(metadata.take(rows.numpy()), spectrograms.take(rows).loaded())
+    scored = None if job.objective is None else spectrograms
+    del spectrograms  # with some held out, the rest is a copy: memory is not to hold both
     with tempfile.TemporaryDirectory() as logs, _track(job, rank=fit.rank) as log:
         suffix = f".{job.identity.fingerprint}"
         writer = SummaryWriter(logs, filename_suffix=suffix) if fit.rank == 0 else None
@@ -129,8 +131,8 @@ def _train(job: WorkerJob) -> None:
             result = fit.run_epoch(progress.epoch + 1, chosen, validation)
             _check(result, name=run.name)
             progress.add(result, fit)
-            if job.objective is not None and writer is not None:
-                progress.history[-1] |= _measure(job, job.objective, fit, progress, spectrograms)
+            if job.objective is not None and scored is not None and writer is not None:
+                progress.history[-1] |= _measure(job, job.objective, fit, progress, scored)
             metrics = {"epoch": result.epoch, "loss": result.loss}
             if writer is None:
                 ray.train.report(metrics)
@@ -152,7 +154,7 @@ def _train(job: WorkerJob) -> None:
         if writer is not None:
             writer.close()
     if fit.rank == 0:
-        _write(job, fit, progress, examples, num_chunks=len(spectrograms))
+        _write(job, fit, progress, examples, num_chunks=num_chunks)
 
 
 def _restore(job: WorkerJob, fit: Fit, checkpoint: Any) -> Progress:
