@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raudeep.errors import EvaluationError
+from raudeep.evaluation.upsampling import original_name
 
 __all__ = [
     "Split",
+    "check_agreement",
     "splits_from_folds",
     "splits_from_partitions",
     "stratified_folds",
@@ -59,7 +61,7 @@ def splits_from_folds(
         If no row carries folds, the rows carry different numbers of folds, rows of a recording
         disagree, a value is not 0, 1 or None, or a fold has no rows on one of its sides.
     """
-    _check_agreement(files, [None if row is None else tuple(row) for row in folds], "folds")
+    check_agreement(files, [None if row is None else tuple(row) for row in folds], "folds")
     counts = sorted({len(row) for row in folds if row is not None})
     if not counts or counts == [0]:
         raise EvaluationError(
@@ -97,6 +99,8 @@ def stratified_folds(
 ) -> list[tuple[int, ...]]:
     """Return made folds: each recording is in the validation side of exactly one.
 
+    Copies that `raudeep upsample` made are where their recording is.
+
     Parameters
     ----------
     files : sequence of str, length N
@@ -125,7 +129,8 @@ def stratified_folds(
     if num_folds < 2:
         raise EvaluationError(f"num_folds must be at least 2. Got {num_folds}.")
     _check_seed(seed)
-    _check_agreement(files, labels, "labels")
+    files = [original_name(file) for file in files]
+    check_agreement(files, labels, "labels")
     # Sorted, so that the folds do not depend on the order of the rows.
     label_of = dict(sorted(dict(zip(files, labels, strict=True)).items()))
     labelled = np.array([file for file, label in label_of.items() if label is not None])
@@ -163,7 +168,7 @@ def stratified_partitions(
     shares: Mapping[str, float],
     seed: int,
 ) -> list[str]:
-    """Return made partitions: each recording is in exactly one.
+    """Return made partitions: each recording is in exactly one, with its upsampled copies.
 
     Parameters
     ----------
@@ -194,7 +199,8 @@ def stratified_partitions(
             f"Got {dict(shares)}."
         )
     _check_seed(seed)
-    _check_agreement(files, labels, "labels")
+    files = [original_name(file) for file in files]
+    check_agreement(files, labels, "labels")
     # Sorted, so that the partitions do not depend on the order of the rows.
     label_of = dict(sorted(dict(zip(files, labels, strict=True)).items()))
     classes: dict[str | None, list[str]] = {}
@@ -213,7 +219,7 @@ def stratified_partitions(
     if empty:
         raise EvaluationError(
             f"{len(label_of)} recordings leave partition {empty[0]!r} empty. Ask for fewer "
-            "partitions or larger shares."
+            "partitions, larger shares or another seed."
         )
     return [partition_of[file] for file in files]
 
@@ -235,7 +241,7 @@ def splits_from_partitions(
     EvaluationError
         If a partition has no rows or is on both sides, or rows of a recording disagree.
     """
-    _check_agreement(files, partitions, "partitions")
+    check_agreement(files, partitions, "partitions")
     both = sorted(set(train) & set(valid))
     if both:
         raise EvaluationError(f"a partition is trained on or scored, not both. Got {both}.")
@@ -256,8 +262,18 @@ def _check_seed(seed: int) -> None:
         raise EvaluationError(f"seed must be at least 0. Got {seed}.")
 
 
-def _check_agreement(files: Sequence[str], values: Sequence[Any], name: str) -> None:
-    """Raise unless all rows of a recording have the same value."""
+def check_agreement(files: Sequence[str], values: Sequence[Any], name: str) -> None:
+    """Raise `EvaluationError` unless all rows of a recording have the same value.
+
+    Parameters
+    ----------
+    files : sequence of str, length N
+        Recording of each row.
+    values : sequence, length N
+        Value of each row.
+    name : str
+        What the values are, for the message.
+    """
     first: dict[str, Any] = {}
     wrong: dict[str, str] = {}
     for file, value in zip(files, values, strict=True):

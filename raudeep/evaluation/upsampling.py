@@ -1,12 +1,23 @@
 """Balancing classes by repeating rows."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["repeats_of_class", "upsample_rows"]
+__all__ = ["copy_name", "original_name", "repeats_of_class", "upsample_rows"]
+
+
+def copy_name(file: str, number: int) -> str:
+    """Return what a copy of a recording is called, as in auDeep."""
+    return f"{file}.upsampled.{number}"
+
+
+def original_name(file: str) -> str:
+    """Return the recording that `file` is a copy of, or `file`."""
+    return re.sub(r"(\.upsampled\.\d+)+$", "", file)
 
 
 def repeats_of_class(labels: Sequence[str | int | None]) -> dict[str | int | None, int]:

@@ -1,5 +1,6 @@
 """What may be written at the place of a table: nothing of another stage, nothing by accident."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -41,11 +42,7 @@ def open_tables(
 
     Nothing is deleted unless all can be opened.
     """
-    replaced = [
-        TableWriter(uri, identity)
-        for uri, identity in tables.values()
-        if _is_to_be_replaced(uri, identity, overwrite=overwrite)
-    ]
+    replaced = _to_be_replaced(tables, overwrite=overwrite)
     for writer in replaced:
         writer.delete()
     return {name: TableWriter(uri, identity) for name, (uri, identity) in tables.items()}
@@ -53,8 +50,20 @@ def open_tables(
 
 def check_tables(tables: Mapping[str, tuple[str, Identity]], *, overwrite: bool = False) -> None:
     """Raise `TableError` where `open_tables` would; nothing is deleted or left behind."""
-    for uri, identity in tables.values():
-        _is_to_be_replaced(uri, identity, overwrite=overwrite)
+    _to_be_replaced(tables, overwrite=overwrite)
+
+
+def _to_be_replaced(
+    tables: Mapping[str, tuple[str, Identity]], *, overwrite: bool
+) -> list[TableWriter]:
+    for place, times in Counter(uris.absolute(uri) for uri, _ in tables.values()).items():
+        if times > 1:
+            raise TableError(f"{place} is the output of {times} tables; each needs its own.")
+    return [
+        TableWriter(uri, identity)
+        for uri, identity in tables.values()
+        if _is_to_be_replaced(uri, identity, overwrite=overwrite)
+    ]
 
 
 def _is_to_be_replaced(uri: str, identity: Identity, *, overwrite: bool) -> bool:

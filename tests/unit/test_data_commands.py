@@ -8,9 +8,16 @@ import pyarrow as pa
 import pytest
 
 from raudeep.corpora.demo import write_demo_corpus
+from raudeep.errors import TableError
 from raudeep.evaluation.upsampling import upsample_rows
 from raudeep.pipeline.classification.predictions import prediction_rows
 from raudeep.pipeline.stage import embedding_array, embedding_rows
+from raudeep.pipeline.tables.modifying import (
+    add_folds,
+    add_partitions,
+    remove_splits,
+    upsample_table,
+)
 from raudeep.schema import FILE_METADATA, KEYS
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table
@@ -114,6 +121,20 @@ def test_made_partitions_leave_no_row_out_and_divide_no_recording(cli, tmp_path,
         assert abs(inside.count("y") - 10) <= 1
 
 
+def test_partitions_do_not_depend_on_the_order_in_which_they_are_named(table, tmp_path):
+    output = str(tmp_path / "out")
+    add_partitions(str(table), output, shares={"train": 0.3, "test": 0.7})
+    again = add_partitions(str(table), output, shares={"test": 0.7, "train": 0.3})
+    assert again.reused == again.parts
+    add_partitions(str(table), str(tmp_path / "other"), shares={"test": 0.7, "train": 0.3})
+    assert columns(output, "partition") == columns(tmp_path / "other", "partition")
+
+
+def test_only_splits_are_removed(table, tmp_path):
+    with pytest.raises(TableError, match=r"'folds' and 'partition'\. Got 'label'"):
+        remove_splits(str(table), str(tmp_path / "out"), column="label")
+
+
 def test_removed_splits_are_gone_and_the_rest_stays(cli, tmp_path):
     rows = rows_of(LABELS, partition=lambda file: "train" if file < "e" else "test")
     table = write(tmp_path / "table", rows)
@@ -198,6 +219,30 @@ def test_partitions_that_are_not_named_are_not_upsampled(cli, tmp_path):
     refused(cli("upsample", table, "--partitions", "devel", "--output", tmp_path / "no"), "'devel'")
 
 
+def test_copies_of_a_recording_stay_on_its_side_of_a_split(tmp_path):
+    labels = {f"{n}.wav": "common" if n % 6 else "rare" for n in range(24)}
+    table = write(tmp_path / "table", rows_of(labels))
+    upsampled = str(tmp_path / "upsampled")
+    upsample_table(str(table), upsampled)
+    add_folds(upsampled, str(tmp_path / "folds"), num_folds=4)
+    add_partitions(upsampled, str(tmp_path / "parts"), shares={"train": 1, "test": 1})
+    for place, column in (("folds", "folds"), ("parts", "partition")):
+        sides = {}
+        for file, side in columns(tmp_path / place, "file", column):
+            sides.setdefault(file.split(".upsampled")[0], []).append(side)
+        assert max(map(len, sides.values())) == 5 * CHUNKS
+        assert all(side == found[0] for found in sides.values() for side in found)
+        assert len({str(found[0]) for found in sides.values()}) > 1
+
+
+def test_a_recording_that_has_the_name_of_a_copy_is_refused(cli, tmp_path):
+    table = write(tmp_path / "table", rows_of(LABELS | {"e.wav.upsampled.1": "dog"}))
+    refused(
+        cli("upsample", table, "--output", tmp_path / "out"),
+        "'e.wav.upsampled.1', which is what a copy would be called",
+    )
+
+
 def test_rows_without_a_label_are_there_once():
     assert upsample_rows(["a", None, "a", "b", "a"]).tolist() == [0, 1, 2, 3, 3, 3, 4]
 
@@ -218,6 +263,20 @@ def test_chunks_are_joined_by_number_whatever_the_order_of_the_rows(cli, tmp_pat
         wanted = values[index * CHUNKS : (index + 1) * CHUNKS].ravel()
         np.testing.assert_array_equal(found[file], wanted)
     assert set(columns(output, "chunk", "start", "end")) == {(0, 0.0, 2.0 * CHUNKS)}
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("label", "cat"), ("partition", "train"), ("folds", [1])]
+)
+def test_chunks_of_a_recording_that_differ_are_not_joined(cli, tmp_path, column, value):
+    rows = rows_of(LABELS)
+    rows[1][column] = value  # of a.wav
+    table = write(tmp_path / "table", rows)
+    refused(
+        cli("fuse-chunks", table, "--output", tmp_path / "out"),
+        f"chunks of a recording must have the same {column}",
+        "'a.wav' has ",
+    )
 
 
 def test_chunks_that_are_missing_are_named(cli, tmp_path):

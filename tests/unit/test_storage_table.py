@@ -14,7 +14,7 @@ from raudeep.errors import TableError
 from raudeep.schema import ERRORS, SCHEMA_VERSION, read_metadata
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.opening import open_table, open_tables
+from raudeep.storage.opening import check_tables, open_table, open_tables
 from raudeep.storage.outputs import check_outputs
 from raudeep.storage.table import is_table, read_errors, read_index, read_part, read_table
 from tests.tables import IDENTITY, OTHER, failures, rows
@@ -207,6 +207,13 @@ def test_overwriting_never_deletes_a_table_of_another_stage(finished):
         with pytest.raises(TableError, match="is a table of embeddings"):
             open_table(finished, other, overwrite=True)
         assert uris.list_files(finished) == before
+
+
+def test_two_tables_cannot_have_one_place(place):
+    wanted = {"a": (place, IDENTITY), "b": (f"{place}/", OTHER)}
+    for ask in (open_tables, check_tables):
+        with pytest.raises(TableError, match="is the output of 2 tables; each needs its own"):
+            ask(wanted, overwrite=True)
 
 
 def test_nothing_is_deleted_unless_all_tables_can_be_opened(finished, place):

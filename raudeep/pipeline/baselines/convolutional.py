@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from raudeep.audio.log_mel import SILENCE_DB, log_mel
 from raudeep.config import CnnConfig, EvaluationConfig, Limits
-from raudeep.errors import EvaluationError
 from raudeep.evaluation.classifier import UNLABELLED, seeds_for
 from raudeep.evaluation.folds import Split
 from raudeep.evaluation.metrics import Score
@@ -187,12 +186,6 @@ class _Trainer:
         spectrograms = spectrogram_arrays(rows, where=self.table)
         split, ids = self.splits[item["part"]], label_ids(rows, self.labels)
         train = split.train[ids[split.train] != UNLABELLED]
-        if len(np.unique(ids[train])) < 2:
-            where = "the training partitions" if split.fold is None else f"fold {split.fold}"
-            raise EvaluationError(
-                f"a network needs at least two classes to train on: {where} has {len(train)} "
-                "training recordings with a label, all of one class."
-            )
         if self.evaluation.upsample:
             train = train[upsample_rows(ids[train].tolist())]
         shared: dict[str, Any] = {

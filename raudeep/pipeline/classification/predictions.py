@@ -68,8 +68,28 @@ def splits_of(metadata: pa.Table, evaluation: EvaluationConfig, uri: str) -> lis
     Raises
     ------
     EvaluationError
-        If the table has neither the folds nor the partitions for it.
+        If the table has neither the folds nor the partitions for it, or a split has fewer than two
+        classes to train on, or no label to score by.
     """
+    splits = _splits(metadata, evaluation, uri)
+    labels = np.array(metadata["label"].to_pylist(), dtype=object)
+    for split in splits:
+        where = f"{uri}: {'the partition' if split.fold is None else f'fold {split.fold}'}"
+        classes = set(labels[split.train]) - {None}
+        if len(classes) < 2:
+            raise EvaluationError(
+                f"{where} has {len(split.train)} rows to train on, of "
+                f"{' and '.join(map(repr, classes)) or 'no class'} alone; a classifier needs at "
+                "least two classes."
+            )
+        if all(label is None for label in labels[split.valid]):
+            raise EvaluationError(
+                f"{where} has {len(split.valid)} rows to score, none of them with a label."
+            )
+    return splits
+
+
+def _splits(metadata: pa.Table, evaluation: EvaluationConfig, uri: str) -> list[Split]:
     files = metadata["file"].to_pylist()
     if evaluation.train_partitions:
         return splits_from_partitions(

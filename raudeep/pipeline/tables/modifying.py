@@ -14,8 +14,12 @@ import numpy as np
 import pyarrow as pa
 
 from raudeep.errors import EvaluationError, FusionError, TableError
-from raudeep.evaluation.folds import stratified_folds, stratified_partitions
-from raudeep.evaluation.upsampling import repeats_of_class
+from raudeep.evaluation.folds import (
+    check_agreement,
+    stratified_folds,
+    stratified_partitions,
+)
+from raudeep.evaluation.upsampling import copy_name, repeats_of_class
 from raudeep.pipeline.stage import StageSummary, embedding_array, embedding_rows, slices
 from raudeep.schema import FILE_METADATA, PARTITIONS
 from raudeep.storage.identity import Identity
@@ -73,16 +77,25 @@ def add_partitions(
         raise EvaluationError(
             f"partitions are {', '.join(PARTITIONS)}. Got {', '.join(map(repr, strange))}."
         )
+    shares = {name: shares[name] for name in PARTITIONS if name in shares}  # whatever their order
     keys = _keys(table)
     files = keys["file"].to_pylist()
     made = stratified_partitions(files, keys["label"].to_pylist(), shares=shares, seed=seed)
-    action = {"add_partitions": dict(shares), "seed": seed}
+    action = {"add_partitions": shares, "seed": seed}
     values = dict(zip(files, made, strict=True))
     return _set_column(table, output, action, "partition", values, overwrite=overwrite)
 
 
 def remove_splits(table: str, output: str, *, column: str, overwrite: bool = False) -> StageSummary:
-    """Take the folds or the partitions (`column`: ``folds`` or ``partition``) from a table."""
+    """Take the folds or the partitions (`column`: ``folds`` or ``partition``) from a table.
+
+    Raises
+    ------
+    TableError
+        If `column` is another one.
+    """
+    if column not in ("folds", "partition"):
+        raise TableError(f"splits are in the columns 'folds' and 'partition'. Got {column!r}.")
     return _set_column(table, output, {"remove": column}, column, {}, overwrite=overwrite)
 
 
@@ -105,7 +118,8 @@ def upsample_table(
     Raises
     ------
     TableError
-        If no row is in one of the partitions, or no row has a label.
+        If no row is in one of the partitions, no row has a label, or a recording has the name of a
+        copy.
     """
     keys = _keys(table)
     present = set(keys["partition"].to_pylist())
@@ -122,6 +136,12 @@ def upsample_table(
     if not any(label is not None for label in chosen):
         raise TableError(f"{table} has no labels to balance.")
     repeats = repeats_of_class(chosen)
+    names = {copy_name(file, 1) for file in keys["file"].to_pylist()}
+    if taken := sorted(names.intersection(keys["file"].to_pylist())):
+        raise TableError(
+            f"{table} has the recording {taken[0]!r}, which is what a copy would be called. "
+            "Upsample the table that it was made of."
+        )
 
     def change(part: pa.Table) -> pa.Table:
         rows = range(part.num_rows)
@@ -130,7 +150,7 @@ def upsample_table(
         for row, file, label, partition in zip(rows, *columns, strict=True):
             times = repeats[label] if not partitions or partition in partitions else 1
             taken += [row] * times
-            names += [file, *(f"{file}.upsampled.{copy}" for copy in range(1, times))]
+            names += [file, *(copy_name(file, copy) for copy in range(1, times))]
         index = part.schema.get_field_index("file")
         made = part.take(pa.array(taken, pa.int64()))
         return made.set_column(index, part.schema.field(index), pa.array(names, pa.string()))
@@ -145,7 +165,8 @@ def fuse_chunks(table: str, output: str, *, overwrite: bool = False) -> StageSum
     Raises
     ------
     FusionError
-        If recordings have different numbers of chunks, or these are not 0 to n - 1.
+        If recordings have different numbers of chunks, these are not 0 to n - 1, or the chunks of
+        a recording differ in label, partition or folds.
     """
     started = time.perf_counter()
     check_outputs([output], [table])
@@ -159,6 +180,11 @@ def fuse_chunks(table: str, output: str, *, overwrite: bool = False) -> StageSum
         chunks[file][chunk] = row
     if not chunks:
         raise FusionError(f"{table} has no rows.")
+    for column in _TYPES:
+        try:
+            check_agreement(rows["file"].to_pylist(), rows[column].to_pylist(), column)
+        except EvaluationError as error:
+            raise FusionError(f"{table}: {error}") from error
     count = len(next(iter(chunks.values())))
     for file, found in chunks.items():
         if sorted(found) != list(range(count)):
