@@ -217,10 +217,10 @@ def _open_index(table: str, stored: TableIndex, size: int, metric: Metric, file:
         raise ConfigError(f"--index is a file of this machine. Got {file!r}.")
     file = uris.absolute(file)
     note = f"{file}.json"
-    known = {"fingerprint": stored.fingerprint, "rows": stored.rows, "metric": metric}
-    neighbours = usearch.Index(
-        ndim=size, metric="cos" if metric == "cosine" else "l2sq", dtype="f16"
-    )
+    # Not half of that: imported vectors may have any scale.
+    kept = {"metric": "cos" if metric == "cosine" else "l2sq", "dtype": "f32"}
+    known = {"fingerprint": stored.fingerprint, "rows": stored.rows, **kept}
+    neighbours = usearch.Index(ndim=size, **kept)
     if (uris.exists(file) or uris.exists(note)) and _read_note(file, note, known) == known:
         with suppress(RuntimeError):  # what is not an index after all is made again
             neighbours.view(file)
@@ -247,7 +247,7 @@ def _read_note(file: str, note: str, known: Mapping[str, Any]) -> Any:
         said = json.loads(uris.read_bytes(note))
     except (OSError, ValueError):
         said = None
-    if not isinstance(said, dict) or said.keys() != known.keys():
+    if not isinstance(said, dict) or not {"fingerprint"} <= said.keys() <= known.keys():
         raise TableError(
             f"--index {file} is not written over: {note} does not say that it is an index. Choose "
             "another file."

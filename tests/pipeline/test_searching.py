@@ -259,30 +259,44 @@ def test_the_command_prints_what_was_found(table, file):
     assert "search takes a recording with --model, or --recording alone" in stderr
 
 
-def test_an_index_finds_as_many_recordings_as_are_wanted_though_one_has_most_rows(tmp_path, rng):
-    """A long recording may fill all that an index gives at first."""
-    place = str(tmp_path / "table")
-    files = ["long"] * 500 + [f"{number:02d}" for number in range(20)]
-    near, far = 1 + 0.01 * rng.random((500, 8)), 1 + rng.random((20, 8))
-    vectors = np.concatenate([near, far]).astype(np.float32)
+def write_vectors(place, files, vectors):
+    count = len(files)
     keys = {
         "file": files,
-        "chunk": [*range(500), *[0] * 20],
-        "start": [0.0] * 520,
-        "end": [1.0] * 520,
-        **{name: [None] * 520 for name in ("label", "partition", "folds")},
+        "chunk": list(range(count)),
+        "start": [0.0] * count,
+        "end": [1.0] * count,
+        **{name: [None] * count for name in ("label", "partition", "folds")},
     }
-    schema = pa.schema([*KEYS, *FILE_METADATA])
-    rows = embedding_rows(pa.Table.from_pydict(keys, schema), vectors)
-    writer = open_table(place, Identity("embeddings", {}))
-    writer.write(0, rows)
+    keys = pa.Table.from_pydict(keys, pa.schema([*KEYS, *FILE_METADATA]))
+    writer = open_table(str(place), Identity("embeddings", {}))
+    writer.write(0, embedding_rows(keys, vectors.astype(np.float32)))
     writer.commit(1)
+    return str(place)
+
+
+def test_an_index_finds_as_many_recordings_as_are_wanted_though_one_has_most_rows(tmp_path, rng):
+    """A long recording may fill all that an index gives at first."""
+    files = ["long"] * 500 + [f"{number:02d}" for number in range(20)]
+    near, far = 1 + 0.01 * rng.random((500, 8)), 1 + rng.random((20, 8))
+    place = write_vectors(tmp_path / "table", files, np.concatenate([near, far]))
     settings = {"num_results": 10, "without": "long"}
     exact = find_nearest(place, np.ones((1, 8), np.float32), **settings)
     index = str(tmp_path / "rows.index")
     found = find_nearest(place, np.ones((1, 8), np.float32), index=index, **settings)
     assert len(exact) == len(set(found["file"])) == 10
     assert len(set(found["file"]) & set(exact["file"])) >= 8  # an index may miss one
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e6])
+def test_an_index_finds_the_nearest_whatever_the_scale_of_the_vectors(tmp_path, rng, scale, metric):
+    vectors = scale * rng.standard_normal((1000, 16))
+    place = write_vectors(tmp_path / "table", [f"{n:04d}" for n in range(1000)], vectors)
+    query, index = vectors[:1] * 1.01, str(tmp_path / "rows.index")
+    exact = find_nearest(place, query, metric=metric)
+    found = find_nearest(place, query, metric=metric, index=index)
+    assert len(set(found["file"]) & set(exact["file"])) >= 9
 
 
 def test_a_table_of_an_epoch_is_searched_with_the_weights_of_that_epoch(
