@@ -101,8 +101,11 @@ def named(uris: Sequence[str]) -> dict[str, str]:
 
 
 def print_summary_rows(summaries: "Sequence[StageSummary]", *, as_json: bool) -> None:
-    """Print what stages did, as a table or as JSON."""
+    """Print what stages did, as a table or as JSON; with --quiet the stages with errors alone."""
     from raudeep.report.console import print_json, print_summaries
 
     rows: list[Mapping[str, Any]] = [summary.to_dict() for summary in summaries]
-    (print_json if as_json else print_summaries)(rows)
+    if as_json:
+        print_json(rows)
+    elif shown := [row for row in rows if row["errors"] or not is_quiet()]:
+        print_summaries(shown)

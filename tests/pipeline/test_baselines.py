@@ -121,9 +121,7 @@ def test_a_fold_that_trains_on_one_class_says_so(manifest, tmp_path):
     position = manifest.schema.get_field_index("folds")
     field = manifest.schema.field("folds")
     lopsided = manifest.set_column(position, field, pa.array(folds, field.type))
-    with pytest.raises(
-        EvaluationError, match=r"fold 0 has 5 rows to train on, of 'chirp-down' alone"
-    ):
+    with pytest.raises(EvaluationError, match="fold 0 has 5 rows to train on, of 'chirp-down' al"):
         score_cnn(lopsided, str(tmp_path / "out"), config=CNN, evaluation=ONCE)
 
 

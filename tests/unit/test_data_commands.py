@@ -192,6 +192,16 @@ def test_a_table_is_not_made_in_the_place_of_what_it_is_made_from(
 # --- upsample
 
 
+@pytest.mark.parametrize(("flags", "shown"), [((), True), (("--quiet",), False)])
+def test_what_was_done_is_not_shown_where_only_what_went_wrong_is_wanted(
+    cli, table, tmp_path, flags, shown
+):
+    code, out, err = cli(*flags, "upsample", table, "--output", tmp_path / "out")
+    assert (code, err) == (0, "")
+    assert (str(tmp_path) in out.replace("\n", "")) is shown
+    assert (out == "") is not shown
+
+
 def test_upsampled_classes_are_repeated_by_the_floor_of_their_ratio(cli, table, tmp_path):
     output = tmp_path / "out"
     assert cli("upsample", table, "--output", output)[0] == 0
