@@ -7,23 +7,21 @@ Below the output: ``manifest/``, ``spectrograms/VIEW/``, ``models/NAME/``,
 
 import json
 import logging
-import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from raudeep.config import Limits, ResourceConfig
-from raudeep.errors import ConfigError, EvaluationError
+from raudeep.errors import EvaluationError
 from raudeep.manifest import label_map
 from raudeep.pipeline.artifacts import read_history, read_metrics
 from raudeep.pipeline.baselines.scores import BaselineScore, run_baselines
 from raudeep.pipeline.classification.predictions import splits_of
 from raudeep.pipeline.classification.scoring import Evaluation, evaluate_embeddings
-from raudeep.pipeline.corpus import load_manifest, write_manifest
+from raudeep.pipeline.corpus import check_synthesised, corpus_of, load_manifest, write_manifest
 from raudeep.pipeline.recordings.embedding import embed_tables
 from raudeep.pipeline.recordings.spectrograms import (
     bytes_per_recording,
@@ -42,11 +40,8 @@ from raudeep.storage.table import package_versions, read_errors
 
 __all__ = [
     "Layout",
-    "check_synthesised",
-    "corpus_of",
     "plan_benchmark",
     "run_benchmark",
-    "write_demo_corpus_at",
 ]
 
 logger = logging.getLogger(__name__)
@@ -271,37 +266,6 @@ def plan_benchmark(recipe: Recipe, corpus: str | None, output: str) -> dict[str,
         "views": views,
         "training_runs": len(recipe.autoencoders),
     }
-
-
-def write_demo_corpus_at(uri: str) -> None:
-    """Synthesise the demo corpus into a folder, local or remote; files that are there stay."""
-    from raudeep.corpora.demo import write_demo_corpus
-
-    present = uris.list_files(uri)
-    with tempfile.TemporaryDirectory() as folder:
-        write_demo_corpus(Path(folder))
-        for path in sorted(Path(folder).rglob("*.*")):
-            name = path.relative_to(folder).as_posix()
-            if path.is_file() and name not in present:
-                uris.write_bytes(uris.join(uri, name), path.read_bytes())
-
-
-def corpus_of(recipe: Recipe, corpus: str | None, output: str) -> str:
-    """Return the URI of a recipe's corpus; the demo corpus is synthesised below the output."""
-    if corpus is not None:
-        return uris.absolute(corpus)
-    check_synthesised(recipe)
-    synthesised = uris.join(output, "corpus")
-    write_demo_corpus_at(synthesised)
-    return synthesised
-
-
-def check_synthesised(recipe: Recipe) -> None:
-    """Refuse a recipe without a corpus, unless it has its own."""
-    if recipe.name != "demo":
-        raise ConfigError(
-            f"recipe {recipe.name!r} needs a corpus. Pass --corpus FOLDER; only 'demo' has its own."
-        )
 
 
 def _check_scorable(manifest: pa.Table, recipe: Recipe, corpus: str) -> None:

@@ -1,15 +1,17 @@
-"""From a corpus on storage to its manifest table."""
+"""From a corpus on storage, or the one that is synthesised, to its manifest table."""
 
 import logging
+import tempfile
 import time
 from collections.abc import Sequence
 from itertools import takewhile
+from pathlib import Path
 
 import pyarrow as pa
 
 from raudeep.corpora import audio_files, read_corpus
 from raudeep.corpora.tree import Tree
-from raudeep.errors import ManifestError, TableError
+from raudeep.errors import ConfigError, ManifestError, TableError
 from raudeep.manifest import (
     Recording,
     check_manifest,
@@ -19,13 +21,14 @@ from raudeep.manifest import (
 )
 from raudeep.pipeline.recordings.packing import is_packed, read_packed
 from raudeep.pipeline.stage import StageSummary
+from raudeep.recipe import Recipe
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table
 from raudeep.storage.plan import plan_name
 from raudeep.storage.table import is_table, read_index, read_table
 
-__all__ = ["load_manifest", "write_manifest"]
+__all__ = ["check_synthesised", "corpus_of", "load_manifest", "write_manifest"]
 
 logger = logging.getLogger(__name__)
 
@@ -158,3 +161,34 @@ def write_manifest(manifest: pa.Table, uri: str, *, overwrite: bool = False) -> 
         reused=1 - len(missing),
         rows=index.rows,
     )
+
+
+def corpus_of(recipe: Recipe, corpus: str | None, output: str) -> str:
+    """Return the URI of a recipe's corpus; the demo corpus is synthesised below the output."""
+    if corpus is not None:
+        return uris.absolute(corpus)
+    check_synthesised(recipe)
+    synthesised = uris.join(output, "corpus")
+    _synthesise(synthesised)
+    return synthesised
+
+
+def check_synthesised(recipe: Recipe) -> None:
+    """Refuse a recipe without a corpus, unless it has its own."""
+    if recipe.name != "demo":
+        raise ConfigError(
+            f"recipe {recipe.name!r} needs a corpus. Pass --corpus FOLDER; only 'demo' has its own."
+        )
+
+
+def _synthesise(uri: str) -> None:
+    """Synthesise the demo corpus into a folder, local or remote; files that are there stay."""
+    from raudeep.corpora.demo import write_demo_corpus
+
+    present = uris.list_files(uri)
+    with tempfile.TemporaryDirectory() as folder:
+        write_demo_corpus(Path(folder))
+        for path in sorted(Path(folder).rglob("*.*")):
+            name = path.relative_to(folder).as_posix()
+            if path.is_file() and name not in present:
+                uris.write_bytes(uris.join(uri, name), path.read_bytes())

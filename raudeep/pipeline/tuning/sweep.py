@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 from raudeep.config import Limits, ResourceConfig, SpectrogramConfig, SvmConfig, TuneConfig
 from raudeep.errors import ConfigError
 from raudeep.manifest import manifest_fingerprint
-from raudeep.pipeline.benchmark import check_synthesised, corpus_of
-from raudeep.pipeline.corpus import load_manifest, write_manifest
+from raudeep.pipeline.corpus import check_synthesised, corpus_of, load_manifest, write_manifest
 from raudeep.pipeline.runtime.cluster import ensure_ray, find_resources
 from raudeep.pipeline.runtime.progress import stage_progress
 from raudeep.pipeline.training.objective import Objective
