@@ -88,15 +88,18 @@ def overrides_of(config: type[Any], *, without: Collection[str] = ()) -> Any:
 
 
 def named(uris: Sequence[str]) -> dict[str, str]:
-    """Return absolute URIs by their last name, or by all of it where that is ambiguous."""
+    """Return absolute URIs by their last name, or by as many names as tell them apart."""
     from raudeep.storage.uri import absolute
 
     places = [absolute(uri) for uri in uris]
-    names = [place.rsplit("/", 1)[-1] for place in places]
-    if len(set(names)) < len(names):
-        names = ["-".join(place.rsplit("/", 2)[1:]) for place in places]
-    if len(set(names)) < len(names):
-        raise RaudeepError(f"the last two names of each path must differ. Got {', '.join(places)}.")
+    if len(set(places)) < len(places):
+        raise RaudeepError(f"each path is given once. Got {', '.join(places)}.")
+    parts = [place.split("/") for place in places]
+    names: list[str] = []
+    for count in range(1, 1 + max(map(len, parts), default=0)):
+        names = ["-".join(part[-count:]) for part in parts]
+        if len(set(names)) == len(names):
+            break
     return dict(zip(names, places, strict=True))
 
 

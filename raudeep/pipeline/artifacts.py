@@ -171,6 +171,8 @@ def _readable(uri: str, name: str) -> Iterator[bytes]:
     """Give a file of an artifact; what is not in it as it should be is a `TableError`."""
     try:
         yield uris.read_bytes(uris.join(uri, name))
+    except FileNotFoundError as error:
+        raise TableError(f"{uri} holds no finished autoencoder ({name} missing).") from error
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, SafetensorError) as error:
         raise TableError(f"{uri}: {name} cannot be read: {error}") from error
 

@@ -36,6 +36,7 @@ from raudeep.pipeline.training.runs import Run, train_autoencoders
 from raudeep.pipeline.training.tracking import check_tracker
 from raudeep.recipe import Recipe
 from raudeep.storage import uri as uris
+from raudeep.storage.opening import check_no_table
 from raudeep.storage.table import package_versions, read_errors
 
 __all__ = [
@@ -140,6 +141,7 @@ def run_benchmark(
     """
     started = time.perf_counter()
     places = Layout(output)
+    check_no_table(places.output)
     uris.check_writable(places.output)
     if resources is not None:
         check_tracker(resources.tracker)  # now, and not when the spectrograms are done
@@ -239,6 +241,7 @@ def run_benchmark(
 def plan_benchmark(recipe: Recipe, corpus: str | None, output: str) -> dict[str, Any]:
     """Return what a benchmark would do, without doing it: sizes, parts and shapes."""
     places = Layout(output)
+    check_no_table(places.output)
     uris.check_writable(places.output)
     if corpus is None:
         check_synthesised(recipe)

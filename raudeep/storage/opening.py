@@ -15,11 +15,12 @@ from raudeep.storage.table import (
     TableWriter,
     files_of_table,
     indexed_stage,
+    is_table,
     read_footer,
     read_index,
 )
 
-__all__ = ["check_stage", "check_tables", "open_table", "open_tables"]
+__all__ = ["check_no_table", "check_stage", "check_tables", "open_table", "open_tables"]
 
 
 def open_table(uri: str, identity: Identity, *, overwrite: bool = False) -> TableWriter:
@@ -100,6 +101,12 @@ def check_stage(uri: str, stage: str) -> None:
     """Raise `TableError` if a table of another stage lies at `uri`: it is never replaced."""
     ours = files_of_table(visible_files(uri))
     _refuse_other_stage(uri, _stored_stage(uri, ours) if ours else None, stage)
+
+
+def check_no_table(uri: str) -> None:
+    """Raise `TableError` where a table lies at `uri`, which is to be a folder of other things."""
+    if is_table(uri):
+        raise TableError(f"{uri} is a table, and the output is none. Choose another output.")
 
 
 def _refuse_other_stage(uri: str, stored: str | None, wanted: str) -> None:

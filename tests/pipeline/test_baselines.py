@@ -214,9 +214,9 @@ def test_a_table_is_no_place_for_a_folder_of_tables(manifest, scored_cnn):
         (score_cnn, {"config": CNN}),
         (score_sparse_coding, {"config": CODES, "svm": SVM}),
     ):
-        with pytest.raises(TableError, match="is a table; the output is a folder of several"):
+        with pytest.raises(TableError, match="is a table, and the output is none"):
             score(manifest, place, evaluation=ONCE, **settings)
-    with pytest.raises(TableError, match="is a table; the output is a folder of several"):
+    with pytest.raises(TableError, match="is a table, and the output is none"):
         score_band_statistics({"t": place}, {"t": place}, mlp=MlpConfig(), evaluation=ONCE)
 
 

@@ -111,6 +111,31 @@ def test_spectrograms_that_were_made_differently_train_no_autoencoder(
     assert not (tmp_path / "model").exists()
 
 
+def test_relative_paths_are_those_of_the_caller(spectrograms, tmp_path, monkeypatch):
+    """Workers of Ray Train have working directories of their own."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(spectrograms, tmp_path / "table")
+    run = Run(
+        name="a",
+        spectrograms=("table",),
+        output="models/a",
+        model=AutoencoderConfig(num_units=4),
+        training=TrainingConfig(num_epochs=1),
+    )
+    (summary,) = train_autoencoders([run], checkpoints="runs")
+    assert summary.table == str(tmp_path / "models" / "a")
+    assert (tmp_path / "models" / "a" / "config.json").exists()
+    assert [path.name for path in (tmp_path / "runs").iterdir()] != []
+
+
+def test_a_model_is_not_written_into_a_table(cli, spectrograms):
+    before = contents(spectrograms)
+    code, out, err = cli("train", "time", spectrograms, "--output", spectrograms)
+    assert (code, out) == (1, "")
+    assert_one_line(err, f"{spectrograms} is a table, and the output is none")
+    assert contents(spectrograms) == before
+
+
 def test_runs_of_one_name_or_one_output_are_refused(spectrograms, tmp_path):
     """Their epochs, or their artifacts, would be written over each other."""
     run = Run(

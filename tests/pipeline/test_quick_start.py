@@ -9,6 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from raudeep.config import SpectrogramConfig
+from raudeep.corpora.demo import write_demo_corpus
+from raudeep.errors import TableError
+from raudeep.pipeline.benchmark import plan_benchmark, run_benchmark
+from raudeep.pipeline.corpus import load_manifest
+from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
+from raudeep.storage.recipes import load_recipe
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -40,6 +48,18 @@ def test_the_demo_separates_its_classes_and_a_second_run_computes_nothing(tmp_pa
     again = json.loads(second.stdout)
     assert again["scores"] == results["scores"]
     assert all(stage["reused"] == stage["parts"] for stage in again["stages"])
+
+
+def test_a_benchmark_is_not_written_into_a_table(tmp_path):
+    corpus, table = tmp_path / "corpus", tmp_path / "table"
+    write_demo_corpus(corpus, clips_per_class=5)
+    view = SpectrogramConfig(n_mels=4)
+    extract_spectrograms(load_manifest(str(corpus))[0], {"view": view}, {"view": str(table)})
+    before = sorted(table.rglob("*"))
+    for ask in (run_benchmark, plan_benchmark):
+        with pytest.raises(TableError, match="table is a table, and the output is none"):
+            ask(load_recipe("demo"), None, str(table))
+    assert sorted(table.rglob("*")) == before
 
 
 def test_the_readme_names_files_that_exist():

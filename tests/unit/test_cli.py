@@ -209,7 +209,8 @@ def test_unwritable_output_is_one_line(cli, tmp_path, corpus, command):
         (["embed", "plain", "--model", "model", "--output", "out"], "no audio"),
         (["train", "time", "nowhere", "--output", "out"], "holds no table"),
         (["fuse", "a/x", "b/x", "--output", "out"], "holds no table"),
-        (["fuse", "x", "x", "--output", "out"], "must differ"),
+        (["fuse", "1/x/y/z", "2/x/y/z", "--output", "out"], "1/x/y/z holds no table"),
+        (["fuse", "x", "x", "--output", "out"], "each path is given once"),
     ],
 )
 def test_missing_inputs_are_one_line(cli, tmp_path, arguments, said):
@@ -355,3 +356,40 @@ def test_what_cannot_be_scored_is_refused_before_anything_is_made(
     assert "25 recordings" in corpus_found
     assert_one_line(refused, said)
     assert list(tmp_path.glob("out/*")) == []
+
+
+# As a library in C++ may as it is taken apart, after all is done.
+ABORTS = "libc.__cxa_atexit(libc.abort, None, None)"
+
+
+@pytest.mark.parametrize(
+    ("before", "arguments", "code", "said"),
+    [
+        (ABORTS, ["--version"], 0, ""),
+        (
+            ABORTS,
+            ["inspect", "/nowhere"],
+            1,
+            "raudeep: no corpus at /nowhere",
+        ),
+        # Ctrl-C before there is a command line that could take it.
+        ("sys.meta_path.insert(0, Interrupted())", ["--version"], 130, "raudeep: interrupted."),
+    ],
+)
+def test_the_code_of_a_process_is_that_of_its_command(before, arguments, code, said):
+    source = (
+        "import atexit, ctypes, sys\n"
+        "from raudeep.__main__ import main\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'raudeep.cli': raise KeyboardInterrupt\n"
+        "libc = ctypes.CDLL(None)\n"
+        "atexit.register(print, 'ended')\n"
+        f"{before}\n"
+        f"main({arguments!r})\n"
+    )
+    process = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
+    assert process.returncode == code
+    assert process.stdout.splitlines()[-1] == "ended"
+    assert process.stderr.startswith(said)
+    assert process.stderr.count("\n") == bool(said)

@@ -1,8 +1,13 @@
 """What a plan says where there is nothing to plan."""
 
+import json
+
+import numpy as np
 import pytest
+import soundfile
 
 from raudeep.corpora.demo import write_demo_corpus
+from tests.models import write_model
 from tests.support import assert_one_line
 
 
@@ -19,6 +24,20 @@ def test_a_plan_says_why_no_recording_can_be_used(cli, tmp_path, flags, said):
     code, out, err = cli("extract", corpus, "--output", tmp_path / "o", "--dry-run", *flags)
     assert (code, out) == (1, "")
     assert_one_line(err.splitlines()[-1], "recordings could be used, e.g. '", said)
+
+
+def test_what_is_planned_of_recordings_whose_headers_were_read_is_what_they_give(cli, tmp_path):
+    """Their sizes alone say little: one is compressed."""
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    model = write_model(tmp_path / "model", units=4, n_mels=16)
+    soundfile.write(corpus / "a.wav", np.zeros(5 * 8000), 8000, subtype="FLOAT")
+    soundfile.write(corpus / "b.flac", np.zeros(9 * 8000), 8000)
+    command = ("embed", corpus, "--model", model, "--output", tmp_path / "o", "--dry-run", "--json")
+    code, out, err = cli(*command, "--chunk-seconds", 2, "--chunk-hop-seconds", 1)
+    assert code == 0, err
+    plan = json.loads(out)
+    assert (plan["recordings"], plan["rows"]) == (2, 4 + 8)
 
 
 def test_what_the_run_refuses_is_not_planned(cli, tmp_path):

@@ -30,13 +30,12 @@ from raudeep.pipeline.classification.predictions import (
     splits_of,
 )
 from raudeep.pipeline.recordings.kernels import Kernel, Piece, map_recordings
-from raudeep.pipeline.recordings.slices import check_folder
 from raudeep.pipeline.runtime.progress import stage_progress
 from raudeep.pipeline.runtime.streaming import Pool, stream
 from raudeep.pipeline.stage import StageSummary, spectrogram_arrays, spectrogram_rows
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.opening import check_stage, open_table
+from raudeep.storage.opening import check_no_table, check_stage, open_table
 from raudeep.storage.table import TableWriter, is_table, read_index, read_table
 
 __all__ = ["evaluate_cnn"]
@@ -87,7 +86,7 @@ def evaluate_cnn(
     EvaluationError
         If the recordings have no labels, or neither folds nor the named partitions.
     """
-    check_folder(output)
+    check_no_table(output)
     table = uris.join(output, "spectrograms")
     check_stage(uris.join(output, "predictions"), "predictions")  # before the work, not after it
     features = Identity(

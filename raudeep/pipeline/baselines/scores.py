@@ -26,12 +26,11 @@ from raudeep.evaluation.metrics import Score
 from raudeep.pipeline.baselines.convolutional import evaluate_cnn
 from raudeep.pipeline.baselines.sparse_codes import embed_sparse_codes
 from raudeep.pipeline.classification.scoring import evaluate_embeddings
-from raudeep.pipeline.recordings.slices import check_folder
 from raudeep.pipeline.runtime.streaming import stream
 from raudeep.pipeline.stage import StageSummary, embedding_rows, spectrogram_arrays
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.opening import check_stage, open_table
+from raudeep.storage.opening import check_no_table, check_stage, open_table
 from raudeep.storage.table import read_index, read_part, read_table
 
 __all__ = [
@@ -220,7 +219,7 @@ def score_band_statistics(
         Replace what was made with another configuration.
     """
     for output in outputs.values():
-        check_folder(output)
+        check_no_table(output)
     embeddings = {name: uris.join(output, "embeddings") for name, output in outputs.items()}
     predictions = {name: uris.join(output, "predictions") for name, output in outputs.items()}
     for place in predictions.values():

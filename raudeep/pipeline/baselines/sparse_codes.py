@@ -19,7 +19,6 @@ from raudeep.config import Limits, SparseCodingConfig
 from raudeep.manifest import manifest_fingerprint
 from raudeep.models.sparse_coding import FISTA_STEPS, SparseCoder, learn_coder, pool
 from raudeep.pipeline.recordings.kernels import Kernel, Piece, map_recordings
-from raudeep.pipeline.recordings.slices import check_folder
 from raudeep.pipeline.runtime.progress import stage_progress
 from raudeep.pipeline.runtime.streaming import Pool, stream
 from raudeep.pipeline.stage import (
@@ -31,7 +30,7 @@ from raudeep.pipeline.stage import (
 )
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.opening import check_stage, open_table
+from raudeep.storage.opening import check_no_table, check_stage, open_table
 from raudeep.storage.table import TableWriter, is_table, iterate_parts, read_index, read_part
 
 __all__ = ["embed_sparse_codes"]
@@ -84,7 +83,7 @@ def embed_sparse_codes(
     Henaff, Jarrett, Kavukcuoglu and LeCun, Unsupervised learning of sparse features for scalable
     audio classification, ISMIR 2011.
     """
-    check_folder(output)
+    check_no_table(output)
     table = uris.join(output, "frames")
     check_stage(uris.join(output, "embeddings"), "embeddings")  # before the work, not after it
     bands: dict[str, Any] = {

@@ -255,10 +255,12 @@ def _durations(manifest: pa.Table, sample: _Sample) -> np.ndarray[Any, np.dtype[
     if known.null_count == 0:
         return np.asarray(known.to_numpy(), dtype=np.float64)
     rows = list(sample.headers)
+    durations = np.full(manifest.num_rows, sampled.mean(), np.float64)
     if sizes.null_count == 0:
         weights = np.asarray(sizes.to_numpy(), dtype=np.float64)
-        return np.asarray(weights * (sampled.sum() / max(1.0, weights[rows].sum())))
-    return np.full(manifest.num_rows, sampled.mean())
+        durations = weights * (sampled.sum() / max(1.0, weights[rows].sum()))
+    durations[rows] = sampled
+    return durations
 
 
 def _count_rows(

@@ -29,11 +29,10 @@ from raudeep.storage import uri as uris
 from raudeep.storage.plan import Plan, extend_plan
 from raudeep.storage.recordings import READ_TOGETHER, is_in_pack
 from raudeep.storage.stores import StoreError
-from raudeep.storage.table import TableWriter, is_table, read_errors
+from raudeep.storage.table import TableWriter, read_errors
 
 __all__ = [
     "Collector",
-    "check_folder",
     "key_rows",
     "num_decoders",
     "plan_recordings",
@@ -307,12 +306,6 @@ def num_decoders(uri: str, cores: int) -> int:
     """Return how many processes of a worker decode recordings that lie where this one does."""
     # One more than cores, which takes over while another hands on what it decoded.
     return (1 if uris.is_local(uri) else _READERS_PER_CORE) * cores + 1
-
-
-def check_folder(uri: str) -> None:
-    """Raise `TableError` where a table lies at `uri`, which is to be a folder of tables."""
-    if is_table(uri):
-        raise TableError(f"{uri} is a table; the output is a folder of several. Choose another.")
 
 
 def _clips(recordings: pa.Table) -> float:

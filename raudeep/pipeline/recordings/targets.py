@@ -8,6 +8,7 @@ from raudeep.config import ChunkConfig, Readout, SpectrogramConfig
 from raudeep.errors import ConfigError
 from raudeep.models.artifact import TrainedAutoencoder
 from raudeep.pipeline.artifacts import artifact_identity, load_autoencoder
+from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import TableWriter
 
@@ -27,6 +28,12 @@ class Embedder:
     """URI of the table of each readout."""
     epoch: int | None = None
     """Epoch whose weights embed; those of the artifact without."""
+
+    def __post_init__(self) -> None:
+        # Workers may have other working directories.
+        outputs = {readout: uris.absolute(uri) for readout, uri in self.outputs.items()}
+        object.__setattr__(self, "model", uris.absolute(self.model))
+        object.__setattr__(self, "outputs", outputs)
 
 
 @dataclass(frozen=True)

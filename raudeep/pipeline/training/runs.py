@@ -33,6 +33,7 @@ from raudeep.pipeline.training.tracking import check_tracker
 from raudeep.pipeline.training.worker import Run, WorkerJob, train_worker
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.opening import check_no_table
 from raudeep.storage.outputs import check_outputs
 from raudeep.storage.table import read_index, read_table
 
@@ -93,13 +94,15 @@ def train_autoencoders(
     resources = resources or ResourceConfig()
     check_tracker(resources.tracker)
     _check_distinct("name", (run.name for run in runs))
-    _check_distinct("output", (uris.absolute(run.output) for run in runs))
+    _check_distinct("output", (run.output for run in runs))
+    checkpoints = uris.absolute(checkpoints)
     identities = {run.name: run.identity() for run in runs}
     inputs = [uri for run in runs for uri in (*run.spectrograms, run.continue_from) if uri]
     pending, replaced = [], []
     for run in runs:
         identity = identities[run.name]
         if not is_artifact(run.output):
+            check_no_table(run.output)
             uris.check_writable(run.output)
             pending.append(run)
         elif (stored := artifact_identity(run.output)) != identity:

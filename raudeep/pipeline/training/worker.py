@@ -35,6 +35,7 @@ from raudeep.pipeline.training.data import loaded_if_small, read_training_data
 from raudeep.pipeline.training.events import Examples, log_epoch, show_metrics
 from raudeep.pipeline.training.objective import Objective
 from raudeep.pipeline.training.tracking import track
+from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.stores import StoreError
 from raudeep.storage.table import read_index
@@ -57,6 +58,13 @@ class Run:
     training: TrainingConfig
     continue_from: str | None = None
     """URI of the artifact whose training is continued for `training.num_epochs` more epochs."""
+
+    def __post_init__(self) -> None:
+        # Workers have working directories of their own.
+        object.__setattr__(self, "spectrograms", tuple(map(uris.absolute, self.spectrograms)))
+        object.__setattr__(self, "output", uris.absolute(self.output))
+        if self.continue_from is not None:
+            object.__setattr__(self, "continue_from", uris.absolute(self.continue_from))
 
     def identity(self) -> Identity:
         """Return what the artifact is made from."""

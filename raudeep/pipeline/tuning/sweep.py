@@ -31,6 +31,7 @@ from raudeep.pipeline.tuning.shelf import extract_tables, make_shelf
 from raudeep.recipe import Recipe
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.opening import check_no_table
 from raudeep.storage.outputs import check_outputs
 from raudeep.storage.table import package_versions
 from raudeep.sweep.candidates import Candidate, base_of, candidate_of, recipe_of
@@ -116,6 +117,7 @@ def tune_autoencoders(
     resources = resources or ResourceConfig()
     base = _check(recipe, space, tune, autoencoder)
     check_tracker(resources.tracker)
+    check_no_table(places.output)
     uris.check_writable(places.output)
     corpus = corpus_of(recipe, corpus, places.output)
     manifest, layout = load_manifest(corpus, layout=recipe.corpus_layout)
