@@ -1,9 +1,12 @@
 """Files that are built piece by piece, on this machine, before any of them appears in its place."""
 
+import fcntl
+import logging
+import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from raudeep.errors import TableError
@@ -11,15 +14,19 @@ from raudeep.storage import uri as uris
 
 __all__ = ["STAGING_PREFIX", "staging"]
 
+logger = logging.getLogger(__name__)
+
 STAGING_PREFIX = ".staging-"
-"""Begins the name of a folder that a killed process may leave behind."""
+"""Begins the name of a folder that a killed process leaves behind until the next one."""
 
 
 @contextmanager
 def staging(uri: str, *, replacing: Collection[str] = ()) -> Iterator[Path]:
     """Give a folder to build files in; without an error they are moved to the folder `uri`.
 
-    Each file appears whole. If one cannot be moved, those before it are taken away again.
+    Each file appears whole. If one cannot be moved, all is as it was before: new files are taken
+    away again, and old ones put back. Several processes may write to one folder at once; what
+    killed ones left there goes when one begins that is alone.
 
     Parameters
     ----------
@@ -34,37 +41,98 @@ def staging(uri: str, *, replacing: Collection[str] = ()) -> Iterator[Path]:
         If the place cannot be written.
     """
     uris.check_writable(uri)
-    made: list[Path] = []
-    parent = None
-    if uris.is_local(uri):  # within the place, where a file can be renamed without being copied
-        parent = Path(uris.absolute(uri))
-        made = [place for place in (parent, *parent.parents) if not place.exists()]
-        parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=parent))
-    moved: list[str] = []
-    try:
-        yield folder
-        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-            moved.append(file.relative_to(folder).as_posix())
-            uris.put_file(file, uris.join(uri, moved[-1]))
-        for name in set(replacing) - set(moved):
-            _delete(uri, name)
-    except BaseException as error:
-        for name in moved:
-            _delete(uri, name)
-        if isinstance(error, OSError):
+    with ExitStack() as stack:
+        parent = None
+        try:
+            if uris.is_local(uri):  # within the place, where a file can be renamed without a copy
+                parent = stack.enter_context(_held(Path(uris.absolute(uri))))
+            work = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=parent))
+            new, old = work / "new", work / "old"
+            new.mkdir()
+        except OSError as error:
             raise TableError(f"cannot write {uri}: {error.strerror or error}") from error
-        raise
+        touched: list[str] = []
+        whole = True
+        try:
+            yield new
+            built = sorted(
+                path.relative_to(new).as_posix() for path in new.rglob("*") if path.is_file()
+            )
+            names = [*built, *sorted(set(replacing) - set(built))]
+            for name in names:
+                _keep(uri, name, old)
+            for name in names:
+                touched.append(name)
+                if (new / name).exists():
+                    uris.put_file(new / name, uris.join(uri, name))
+                else:
+                    uris.delete_file(uris.join(uri, name))
+                    _prune(uri, name)
+        except BaseException as error:
+            if isinstance(error, OSError) and touched:  # that one is as it was
+                _prune(uri, touched.pop())
+            whole = _undo(uri, touched, old)
+            if isinstance(error, OSError):
+                raise TableError(f"cannot write {uri}: {error.strerror or error}") from error
+            raise
+        finally:
+            if whole:
+                shutil.rmtree(work, ignore_errors=True)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[Path]:
+    """Hold a folder, made if missing; first clear it of what killed processes left.
+
+    They are known to be dead where nobody else holds it. Where the file system has no such locks,
+    as NFS has none of folders, what they left stays.
+    """
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for left in folder.glob(f"{STAGING_PREFIX}*"):
+                shutil.rmtree(left, ignore_errors=True)
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
         for place in made:
             with suppress(OSError):  # something is in it
                 place.rmdir()
 
 
-def _delete(uri: str, name: str) -> None:
-    """Delete a file below `uri`, and the folders in between that it leaves empty."""
-    uris.delete(uris.join(uri, name))
+def _keep(uri: str, name: str, old: Path) -> None:
+    """Keep what a file below `uri` holds, if there is one."""
+    place = uris.join(uri, name)
+    if uris.file_size(place) is not None:
+        (old / name).parent.mkdir(parents=True, exist_ok=True)
+        uris.fetch_file(place, old / name)
+
+
+def _undo(uri: str, names: Iterable[str], old: Path) -> bool:
+    """Put back what files below `uri` held, or delete them; return whether no such thing failed."""
+    whole = True
+    for name in names:
+        place = uris.join(uri, name)
+        try:
+            if os.path.lexists(old / name):  # which may be a link to nothing, from there
+                uris.put_file(old / name, place)
+            else:
+                uris.delete_file(place)
+        except (OSError, TableError) as error:
+            kept = f"; what it held is in {old / name}" if os.path.lexists(old / name) else ""
+            logger.warning("%s cannot be put back: %s%s", place, error, kept)
+            whole = False
+        _prune(uri, name)
+    return whole
+
+
+def _prune(uri: str, name: str) -> None:
+    """Delete the folders between `uri` and a file that it leaves empty."""
     if uris.is_local(uri):
         for folder in list(Path(name).parents)[:-1]:
             with suppress(OSError):

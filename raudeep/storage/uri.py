@@ -22,6 +22,7 @@ __all__ = [
     "delete",
     "delete_file",
     "exists",
+    "fetch_file",
     "file_size",
     "is_local",
     "join",
@@ -165,6 +166,21 @@ def put_file(file: Path, uri: str) -> None:
         return
     with stores.session(uri) as (system, path):
         system.put_file(str(file), path)
+
+
+def fetch_file(uri: str, file: Path) -> None:
+    """Copy a file to one of this machine; OSError as the file system raises it.
+
+    Locally it is a second name for it, where the file system has such.
+    """
+    if is_local(uri):
+        try:
+            os.link(_local(uri), file)
+        except OSError:
+            shutil.copyfile(_local(uri), file)
+        return
+    with stores.session(uri) as (system, path):
+        system.get_file(path, str(file))
 
 
 def check_writable(uri: str) -> None:
