@@ -41,6 +41,7 @@ MAX_LEGEND = 20
 
 FONT = "DejaVu Sans"  # comes with matplotlib
 INK, LINES = "#010203", "#010204"  # stand-ins, replaced by the variables of THEME
+_VARIABLES = {INK: "var(--ink)", LINES: "var(--lines)"}
 THEME = (
     "<style>:root{--ink:#24292f;--lines:#c9ced4}"
     "@media screen and (prefers-color-scheme:dark){:root{--ink:#d5d9de;--lines:#474d55}}</style>"
@@ -250,7 +251,9 @@ def svg(figure: Figure) -> str:
     text = buffer.getvalue()
     for number, name in enumerate(dict.fromkeys(re.findall(r'id="([a-z]+[0-9a-f]{10})"', text))):
         text = text.replace(name, f"i{number}")
-    text = text.replace(INK, "var(--ink)").replace(LINES, "var(--lines)")
+    # Comments hold labels, which may be named like a stand-in.
+    stand_ins = re.compile(f"<!--.*?-->|{INK}|{LINES}", re.DOTALL)
+    text = stand_ins.sub(lambda found: _VARIABLES.get(found[0], found[0]), text)
     return text.replace("<defs>", THEME + "<defs>", 1)
 
 

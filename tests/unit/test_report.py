@@ -3,6 +3,7 @@ import pickle
 import re
 from base64 import b64decode
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import numpy as np
 import pyarrow as pa
@@ -309,6 +310,14 @@ def test_labels_that_are_no_plain_text_are_drawn_without_a_warning():
     assert "<!-- $\\frac$ -->" in svg
     assert "<!-- class 1 -->" in svg
     assert "<!-- two lines two lines two… -->" in svg
+
+
+def test_labels_named_like_the_stand_ins_of_colours_leave_pictures_well_formed():
+    labels = [plots.INK, plots.LINES, f"fill: {plots.INK}", "a--b"]
+    points = np.arange(8, dtype=np.float32).reshape(4, 2)
+    for svg in (plots.confusion_matrix(np.eye(4), labels), plots.projection(points, labels)):
+        ElementTree.fromstring(svg)
+        assert f"<!-- {plots.INK} -->" in svg
 
 
 def test_the_legend_has_labels_that_begin_with_an_underscore():
