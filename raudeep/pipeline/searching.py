@@ -5,8 +5,9 @@
 """
 
 import json
+import logging
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from operator import itemgetter
@@ -40,6 +41,8 @@ from raudeep.storage.table import (
 )
 
 __all__ = ["embed_query", "find_nearest", "vectors_of"]
+
+logger = logging.getLogger(__name__)
 
 _COLUMNS = ("file", "chunk", "start", "end", "label")
 _SURPLUS = 10  # rows that an index is first asked for, for each recording wanted
@@ -118,6 +121,8 @@ def find_nearest(
 ) -> pd.DataFrame:
     """Return the recordings of a table that are nearest to any of the queries, nearest first.
 
+    Rows whose embeddings are not finite are near to nothing, and left out.
+
     Parameters
     ----------
     table : str
@@ -166,9 +171,9 @@ def find_nearest(
     every = map(itemgetter(1), iterate_parts(table, columns=columns))
     parts = every if found is None else [found]
     best = pd.DataFrame()
-    for rows in parts:
-        near = rows.select(_COLUMNS).to_pandas()
-        near["score"] = similarities(queries, embedding_array(rows), metric=metric)
+    for rows, vectors, usable in _with_vectors(table, parts):
+        near = rows.select(_COLUMNS).to_pandas()[usable]
+        near["score"] = similarities(queries, vectors[usable], metric=metric)
         near = near[near["file"] != without].nlargest(len(near), "score")
         best = pd.concat([best, near.drop_duplicates("file").head(num_results)])
         best = best.sort_values("score", ascending=False, kind="stable")
@@ -176,6 +181,26 @@ def find_nearest(
     if metric == "euclidean":
         best["score"] = -best["score"]
     return best.reset_index(drop=True)
+
+
+def _with_vectors(
+    table: str, parts: Iterable[pa.Table]
+) -> Iterator[tuple[pa.Table, Vectors, NDArray[np.bool_]]]:
+    """Yield rows, their embeddings, and which of these are finite; at the end warn of others."""
+    others: list[str] = []
+    for rows in parts:
+        vectors = embedding_array(rows)
+        usable = np.asarray(np.isfinite(vectors).all(axis=1))
+        keys = rows.select(["file", "chunk"]).filter(pa.array(~usable)).to_pylist()
+        others += [f"{key['file']!r} (chunk {key['chunk']})" for key in keys]
+        yield rows, vectors, usable
+    if others:
+        logger.warning(
+            "%s: %d row(s) left out, whose embeddings are not finite, e.g. %s",
+            table,
+            len(others),
+            others[0],
+        )
 
 
 def _look_up(
@@ -229,9 +254,9 @@ def _open_index(table: str, stored: TableIndex, size: int, metric: Metric, file:
     try:
         with staging(str(place.parent)) as folder:
             first = 0
-            for _, rows in iterate_parts(table, columns=["embedding"]):
-                vectors = embedding_array(rows)
-                neighbours.add(np.arange(first, first + len(vectors)), vectors)
+            every = map(itemgetter(1), iterate_parts(table, columns=["file", "chunk", "embedding"]))
+            for _, vectors, usable in _with_vectors(table, every):
+                neighbours.add(first + np.flatnonzero(usable), vectors[usable])
                 first += len(vectors)
             neighbours.save(str(folder / place.name))
             uris.delete_file(file)  # so that the note is never that of another index

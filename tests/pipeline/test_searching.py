@@ -258,27 +258,51 @@ def test_the_command_prints_what_was_found(table, file):
     assert "search takes a recording with --model, or --recording alone" in stderr
 
 
-def write_vectors(place, files, vectors):
-    count = len(files)
+def write_rows(place, files, chunks, vectors, *, num_parts=1):
     keys = {
         "file": files,
-        "chunk": list(range(count)),
-        "start": [0.0] * count,
-        "end": [1.0] * count,
-        **{name: [None] * count for name in ("label", "partition", "folds")},
+        "chunk": chunks,
+        "start": [0.0] * len(files),
+        "end": [1.0] * len(files),
+        **{name: [None] * len(files) for name in ("label", "partition", "folds")},
     }
-    keys = pa.Table.from_pydict(keys, pa.schema([*KEYS, *FILE_METADATA]))
-    writer = open_table(str(place), Identity("embeddings", {}))
-    writer.write(0, embedding_rows(keys, vectors.astype(np.float32)))
-    writer.commit(1)
-    return str(place)
+    rows = pa.Table.from_pydict(keys, pa.schema([*KEYS, *FILE_METADATA]))
+    rows = embedding_rows(rows, np.asarray(vectors, np.float32))
+    writer = open_table(place, Identity("embeddings", {}))
+    size = len(files) // num_parts
+    for part in range(num_parts):
+        writer.write(part, rows.slice(part * size, size))
+    writer.commit(num_parts)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("index", [None, "rows.index"])
+def test_rows_that_are_not_finite_are_left_out_and_named(
+    tmp_path, rng, metric, index, caplog, recwarn
+):
+    place, files = str(tmp_path / "table"), [f"{number:02d}" for number in range(60)]
+    vectors = rng.normal(size=(60, 4))
+    query = vectors[3:4].astype(np.float32)
+    vectors[2, 1], vectors[7], vectors[20:40] = np.nan, np.inf, -np.inf  # a part among them
+    write_rows(place, files, [0] * 60, vectors, num_parts=3)
+    where = None if index is None else str(tmp_path / index)
+    found = find_nearest(place, query, num_results=3, metric=metric, index=where)
+    assert found["file"][0] == "03"
+    assert np.isfinite(found["score"]).all()
+    assert caplog.messages == [
+        f"{place}: 22 row(s) left out, whose embeddings are not finite, e.g. '02' (chunk 0)"
+    ]
+    assert not recwarn.list
+    every = find_nearest(place, query, num_results=60, metric=metric, index=where)
+    assert set(every["file"]) == {*files[:20], *files[40:]} - {"02", "07"}
 
 
 def test_an_index_finds_as_many_recordings_as_are_wanted_though_one_has_most_rows(tmp_path, rng):
     """A long recording may fill all that an index gives at first."""
+    place = str(tmp_path / "table")
     files = ["long"] * 500 + [f"{number:02d}" for number in range(20)]
     near, far = 1 + 0.01 * rng.random((500, 8)), 1 + rng.random((20, 8))
-    place = write_vectors(tmp_path / "table", files, np.concatenate([near, far]))
+    write_rows(place, files, [*range(500), *[0] * 20], np.concatenate([near, far]))
     settings = {"num_results": 10, "without": "long"}
     exact = find_nearest(place, np.ones((1, 8), np.float32), **settings)
     index = str(tmp_path / "rows.index")
@@ -291,7 +315,8 @@ def test_an_index_finds_as_many_recordings_as_are_wanted_though_one_has_most_row
 @pytest.mark.parametrize("scale", [1e-8, 1.0, 1e6])
 def test_an_index_finds_the_nearest_whatever_the_scale_of_the_vectors(tmp_path, rng, scale, metric):
     vectors = scale * rng.standard_normal((1000, 16))
-    place = write_vectors(tmp_path / "table", [f"{n:04d}" for n in range(1000)], vectors)
+    place = str(tmp_path / "table")
+    write_rows(place, [f"{number:04d}" for number in range(1000)], [0] * 1000, vectors)
     query, index = vectors[:1] * 1.01, str(tmp_path / "rows.index")
     exact = find_nearest(place, query, metric=metric)
     found = find_nearest(place, query, metric=metric, index=index)
