@@ -12,7 +12,10 @@ from raudeep.pipeline.tables.fusing import fuse_tables
 from raudeep.storage import uri as uris
 from raudeep.storage.table import read_errors
 
-__all__ = ["embed_alike"]
+__all__ = ["FIRST_PIECE", "embed_alike"]
+
+FIRST_PIECE = "piece-00"
+"""Table of a workspace whose errors are those of all."""
 
 
 def embed_alike(
@@ -21,6 +24,8 @@ def embed_alike(
     places: Mapping[str, str],
     workspace: str,
     limits: Limits | None = None,
+    *,
+    advice: str | None = None,
 ) -> tuple[str, pa.Table]:
     """Embed recordings as those of `sources` were; return the table and the errors on the way.
 
@@ -36,6 +41,8 @@ def embed_alike(
         URI of a folder for the tables of the pieces and the fused one.
     limits : Limits, optional
         Which recordings are taken, and how many may fail.
+    advice : str, optional
+        What to do about recordings that cannot be used; to inspect the workspace without.
 
     Raises
     ------
@@ -60,8 +67,8 @@ def embed_alike(
             for number, ((model, epoch), outputs) in enumerate(embedders.items())
         ]
         # A killed run may have embedded with other models.
-        embed_corpus(manifest, named, chunks=chunks, limits=limits, overwrite=True)
-    first = pieces["00"]
+        embed_corpus(manifest, named, chunks=chunks, limits=limits, overwrite=True, advice=advice)
+    first = uris.join(workspace, FIRST_PIECE)
     if len(pieces) == 1:
         return first, read_errors(first)
     fused = uris.join(workspace, "fused")

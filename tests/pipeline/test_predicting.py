@@ -106,7 +106,36 @@ def test_one_recording_is_predicted_and_a_broken_one_named(cli, models, corpus, 
     code, out, err = cli("predict", tmp_path / "new", *flags, tmp_path / "out", "--json")
     assert code == 0, err
     assert "1 of 2 recordings could not be used, e.g. 'broken.wav'" in err
+    assert f"`raudeep inspect {tmp_path / 'out'}` names all" in err
     assert (json.loads(out)[0]["rows"], json.loads(out)[0]["errors"]) == (1, 1)
+    code, out, err = cli("inspect", tmp_path / "out", "--json")
+    assert [error["file"] for error in json.loads(out)["errors"]] == ["broken.wav"]
+
+
+def test_each_broken_recording_is_named_where_no_table_keeps_the_errors(
+    cli, models, corpus, tmp_path
+):
+    cli("train-classifier", "svm", models / "ab", "--output", tmp_path / "kept")
+    flags = ("--classifier", tmp_path / "kept", "--model", models / "a", models / "b", "--output")
+    (tmp_path / "new").mkdir()
+    for name in ("broken.wav", "worse.wav"):
+        (tmp_path / "new" / name).write_bytes(b"not audio")
+    for output in ("out", "out.tsv"):
+        code, out, err = cli("predict", tmp_path / "new", *flags, tmp_path / output)
+        assert (code, out) == (1, "")
+        assert "2 of 2 recordings could not be used" in err
+        assert err.count("'broken.wav' could not be used: ") == 1
+        assert err.count("'worse.wav' could not be used: ") == 1
+        assert {path.name for path in tmp_path.iterdir()} == {"kept", "new"}
+    (tmp_path / "new" / "good.wav").write_bytes(sorted(corpus.rglob("*.wav"))[0].read_bytes())
+    code, _, err = cli("predict", tmp_path / "new", *flags, tmp_path / "out.tsv")
+    assert code == 0, err
+    assert "2 of 3 recordings could not be used" in err
+    assert "raudeep inspect" not in err
+    assert err.count("'broken.wav' could not be used: ") == 1
+    assert err.count("'worse.wav' could not be used: ") == 1
+    assert len((tmp_path / "out.tsv").read_text().splitlines()) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"kept", "new", "out.tsv"}
 
 
 def test_embeddings_of_an_interrupted_label_list_are_not_computed_again(

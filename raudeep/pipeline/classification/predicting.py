@@ -5,9 +5,10 @@
 
 import csv
 import io
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -15,13 +16,14 @@ import numpy as np
 import pyarrow as pa
 
 from raudeep.config import Limits
-from raudeep.errors import TableError
+from raudeep.errors import AudioError, TableError
 from raudeep.evaluation.metrics import majority_vote
 from raudeep.manifest import manifest_fingerprint
-from raudeep.pipeline.alike import embed_alike
+from raudeep.pipeline.alike import FIRST_PIECE, embed_alike
 from raudeep.pipeline.artifacts import artifact_identity
 from raudeep.pipeline.classification.classifiers import TrainedClassifier
 from raudeep.pipeline.classification.predictions import prediction_rows, rows_of_partitions
+from raudeep.pipeline.recordings.slices import inspection_advice
 from raudeep.pipeline.recordings.sources import (
     describe_sources,
     embedding_sources,
@@ -46,7 +48,10 @@ from raudeep.storage.table import (
 
 __all__ = ["predict_corpus", "predict_table"]
 
+logger = logging.getLogger(__name__)
+
 _SECONDS_PER_PART = 0.2
+_WORKSPACE = ".embeddings"
 
 
 def predict_table(
@@ -103,7 +108,9 @@ def predict_corpus(
 ) -> StageSummary:
     """Predict recordings: embed them with the classifier's autoencoders, fuse, predict.
 
-    The embeddings lie in a hidden folder below the output until the predictions are there.
+    The embeddings lie in a hidden folder below the output until the predictions are there; they
+    stay if the run is interrupted, and the next one goes on with them. A recording that cannot be
+    used is a row of the table's errors; where the output is a file, a warning names each.
 
     Parameters
     ----------
@@ -144,10 +151,21 @@ def predict_corpus(
             parts = len(index.parts)
             summary = _summary(writer, index, reused=parts, seconds=time.perf_counter() - started)
         else:
-            workspace = uris.join(place, ".embeddings")
+            workspace = uris.join(place, _WORKSPACE)
             # A killed run goes on here, unless it was one on other recordings.
             own = uris.join(workspace, recordings)
-            table, errors = embed_alike(classifier.sources or [], manifest, places, own, limits)
+            is_file = _is_file(output)
+            advice = "Each is named below." if is_file else inspection_advice(output)
+            try:
+                table, errors = embed_alike(
+                    classifier.sources or [], manifest, places, own, limits, advice=advice
+                )
+            except AudioError:
+                if is_table(piece := uris.join(own, FIRST_PIECE)):
+                    _name_errors(read_errors(piece))
+                raise
+            if is_file:
+                _name_errors(errors)
             summary = _predict(classifier, table, writer, (), errors)
             uris.delete(workspace)
         return replace(summary, table=output, seconds=time.perf_counter() - started)
@@ -157,10 +175,14 @@ def predict_corpus(
 def _destination(output: str, identity: Identity, *, overwrite: bool) -> Iterator[TableWriter]:
     """Give the writer of the predictions table; for a ``.tsv`` file that of a hidden one beside it.
 
-    The hidden one stays until the file is there, so that a killed run can go on.
+    The hidden one stays until the file is there, so that a killed run can go on. Where recordings
+    are at fault, nothing stays.
     """
-    if not output.lower().endswith(".tsv"):
-        yield open_table(output, identity, overwrite=overwrite)
+    if not _is_file(output):
+        is_new = not uris.exists(output)
+        writer = open_table(output, identity, overwrite=overwrite)
+        with _deleted_for_audio(output if is_new else uris.join(output, _WORKSPACE)):
+            yield writer
         return
     output = uris.absolute(output)
     check_file(output, overwrite=overwrite)
@@ -168,9 +190,30 @@ def _destination(output: str, identity: Identity, *, overwrite: bool) -> Iterato
     uris.check_writable(folder)
     # What a killed run of another configuration left is nobody's output.
     writer = open_table(uris.join(folder, f".{name}.table"), identity, overwrite=True)
-    yield writer
+    with _deleted_for_audio(writer.uri):
+        yield writer
     _write_label_list(writer.uri, output)
     uris.delete(writer.uri)
+
+
+@contextmanager
+def _deleted_for_audio(uri: str) -> Iterator[None]:
+    """Delete a folder if too many recordings cannot be used."""
+    try:
+        yield
+    except AudioError:
+        with suppress(OSError, TableError):
+            uris.delete(uri)
+        raise
+
+
+def _is_file(output: str) -> bool:
+    return output.lower().endswith(".tsv")
+
+
+def _name_errors(errors: pa.Table) -> None:
+    for error in errors.to_pylist():
+        logger.warning("%r could not be used: %s", error["file"], error["message"])
 
 
 def _identity(

@@ -45,6 +45,7 @@ def embed_corpus(
     chunks: ChunkConfig | None = None,
     limits: Limits | None = None,
     overwrite: bool = False,
+    advice: str | None = None,
 ) -> list[StageSummary]:
     """Embed a corpus straight from audio: each recording is decoded once for all models.
 
@@ -65,6 +66,8 @@ def embed_corpus(
         Which recordings are taken, and how many may fail.
     overwrite : bool
         Replace tables that were made with another configuration.
+    advice : str, optional
+        What to do about recordings that cannot be used; to inspect the table without.
 
     Returns
     -------
@@ -95,6 +98,7 @@ def embed_corpus(
         seconds_per_recording=_SECONDS_PER_RECORDING,
         limits=limits,
         uses_gpu=True,
+        advice=advice,
     )
 
 

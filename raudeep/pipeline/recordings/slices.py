@@ -33,6 +33,7 @@ from raudeep.storage.table import TableWriter, read_errors
 
 __all__ = [
     "Collector",
+    "inspection_advice",
     "key_rows",
     "num_decoders",
     "plan_recordings",
@@ -103,6 +104,7 @@ def write_recordings(
     seconds_per_recording: float,
     limits: Limits,
     uses_gpu: bool = False,
+    advice: str | None = None,
 ) -> list[StageSummary]:
     """Write the missing parts of tables that are made from recordings, each decoded once for all.
 
@@ -125,6 +127,8 @@ def write_recordings(
         How many recordings may fail.
     uses_gpu : bool
         Share the cluster's GPUs among the collectors.
+    advice : str, optional
+        What to do about recordings that cannot be used; to inspect the table without.
 
     Returns
     -------
@@ -193,9 +197,7 @@ def write_recordings(
             )
         )
     for line, table in said.items():
-        logger.warning(
-            "%s. `raudeep inspect %s` names all; --retry-errors tries them again.", line, table
-        )
+        logger.warning("%s. %s", line, advice or inspection_advice(table))
     return summaries
 
 
@@ -300,6 +302,11 @@ def _check_errors(table: str, num_recordings: int, limits: Limits) -> str:
     if allowed is not None and errors.num_rows > allowed:
         raise AudioError(f"{said}. --max-errors is {limits.max_errors}.")
     return said
+
+
+def inspection_advice(table: str) -> str:
+    """Return what to do about the recordings that are errors of a table."""
+    return f"`raudeep inspect {table}` names all; --retry-errors tries them again."
 
 
 def num_decoders(uri: str, cores: int) -> int:
