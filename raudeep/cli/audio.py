@@ -13,6 +13,7 @@ from raudeep.cli.parameters import (
     Json,
     Output,
     Overwrite,
+    OverwriteFile,
     print_summary_rows,
 )
 from raudeep.config import Limits, SpectrogramConfig
@@ -56,6 +57,7 @@ def preview(
     ] = None,
     corpus_layout: CorpusLayout = None,
     spectrogram: Annotated[SpectrogramConfig | None, Flat] = None,
+    overwrite: OverwriteFile = False,
     as_json: Json = False,
 ) -> None:
     """Draw one recording's spectrogram and the histogram of its values, before a long run."""
@@ -65,7 +67,12 @@ def preview(
 
     config = spectrogram or SpectrogramConfig()
     facts = write_preview(
-        corpus, config, absolute(output), recording=recording, layout=corpus_layout
+        corpus,
+        config,
+        absolute(output),
+        recording=recording,
+        layout=corpus_layout,
+        overwrite=overwrite,
     )
     (print_json if as_json else print_facts)(facts)
 

@@ -55,7 +55,11 @@ EvalPartitions = Annotated[
     Parameter(negative="", help="Predict these alone; all rows without."),
 ]
 Plot = Annotated[
-    str | None, Parameter(help="SVG file for the confusion matrix, rows shaded by their shares.")
+    str | None,
+    Parameter(
+        help="SVG file for the confusion matrix, rows shaded by their shares. The same picture may "
+        "be there already; any other file is replaced with --overwrite only."
+    ),
 ]
 Scores = Annotated[str, Parameter(help="Where the predictions table goes.")]
 
@@ -248,11 +252,15 @@ def _evaluate(
 ) -> None:
     from raudeep.pipeline.classification.scoring import evaluate_embeddings
     from raudeep.report.console import print_json, print_score
+    from raudeep.report.pictures import check_picture, write_picture
     from raudeep.report.plots import confusion_matrix
-    from raudeep.storage.uri import absolute, write_bytes
+    from raudeep.storage.table import is_table
+    from raudeep.storage.uri import absolute
 
-    if plot is not None and not plot.lower().endswith(".svg"):
-        raise ConfigError(f"--plot takes the name of an .svg file. Got {plot!r}.")
+    if plot is not None:
+        # Of a finished evaluation, which takes no time, the same picture may be there already.
+        is_finished = is_table(absolute(output))
+        check_picture(absolute(plot), overwrite=overwrite or is_finished)
     result = evaluate_embeddings(
         {"table": absolute(table)},
         {"table": absolute(output)},
@@ -262,7 +270,7 @@ def _evaluate(
     )["table"]
     if plot is not None:
         picture = confusion_matrix(result.score.confusion, result.score.labels)
-        write_bytes(absolute(plot), picture.encode())
+        write_picture(absolute(plot), picture, overwrite=overwrite)
     score: dict[str, Any] = {"size": result.size, **result.score.to_dict()}
     if as_json:
         print_json(score)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from raudeep.cli.app import app
-from raudeep.cli.parameters import Json, TableUri
+from raudeep.cli.parameters import Json, OverwriteFile, TableUri
 from raudeep.errors import ConfigError, TableError
 
 __all__ = ["search", "validate", "verify", "visualize"]
@@ -132,11 +132,19 @@ def visualize(
     ] = "tsne",
     perplexity: Annotated[float, Parameter(help="Of t-SNE: about how many neighbours.")] = 50.0,
     seed: Annotated[int, Parameter(help="Seed of the starting points.")] = 0,
+    overwrite: OverwriteFile = False,
 ) -> None:
     """Draw embeddings as points in the plane, coloured by label."""
     from raudeep.report.pictures import write_projection
     from raudeep.storage.uri import absolute
 
     place = absolute(output)
-    write_projection(absolute(table), place, method=method, perplexity=perplexity, seed=seed)
+    write_projection(
+        absolute(table),
+        place,
+        method=method,
+        perplexity=perplexity,
+        seed=seed,
+        overwrite=overwrite,
+    )
     print(place)

@@ -22,6 +22,7 @@ __all__ = [
     "Json",
     "Output",
     "Overwrite",
+    "OverwriteFile",
     "TableUri",
     "given",
     "is_quiet",
@@ -45,6 +46,7 @@ Overwrite = Annotated[
         help="Replace an output made with another configuration, or of recordings that changed.",
     ),
 ]
+OverwriteFile = Annotated[bool, Parameter(negative="", help="Replace a file that is there.")]
 TableUri = Annotated[str, Parameter(help="A table of raudeep.")]
 DryRun = Annotated[bool, Parameter(negative="", help="Print what would be done, and do nothing.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON.")]

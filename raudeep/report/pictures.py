@@ -9,9 +9,10 @@ from raudeep.pipeline.preview import preview_recording
 from raudeep.pipeline.stage import embedding_array
 from raudeep.report import plots
 from raudeep.storage import uri as uris
+from raudeep.storage.outputs import check_file, check_writable_file
 from raudeep.storage.table import read_index, read_table
 
-__all__ = ["write_preview", "write_projection"]
+__all__ = ["check_picture", "write_picture", "write_preview", "write_projection"]
 
 
 def write_preview(
@@ -21,29 +22,61 @@ def write_preview(
     *,
     recording: str | None = None,
     layout: str | None = None,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Write the picture of one recording's spectrogram, and return what is known of it.
 
     The parameters are those of `raudeep.pipeline.preview.preview_recording`; `place` is the URI of
-    the picture.
+    the picture, of which one that is there is replaced with `overwrite` only.
     """
-    _check_svg(place)
+    check_picture(place, overwrite=overwrite)
     found = preview_recording(corpus, config, recording=recording, layout=layout)
-    uris.write_bytes(place, plots.preview(found.decibels).encode())
+    write_picture(place, plots.preview(found.decibels), overwrite=overwrite)
     return {**found.facts, "picture": place}
 
 
 def write_projection(
-    table: str, place: str, *, method: Projection, perplexity: float, seed: int
+    table: str,
+    place: str,
+    *,
+    method: Projection,
+    perplexity: float,
+    seed: int,
+    overwrite: bool = False,
 ) -> None:
-    """Write the picture of an embedding table in the plane; see `project`."""
-    _check_svg(place)
+    """Write the picture of an embedding table in the plane; see `project` and `write_preview`."""
+    check_picture(place, overwrite=overwrite)
     read_index(table, stage="embeddings")
     rows = read_table(table, columns=["label", "embedding"])
     points = project(embedding_array(rows), method=method, perplexity=perplexity, seed=seed)
-    uris.write_bytes(place, plots.projection(points, rows["label"].to_pylist()).encode())
+    picture = plots.projection(points, rows["label"].to_pylist())
+    write_picture(place, picture, overwrite=overwrite)
 
 
-def _check_svg(place: str) -> None:
+def check_picture(place: str, *, overwrite: bool) -> None:
+    """Raise unless a picture can be written, before the work that it shows.
+
+    Raises
+    ------
+    ConfigError
+        If it is no .svg file.
+    TableError
+        If a file is there that is not to be overwritten, or the place cannot be written.
+    """
     if not place.lower().endswith(".svg"):
         raise ConfigError(f"pictures are written as .svg files. Got {place}.")
+    check_writable_file(place, overwrite=overwrite)
+
+
+def write_picture(place: str, picture: str, *, overwrite: bool) -> None:
+    """Write a picture, unless this very one is there already.
+
+    Raises
+    ------
+    TableError
+        If another file is there that is not to be overwritten, or the place cannot be written.
+    """
+    content = picture.encode()
+    if uris.file_size(place) is None or uris.read_bytes(place) != content:
+        check_file(place, overwrite=overwrite)
+        uris.write_bytes(place, content)

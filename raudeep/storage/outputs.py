@@ -7,7 +7,7 @@ from raudeep.errors import TableError
 from raudeep.storage import stores
 from raudeep.storage import uri as uris
 
-__all__ = ["check_file", "check_outputs", "visible_files"]
+__all__ = ["check_file", "check_outputs", "check_writable_file", "visible_files"]
 
 
 def check_outputs(outputs: Iterable[str], inputs: Iterable[str]) -> None:
@@ -42,6 +42,12 @@ def check_file(uri: str, *, overwrite: bool) -> bool:
             f"{uri} exists. Choose another output, or pass --overwrite to replace a file."
         )
     return True
+
+
+def check_writable_file(uri: str, *, overwrite: bool) -> None:
+    """Raise `TableError` where `check_file` does, or where a file cannot be written."""
+    check_file(uri, overwrite=overwrite)
+    uris.check_writable(uri.rpartition("/")[0] or "/")
 
 
 def visible_files(uri: str) -> list[str]:

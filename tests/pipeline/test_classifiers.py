@@ -154,6 +154,26 @@ def test_confusion_matrix_is_drawn_to_a_file(cli, tmp_path):
     assert (tmp_path / "matrix.svg").read_text().startswith("<?xml")
 
 
+def test_a_file_is_no_picture_to_be_drawn_over(cli, tmp_path):
+    table = separable(tmp_path / "table")
+    picture, output = tmp_path / "matrix.svg", tmp_path / "out"
+    command = ("evaluate", "svm", table, "--output", output, "--plot")
+    picture.write_text("mine")
+    for place, said in ((picture, ("matrix.svg exists", "--overwrite")), (picture / "a.svg", ())):
+        code, out, err = cli(*command, place)
+        assert (code, out) == (1, "")
+        assert_one_line(err, *said)
+        assert not output.exists()
+    assert cli(*command, tmp_path / "other.svg")[0] == 0
+    code, out, err = cli(*command, picture)
+    assert (code, out) == (1, "")
+    assert_one_line(err.splitlines()[-1], "matrix.svg exists", "--overwrite")
+    assert picture.read_text() == "mine"
+    assert cli(*command, picture, "--overwrite")[0] == 0
+    assert picture.read_bytes() == (tmp_path / "other.svg").read_bytes()
+    assert cli(*command, picture)[0] == 0, "the same command again"
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -443,6 +443,22 @@ def test_embeddings_are_drawn_with_fewer_rows_and_columns_than_components(
     assert picture.read_text().count("<use") >= len(LABELS) * CHUNKS
 
 
+def test_a_picture_that_cannot_be_written_is_refused_before_the_work(
+    cli, table, tmp_path, monkeypatch
+):
+    (tmp_path / "a.svg").write_text("mine")
+    command = ("visualize", table, "--output")
+    with monkeypatch.context() as patch:
+        patch.setattr("raudeep.report.pictures.project", None)
+        refused(cli(*command, tmp_path / "a.svg"), "a.svg exists", "--overwrite")
+        below = tmp_path / "a.svg" / "b.svg"
+        refused(cli(*command, below, "--overwrite"), "a.svg cannot be written")
+    assert (tmp_path / "a.svg").read_text() == "mine"
+    code, _, err = cli(*command, tmp_path / "a.svg", "--method", "pca", "--overwrite")
+    assert code == 0, err
+    assert "<svg" in (tmp_path / "a.svg").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

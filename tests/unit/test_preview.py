@@ -55,6 +55,17 @@ def test_preview_of_what_cannot_be_drawn_is_one_line(cli, recordings, tmp_path, 
     assert not picture.exists()
 
 
+def test_a_file_that_is_there_is_replaced_only_on_purpose(cli, recordings, tmp_path):
+    picture = tmp_path / "picture.svg"
+    picture.write_text("mine")
+    code, out, err = cli("preview", recordings, "--output", picture)
+    assert (code, out) == (1, "")
+    assert_one_line(err.splitlines()[-1], "picture.svg exists", "--overwrite")
+    assert picture.read_text() == "mine"
+    assert cli("preview", recordings, "--output", picture, "--overwrite")[0] == 0
+    assert "<svg" in picture.read_text()
+
+
 def test_pictures_are_svg_files(cli, recordings, tmp_path):
     code, out, err = cli("preview", recordings, "--output", tmp_path / "a.png")
     assert (code, out) == (1, "")

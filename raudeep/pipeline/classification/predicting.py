@@ -35,7 +35,7 @@ from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table
-from raudeep.storage.outputs import check_file
+from raudeep.storage.outputs import check_writable_file
 from raudeep.storage.table import (
     TableIndex,
     TableWriter,
@@ -185,9 +185,8 @@ def _destination(output: str, identity: Identity, *, overwrite: bool) -> Iterato
             yield writer
         return
     output = uris.absolute(output)
-    check_file(output, overwrite=overwrite)
+    check_writable_file(output, overwrite=overwrite)
     folder, _, name = output.rpartition("/")
-    uris.check_writable(folder)
     # What a killed run of another configuration left is nobody's output.
     writer = open_table(uris.join(folder, f".{name}.table"), identity, overwrite=True)
     with _deleted_for_audio(writer.uri):
