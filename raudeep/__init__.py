@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from raudeep.pipeline.tuning.sweep import tune_autoencoders
     from raudeep.recipe import Recipe
     from raudeep.report.benchmark import write_report
+    from raudeep.report.pictures import write_preview, write_projection
     from raudeep.storage.recipes import load_recipe, load_space
     from raudeep.storage.table import read_errors, read_index
     from raudeep.storage.verification import verify_table
@@ -130,6 +131,8 @@ _PLACES = {
     "upsample_table": "pipeline.tables.modifying",
     "validate_table": "pipeline.tables.validation",
     "verify_table": "storage.verification",
+    "write_preview": "report.pictures",
+    "write_projection": "report.pictures",
     "write_report": "report.benchmark",
 }
 
@@ -194,12 +197,14 @@ __all__ = [
     "upsample_table",
     "validate_table",
     "verify_table",
+    "write_preview",
+    "write_projection",
     "write_report",
 ]
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return list(__all__)
 
 
 def __getattr__(name: str) -> Any:

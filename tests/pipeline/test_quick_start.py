@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import raudeep
 from raudeep.config import SpectrogramConfig
 from raudeep.corpora.demo import write_demo_corpus
 from raudeep.errors import TableError
@@ -60,6 +61,27 @@ def test_a_benchmark_is_not_written_into_a_table(tmp_path):
         with pytest.raises(TableError, match="table is a table, and the output is none"):
             ask(load_recipe("demo"), None, str(table))
     assert sorted(table.rglob("*")) == before
+
+
+def test_the_stages_of_the_readme_run_one_by_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_demo_corpus(tmp_path / "corpus", clips_per_class=5)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (stages,) = [block for block in blocks if "raudeep.Run(" in block]
+    smaller = {
+        '"/data/ESC-10"': '"corpus"',
+        "n_mels=128, fixed_seconds=5": "n_mels=16, fixed_seconds=1",
+        "num_units=256": "num_units=4",
+        "num_epochs=64": "num_epochs=1",
+        "MlpConfig()": "MlpConfig(num_epochs=20)",
+    }
+    for written, run in smaller.items():
+        assert written in stages
+        stages = stages.replace(written, run)
+    exec(stages, {"raudeep": raudeep})
+    accuracy, uar = map(float, capsys.readouterr().out.split())
+    assert 0 < accuracy <= 1
+    assert 0 < uar <= 1
 
 
 def test_the_readme_names_files_that_exist():
