@@ -46,7 +46,7 @@ app = App(
     config=_choices_in_any_case,
     default_parameter=Parameter(negative_iterable=(), consume_multiple=1),
     help="Unsupervised representations of sound: recurrent autoencoders on spectrograms, on Ray.",
-    help_format="plaintext",
+    help_format="markdown",
 )
 app.meta.group_parameters = Group("Global options", sort_key=99)
 

@@ -95,10 +95,10 @@ def verify(
     else:
         print(f"{place} is as its index says.")
     if faults:
-        way = "--repair drops what is broken."
+        way = "--repair drops what is broken; the command that made the table makes it again."
         if repair:
             way = "What was broken is dropped; the command that made the table makes it again."
-        raise TableError(f"{place}: {len(faults)} faults. {way}")
+        raise TableError(f"{place}: {len(faults)} fault(s). {way}")
 
 
 @app.command

@@ -175,8 +175,8 @@ def write_recordings(
                 failed += done["errors"]
                 if allowed is not None and failed > allowed:
                     raise AudioError(
-                        f"{failed} recordings could not be used, e.g. {done['example']}. "
-                        f"--max-errors is {limits.max_errors}."
+                        f"{failed} recordings could not be used, e.g. "
+                        f"{done['example'].rstrip('.')}. --max-errors is {limits.max_errors}."
                     )
     summaries = []
     said: dict[str, str] = {}  # once, where it is the same for several tables
