@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
+import numpy as np
+
 from raudeep.errors import ConfigError
 
 __all__ = ["accepted", "build", "check", "convert", "fingerprint", "reject_unknown", "settle"]
@@ -24,11 +26,10 @@ def build(cls: type[Config], values: Mapping[str, Any], *, where: str) -> Config
     ConfigError
         If a key is unknown or a value has the wrong type or range; the message names `where`.
     """
-    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    reject_unknown(values, fields, where=where)
-    converted = {name: convert(cls, fields[name], value, where) for name, value in values.items()}
+    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    reject_unknown(values, names, where=where)
     try:
-        return cls(**converted)
+        return cls(**values)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
 
@@ -55,20 +56,36 @@ def _jsonable(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no place in a fingerprint")
 
 
-def convert(cls: type[Any], field: dataclasses.Field[Any], value: Any, where: str) -> Any:
-    """Return a TOML value as the field's type, lists as tuples; refuse another type."""
+def convert(cls: type[Any], field: dataclasses.Field[Any], value: Any) -> Any:
+    """Return a value as the field's type: plain numbers, lists as tuples, whole ones as floats.
+
+    Another type is refused, as in TOML: 2.0 is no number of repeats, and text is no tuple of its
+    letters.
+    """
     kinds = accepted(field.type)
-    if isinstance(value, list):
-        value = tuple(value)
-    fits = type(value) in kinds or (type(value) is int and float in kinds)
     inner = accepted(get_args(field.type)[0]) if tuple in kinds else []
-    if not fits or (type(value) is tuple and any(type(each) not in inner for each in value)):
-        names = " or ".join("None" if kind is NoneType else kind.__name__ for kind in kinds)
+    plain = _plain(value)
+    if type(plain) is int and float in kinds:
+        return float(plain)
+    each_fits = type(plain) is not tuple or all(type(each) in inner for each in plain)
+    if type(plain) not in kinds or not each_fits:
+        of = f" of {_names(inner)}" if inner else ""
         raise ConfigError(
-            f"{where}: The {field.name!r} parameter of {cls.__name__} must be {names}. "
+            f"The {field.name!r} parameter of {cls.__name__} must be {_names(kinds)}{of}. "
             f"Got {value!r}."
         )
-    return value
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    """Return a NumPy scalar as Python's, which JSON takes, and a list as a tuple."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return tuple(map(_plain, value)) if isinstance(value, list | tuple) else value
+
+
+def _names(kinds: Iterable[type[Any]]) -> str:
+    return " or ".join("None" if kind is NoneType else kind.__name__ for kind in kinds)
 
 
 def accepted(annotation: Any) -> list[type[Any]]:
@@ -81,15 +98,14 @@ def accepted(annotation: Any) -> list[type[Any]]:
 
 
 def settle(config: Any) -> None:
-    """Turn whole numbers into floats where the field is one, and check choices and finiteness.
+    """Turn the values of a configuration into its fields' types, and check choices and finiteness.
 
     So 1 and 1.0 are the same configuration with the same fingerprint.
     """
     for field in dataclasses.fields(config):
         name, annotation = field.name, field.type
-        value = getattr(config, name)
-        if type(value) is int and float in accepted(annotation):
-            object.__setattr__(config, name, float(value))
+        value = convert(type(config), field, getattr(config, name))
+        object.__setattr__(config, name, value)
         if isinstance(value, float):
             check(config, name, math.isfinite(value), "finite")
         if get_origin(annotation) is Literal:

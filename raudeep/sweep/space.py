@@ -261,14 +261,17 @@ def _field(name: str, where: str) -> tuple[type[Any], dataclasses.Field[Any] | N
 
 def _value(name: str, value: Any, where: str) -> Value:
     """Return a value as its field holds it; refuse one of another type."""
-    cls, found, kinds = _field(name, where)
+    cls, found, _ = _field(name, where)
     if found is None:
         if value not in AUTOENCODERS:
             known = ", ".join(map(repr, AUTOENCODERS))
             raise ConfigError(f"{where}: {name!r} must be one of {known}. Got {value!r}.")
         return str(value)
-    settled: Value = convert(cls, found, value, f"{where}: {name!r}")
-    return float(settled) if type(settled) is int and float in kinds else settled
+    try:
+        settled: Value = convert(cls, found, value)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {name!r}: {error}") from error
+    return settled
 
 
 def _check_conditions(

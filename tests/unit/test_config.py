@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from raudeep.config import (
@@ -13,6 +14,7 @@ from raudeep.config import (
     MlpConfig,
     ResourceConfig,
     SpectrogramConfig,
+    SvmConfig,
     TrainingConfig,
     build,
     fingerprint,
@@ -200,8 +202,12 @@ def test_lists_become_tuples():
         (SpectrogramConfig, {"center": 1}, "bool"),
         (SpectrogramConfig, {"window_seconds": True}, "float"),
         (TrainingConfig, {"num_epochs": "10"}, "int"),
-        (EvaluationConfig, {"train_partitions": "train"}, "tuple"),
-        (EvaluationConfig, {"train_partitions": [1]}, "tuple"),
+        (EvaluationConfig, {"repeats": 2.0}, "int"),
+        (EvaluationConfig, {"repeats": np.float64(2)}, "int"),
+        (EvaluationConfig, {"majority_vote": np.int64(1)}, "bool"),
+        (EvaluationConfig, {"train_partitions": "train"}, "tuple of str"),
+        (EvaluationConfig, {"train_partitions": [1]}, "tuple of str"),
+        (EvaluationConfig, {"folds": (0, 1.0)}, "tuple of int"),
         (AutoencoderConfig, {"num_units": [1]}, "int"),
     ],
 )
@@ -209,6 +215,8 @@ def test_value_of_the_wrong_type_names_the_right_one(cls, given, expected):
     ((name, _),) = given.items()
     with pytest.raises(ConfigError, match=rf"x: The '{name}' .*must be {expected}.*Got "):
         build(cls, given, where="x")
+    with pytest.raises(ConfigError, match=rf"^The '{name}' .*must be {expected}.*Got "):
+        cls(**given)
 
 
 @pytest.mark.parametrize(
@@ -270,6 +278,26 @@ def test_whole_number_and_float_of_the_same_value_have_one_fingerprint():
     assert fingerprint(whole) == fingerprint(real)
     assert fingerprint(dataclasses.asdict(whole)) == fingerprint(dataclasses.asdict(real))
     assert type(SpectrogramConfig(n_mels=40).n_mels) is int
+
+
+@pytest.mark.parametrize(
+    ("cls", "given", "plain"),
+    [
+        (EvaluationConfig, {"repeats": np.int64(2)}, 2),
+        (EvaluationConfig, {"num_folds": np.uint8(5)}, 5),
+        (EvaluationConfig, {"majority_vote": np.bool_(True)}, True),
+        (EvaluationConfig, {"folds": [np.int64(0), 2]}, (0, 2)),
+        (SvmConfig, {"complexity": np.float32(0.25)}, 0.25),
+        (SvmConfig, {"complexity": np.int64(1)}, 1.0),
+        (MlpConfig, {"variant": np.str_("audeep")}, "audeep"),
+    ],
+)
+def test_values_of_numpy_are_those_of_python(cls, given, plain):
+    ((name, _),) = given.items()
+    config, expected = cls(**given), cls(**{name: plain})
+    assert config == expected
+    assert type(getattr(config, name)) is type(plain)
+    assert fingerprint(config) == fingerprint(expected)
 
 
 def test_fingerprint_is_sixteen_digits_and_blind_to_the_order_of_keys():
