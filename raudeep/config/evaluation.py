@@ -1,7 +1,7 @@
 """Classifiers, and how embeddings are scored with them."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from raudeep.config.fields import check, settle
 from raudeep.errors import ConfigError
@@ -13,7 +13,13 @@ __all__ = [
     "FitConfig",
     "MlpConfig",
     "SvmConfig",
+    "check_complexity",
 ]
+
+_COUNTED = 2**15  # what int16 counts from 0: repeats and folds in predictions
+# Liblinear multiplies by C and does not end where that vanishes or overflows, as at 1e-300 and 1e300.
+# Within these bounds it does, and long before either the scores no longer change.
+_LEAST_C, _MOST_C = 1e-12, 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +58,14 @@ class SvmConfig:
 
     def __post_init__(self) -> None:
         settle(self)
-        check(self, "complexity", self.complexity > 0, "greater than 0")
+        check_complexity(self)
         check(self, "max_iterations", self.max_iterations >= 1, "at least 1")
+
+
+def check_complexity(config: Any) -> None:
+    """Raise `ConfigError` unless the solver ends at the `complexity` of a configuration."""
+    holds = _LEAST_C <= config.complexity <= _MOST_C
+    check(config, "complexity", holds, f"in the range [{_LEAST_C:g}, {_MOST_C:g}]")
 
 
 ClassifierConfig = MlpConfig | SvmConfig
@@ -103,9 +115,10 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         settle(self)
-        check(self, "repeats", self.repeats >= 1, "at least 1")
+        check(self, "repeats", 1 <= self.repeats <= _COUNTED, f"in the range [1, {_COUNTED}]")
         check(self, "seed", self.seed >= 0, "at least 0")
-        check(self, "num_folds", self.num_folds is None or self.num_folds >= 2, "at least 2")
+        made = self.num_folds is None or 2 <= self.num_folds <= _COUNTED
+        check(self, "num_folds", made, f"in the range [2, {_COUNTED}] or None")
         once = len(set(self.folds)) == len(self.folds)
         check(self, "folds", once and min(self.folds, default=0) >= 0, "folds from 0, each once")
         if bool(self.train_partitions) != bool(self.eval_partitions):

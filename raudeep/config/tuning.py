@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from raudeep.config.autoencoder import Readout
+from raudeep.config.evaluation import check_complexity
 from raudeep.config.fields import check, settle
 
 __all__ = ["TuneConfig"]
@@ -42,7 +43,7 @@ class TuneConfig:
         settle(self)
         check(self, "num_trials", self.num_trials >= 1, "at least 1")
         check(self, "seed", self.seed >= 0, "at least 0")
-        check(self, "complexity", self.complexity > 0, "greater than 0")
+        check_complexity(self)
         check(self, "validation_fraction", 0 < self.validation_fraction < 1, "in (0, 1)")
         check(self, "grace_epochs", self.grace_epochs >= 1, "at least 1")
         check(self, "reduction_factor", self.reduction_factor >= 2, "at least 2")

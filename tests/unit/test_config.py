@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 
@@ -16,6 +17,7 @@ from raudeep.config import (
     SpectrogramConfig,
     SvmConfig,
     TrainingConfig,
+    TuneConfig,
     build,
     fingerprint,
     reject_unknown,
@@ -76,8 +78,14 @@ OUT_OF_RANGE = [
     (MlpConfig, {"num_epochs": 0}, "at least 1"),
     (MlpConfig, {"learning_rate": -1.0}, "greater than 0"),
     (MlpConfig, {"dropout": 1.0}, r"in the range \[0, 1\)"),
-    (EvaluationConfig, {"repeats": 0}, "at least 1"),
-    (EvaluationConfig, {"num_folds": 1}, "at least 2"),
+    (SvmConfig, {"complexity": 0.0}, r"in the range \[1e-12, 1e\+06\]"),
+    (SvmConfig, {"complexity": 1e-300}, r"in the range \[1e-12, 1e\+06\]"),
+    (SvmConfig, {"complexity": 1e300}, r"in the range \[1e-12, 1e\+06\]"),
+    (TuneConfig, {"complexity": 1e300}, r"in the range \[1e-12, 1e\+06\]"),
+    (EvaluationConfig, {"repeats": 0}, r"in the range \[1, 32768\]"),
+    (EvaluationConfig, {"repeats": 32769}, r"in the range \[1, 32768\]"),
+    (EvaluationConfig, {"num_folds": 1}, r"in the range \[2, 32768\] or None"),
+    (EvaluationConfig, {"num_folds": 32769}, r"in the range \[2, 32768\] or None"),
     (EvaluationConfig, {"seed": -1}, "at least 0"),
 ]
 
@@ -87,11 +95,12 @@ OUT_OF_RANGE = [
 )
 def test_value_out_of_range_names_parameter_rule_and_value(cls, given, rule):
     ((name, value),) = given.items()
+    got = re.escape(f"Got {value!r}.")
     # chunk_seconds and chunk_count go together: give the other one too
     partner = {"chunk_seconds": {"chunk_count": 2}, "chunk_count": {"chunk_seconds": 2.0}}
     with pytest.raises(
         ConfigError,
-        match=rf"The '{name}' parameter of {cls.__name__} must be .*{rule}.*Got {value!r}\.",
+        match=rf"The '{name}' parameter of {cls.__name__} must be .*{rule}.*{got}",
     ):
         cls(**given, **partner.get(name, {}))
 
@@ -123,7 +132,9 @@ def test_defaults_are_in_range_and_frozen(cls):
         (ResourceConfig, {"gpus_per_worker": 0.5}),
         (ResourceConfig, {"gpus_per_worker": 1.0}),
         (ResourceConfig, {"gpus_per_worker": 2.0}),
-        (EvaluationConfig, {"num_folds": 2}),
+        (SvmConfig, {"complexity": 1e-12}),
+        (SvmConfig, {"complexity": 1e6}),
+        (EvaluationConfig, {"num_folds": 2, "repeats": 32768}),
         (EvaluationConfig, {"train_partitions": ("train",), "eval_partitions": ("test",)}),
     ],
 )

@@ -3,7 +3,6 @@ import pytest
 from sklearn.svm import LinearSVC
 
 from raudeep.config import SvmConfig
-from raudeep.errors import ConfigError
 from raudeep.evaluation.svm import LinearSvms, fit_svms
 
 
@@ -62,7 +61,10 @@ def test_machines_made_again_from_their_arrays_predict_bitwise_the_same():
     np.testing.assert_array_equal(again.predict_proba(X), machines.predict_proba(X))
 
 
-@pytest.mark.parametrize("complexity", [0, -1.0])
-def test_complexity_must_be_positive(complexity):
-    with pytest.raises(ConfigError, match="'complexity' parameter of SvmConfig must be greater"):
-        SvmConfig(complexity=complexity)
+@pytest.mark.filterwarnings("ignore:Liblinear failed to converge")
+@pytest.mark.parametrize("complexity", [1e-12, 1e6])
+def test_the_solver_ends_at_the_bounds_of_the_complexity(complexity):
+    for num_classes, rows in ((2, 30), (3, 120)):  # in its dual form and in its primal one
+        X, y = blobs(num_classes)
+        found = fit(np.tile(X[:rows], 8), y[:rows], num_classes, complexity=complexity)
+        assert np.isfinite(found.predict_proba(np.tile(X, 8))).all()
