@@ -17,8 +17,8 @@ __all__ = [
 ]
 
 _COUNTED = 2**15  # what int16 counts from 0: repeats and folds in predictions
-# Liblinear multiplies by C and does not end where that vanishes or overflows, as at 1e-300 and 1e300.
-# Within these bounds it does, and long before either the scores no longer change.
+# Liblinear multiplies by C and does not end where that vanishes or overflows, as at 1e-300 and
+# 1e300. Within these bounds it does, and long before either the scores no longer change.
 _LEAST_C, _MOST_C = 1e-12, 1e6
 
 
