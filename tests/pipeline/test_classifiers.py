@@ -7,11 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from raudeep.config import FitConfig, SvmConfig
+from raudeep.config import EvaluationConfig, FitConfig, MlpConfig, SvmConfig
 from raudeep.pipeline.classification import predicting
 from raudeep.pipeline.classification.classifiers import fit_table, load_classifier
 from raudeep.pipeline.classification.predicting import predict_table
 from raudeep.pipeline.classification.predictions import prediction_rows
+from raudeep.pipeline.classification.scoring import evaluate_embeddings
 from raudeep.pipeline.stage import embedding_rows
 from raudeep.schema import FILE_METADATA, KEYS
 from raudeep.storage.identity import Identity
@@ -20,6 +21,8 @@ from raudeep.storage.table import read_table
 from tests.support import assert_one_line
 
 LABELS = ("bark", "meow", "moo")
+SIDES = {"train_partitions": ("train",), "eval_partitions": ("test",)}
+SMALL = MlpConfig(num_units=16, num_epochs=50)
 QUICK = {"mlp": ("--num-units", 16, "--num-epochs", 200), "svm": ()}
 
 
@@ -140,6 +143,60 @@ def test_repeats_are_averaged_and_their_confusions_summed(cli, tmp_path):
     assert np.sum(score["confusion"]) == rows.num_rows == 180
     probabilities = np.array(rows["probabilities"].to_pylist())
     assert [LABELS[i] for i in probabilities.argmax(axis=1)] == rows["predicted"].to_pylist()
+
+
+def in_two_orders(place):
+    """Write 30 recordings of two chunks each as they are sorted, and shuffled; return both."""
+    rng = np.random.default_rng(0)
+    keys = [(i, chunk) for i in range(30) for chunk in (0, 1)]
+    parts = ("train", "test")
+    rows = [(f"{i:02d}.wav", chunk, LABELS[i % 3], parts[i % 2], None) for i, chunk in keys]
+    embeddings = np.eye(3, 4)[[i % 3 for i, _ in keys]] + rng.standard_normal((60, 4))
+    order = rng.permutation(60)
+    shuffled = [rows[i] for i in order]
+    return {
+        "sorted": str(write_table(place / "sorted", rows, embeddings)),
+        "shuffled": str(write_table(place / "shuffled", shuffled, embeddings[order])),
+    }
+
+
+@pytest.mark.parametrize("splits", [{"num_folds": 3}, SIDES], ids=["folds", "partitions"])
+def test_scores_do_not_depend_on_the_order_of_the_rows(tmp_path, splits):
+    tables = in_two_orders(tmp_path)
+    outputs = {name: str(tmp_path / f"{name}-out") for name in tables}
+    evaluation = EvaluationConfig(repeats=2, **splits)
+    found = evaluate_embeddings(tables, outputs, classifier=SMALL, evaluation=evaluation)
+    assert found["sorted"].score == found["shuffled"].score
+    columns = ("fold", "repeat", "file", "chunk")
+    by = [(name, "ascending") for name in columns]
+    first, second = (read_table(uri).sort_by(by) for uri in outputs.values())
+    assert first.drop_columns("probabilities").equals(second.drop_columns("probabilities"))
+    both = [np.array(each["probabilities"].to_pylist()) for each in (first, second)]
+    np.testing.assert_allclose(*both, atol=1e-5)
+
+
+def test_predictions_are_in_the_order_of_their_table(tmp_path):
+    table = in_two_orders(tmp_path)["shuffled"]
+    outputs = {"it": str(tmp_path / "out")}
+    evaluation = EvaluationConfig(repeats=1, **SIDES)
+    evaluate_embeddings({"it": table}, outputs, classifier=SMALL, evaluation=evaluation)
+    scored = [row for row in read_table(table).to_pylist() if row["partition"] == "test"]
+    predicted = read_table(outputs["it"]).to_pylist()
+    assert [(row["file"], row["chunk"]) for row in predicted] == [
+        (row["file"], row["chunk"]) for row in scored
+    ]
+
+
+def test_kept_classifiers_do_not_depend_on_the_order_of_the_rows(tmp_path):
+    first, second = (
+        fit_table(table, config=SMALL, fit=FitConfig()).classifier
+        for table in in_two_orders(tmp_path).values()
+    )
+    np.testing.assert_array_equal(first.mean, second.mean)
+    np.testing.assert_array_equal(first.std, second.std)
+    weights, expected = first.fitted.arrays(), second.fitted.arrays()
+    for name in expected:
+        np.testing.assert_array_equal(weights[name], expected[name])
 
 
 def test_confusion_matrix_is_drawn_to_a_file(cli, tmp_path):

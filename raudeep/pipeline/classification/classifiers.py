@@ -16,7 +16,12 @@ from raudeep.config import CLASSIFIERS, ClassifierConfig, FitConfig, MlpConfig, 
 from raudeep.errors import ConfigError, TableError
 from raudeep.evaluation.classifier import Classifier, Fit, Fitted, fit_classifier, seeds_for
 from raudeep.evaluation.svm import LinearSvms, fit_svms
-from raudeep.pipeline.classification.predictions import label_ids, label_map, rows_of_partitions
+from raudeep.pipeline.classification.predictions import (
+    in_key_order,
+    label_ids,
+    label_map,
+    rows_of_partitions,
+)
 from raudeep.pipeline.recordings.sources import Source, embedding_sources
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage import uri as uris
@@ -119,7 +124,7 @@ def fit_table(table: str, *, config: ClassifierConfig, fit: FitConfig) -> Traine
     """
     index = read_index(table, stage="embeddings")
     rows = read_table(table)
-    chosen = rows_of_partitions(rows, fit.train_partitions, table)
+    chosen = in_key_order(rows, rows_of_partitions(rows, fit.train_partitions, table))
     labels = label_map(rows.take(chosen), table)
     classifier = fit_classifier(
         embedding_array(rows),

@@ -1,11 +1,12 @@
 """Predictions as rows: labels and splits of a table, what a classifier says, the score."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from raudeep.config import EvaluationConfig
@@ -23,6 +24,7 @@ from raudeep.storage.table import read_table
 
 __all__ = [
     "describe_evaluation",
+    "in_key_order",
     "label_ids",
     "label_map",
     "prediction_rows",
@@ -63,7 +65,7 @@ def describe_evaluation(evaluation: EvaluationConfig) -> dict[str, Any]:
 
 
 def splits_of(metadata: pa.Table, evaluation: EvaluationConfig, uri: str) -> list[Split]:
-    """Return the splits of a table that an evaluation asks for.
+    """Return the splits of a table that an evaluation asks for, training rows in order of keys.
 
     Raises
     ------
@@ -86,7 +88,7 @@ def splits_of(metadata: pa.Table, evaluation: EvaluationConfig, uri: str) -> lis
             raise EvaluationError(
                 f"{where} has {len(split.valid)} rows to score, none of them with a label."
             )
-    return splits
+    return [replace(split, train=in_key_order(metadata, split.train)) for split in splits]
 
 
 def _splits(metadata: pa.Table, evaluation: EvaluationConfig, uri: str) -> list[Split]:
@@ -122,6 +124,18 @@ def _chosen(splits: list[Split], folds: Sequence[int], uri: str) -> list[Split]:
             f"{uri} has no fold {missing[0]}; it has {len(splits)} folds, counted from 0."
         )
     return [split for split in splits if not folds or split.fold in folds]
+
+
+def in_key_order(metadata: pa.Table, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return rows of a table sorted by file and, where it has them, by chunk.
+
+    A classifier that is fitted on them does not depend on the order of the table: rows meet
+    dropout masks, and are summed, by their position.
+    """
+    keys = metadata.select([name for name in ("file", "chunk") if name in metadata.column_names])
+    by = [(name, "ascending") for name in keys.column_names]
+    order: NDArray[np.uint64] = pc.sort_indices(keys.take(pa.array(rows)), by).to_numpy()
+    return rows[order]
 
 
 def rows_of_partitions(

@@ -94,7 +94,7 @@ def evaluate_embeddings(
     items: list[dict[str, Any]] = []
     estimate = 0.0
     for name, uri in tables.items():
-        metadata = read_table(uri, columns=["file", "label", "partition", "folds"])
+        metadata = read_table(uri, columns=["file", "chunk", "label", "partition", "folds"])
         labels[name] = label_map(metadata, uri)
         splits[name] = splits_of(metadata, evaluation, uri)
         missing[name] = writers[name].missing(len(splits[name]))
