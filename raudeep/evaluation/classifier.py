@@ -15,14 +15,26 @@ __all__ = [
     "Classifier",
     "Fit",
     "Fitted",
+    "Name",
     "check_finite",
     "fit_classifier",
+    "row_number",
     "seeds_for",
 ]
 
 UNLABELLED = -1
 
 Floats = NDArray[np.float32]
+
+Name = Callable[[int], str]
+"""What a row is called in messages."""
+
+_FLOAT32 = np.finfo(np.float32)  # a spread below its precision is rounding
+
+
+def row_number(row: int) -> str:
+    """Return the name of a row that has no other."""
+    return f"row {row}"
 
 
 class Fitted(Protocol):
@@ -50,24 +62,35 @@ class Classifier:
     mean: NDArray[np.float64]
     """Of each embedding value over the training rows, shape (E,)."""
     std: NDArray[np.float64]
-    """Likewise; 1 for a value that is the same in all of them."""
+    """Likewise; 1 for a value that is the same in all of them, up to rounding."""
     fitted: Fitted
 
-    def predict_proba(self, embeddings: Floats) -> Floats:
+    def predict_proba(
+        self, embeddings: Floats, *, where: str = "the table to predict", name: Name = row_number
+    ) -> Floats:
         """Return the class probabilities of embeddings (N, E), shape (R, N, C).
+
+        `where` and `name` say in messages what the embeddings are, and what each is.
 
         Raises
         ------
         EvaluationError
-            If an embedding is not finite or of another size.
+            If an embedding is of another size, not finite, or so far from those trained on that
+            its probabilities are not finite.
         """
         if embeddings.shape[1:] != self.mean.shape:
             raise EvaluationError(
                 f"a classifier of embeddings of {len(self.mean)} values cannot predict embeddings "
                 f"of {embeddings.shape[1]}."
             )
-        check_finite(embeddings, np.arange(len(embeddings)), "the table to predict")
-        return self.fitted.predict_proba(_scaled(embeddings, self.mean, self.std))
+        rows = np.arange(len(embeddings))
+        check_finite(embeddings, rows, where, name)
+        rule = "embeddings must be of the scale of those that the classifier was trained on"
+        scaled = _scaled(embeddings, self.mean, self.std)
+        _refuse(rows[~np.isfinite(scaled).all(axis=1)], where, name, rule)
+        probabilities = self.fitted.predict_proba(scaled)
+        _refuse(rows[~np.isfinite(probabilities).all(axis=(0, 2))], where, name, rule)
+        return probabilities
 
 
 def fit_classifier(
@@ -80,6 +103,7 @@ def fit_classifier(
     seeds: Sequence[int],
     upsample: bool = False,
     where: str = "the table",
+    name: Name = row_number,
 ) -> Classifier:
     """Return classifiers trained on those of `rows` that have a label.
 
@@ -104,6 +128,8 @@ def fit_classifier(
         Repeat the rows of smaller classes (see `raudeep.evaluation.upsampling`).
     where : str
         What `rows` are, for messages.
+    name : callable
+        What each row is, likewise.
 
     Raises
     ------
@@ -117,23 +143,29 @@ def fit_classifier(
             f"a classifier needs at least two classes to train on: {where} has {len(rows)} "
             f"training rows, {len(train)} of them with a label, of {len(classes)} classes."
         )
-    check_finite(embeddings, train, where)
+    check_finite(embeddings, train, where, name)
     if upsample:
         train = train[upsample_rows(label_ids[train].tolist())]
     X, y = embeddings[train], label_ids[train]
     mean = X.mean(axis=0, dtype=np.float64)
     std = X.std(axis=0, dtype=np.float64)
-    std[X.max(axis=0) == X.min(axis=0)] = 1.0  # exact, where the std may be rounding
+    largest = np.maximum(X.max(axis=0), -X.min(axis=0))
+    std[std <= np.maximum(_FLOAT32.eps * largest, _FLOAT32.smallest_normal)] = 1.0
     return Classifier(mean=mean, std=std, fitted=fit(_scaled(X, mean, std), y, num_classes, seeds))
 
 
-def check_finite(embeddings: Floats, rows: NDArray[np.int64], where: str) -> None:
+def check_finite(
+    embeddings: Floats, rows: NDArray[np.int64], where: str, name: Name = row_number
+) -> None:
     """Raise `EvaluationError` unless all values of `rows`, which are those of `where`, are."""
     broken = rows[~np.isfinite(embeddings[rows]).all(axis=1)]
+    _refuse(broken, where, name, "embeddings must be finite")
+
+
+def _refuse(broken: NDArray[np.int64], where: str, name: Name, rule: str) -> None:
     if len(broken):
         raise EvaluationError(
-            f"embeddings must be finite: {len(broken)} rows of {where} are not, "
-            f"e.g. row {broken[0]}."
+            f"{rule}: {len(broken)} rows of {where} are not, e.g. {name(int(broken[0]))}."
         )
 
 
@@ -159,7 +191,10 @@ def seeds_for(seed: int, fold: int | None, repeats: int) -> list[int]:
 
 
 def _scaled(X: Floats, mean: NDArray[np.float64], std: NDArray[np.float64]) -> Floats:
-    scaled = X.copy()
-    scaled -= mean
-    scaled /= std
+    """Return X standardised; infinite where float32 does not hold the result."""
+    # Halves of all: float32 holds their differences, and the results are the same to the last bit.
+    scaled = X * np.float32(0.5)
+    scaled -= mean / 2
+    with np.errstate(over="ignore"):
+        scaled /= std / 2
     return scaled

@@ -5,7 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from raudeep.evaluation.classifier import Fit, check_finite, fit_classifier
+from raudeep.evaluation.classifier import (
+    Fit,
+    Name,
+    check_finite,
+    fit_classifier,
+    row_number,
+)
 from raudeep.evaluation.folds import Split
 
 __all__ = ["evaluate_split"]
@@ -20,6 +26,7 @@ def evaluate_split(
     num_classes: int,
     seeds: Sequence[int],
     upsample: bool = False,
+    name: Name = row_number,
 ) -> NDArray[np.float32]:
     """Return the class probabilities of a split's validation rows.
 
@@ -42,6 +49,8 @@ def evaluate_split(
         One seed for each repeat.
     upsample : bool
         Repeat the training rows of smaller classes.
+    name : callable
+        What each row is, for messages.
 
     Returns
     -------
@@ -51,10 +60,12 @@ def evaluate_split(
     Raises
     ------
     EvaluationError
-        If the training rows have fewer than two classes, or an embedding is not finite.
+        If the training rows have fewer than two classes, or an embedding is not finite or out of
+        all proportion to them.
     """
-    where = "the training partitions" if split.fold is None else f"fold {split.fold}"
-    check_finite(embeddings, split.valid, where)
+    sides = ("the training partitions", "the scored partitions")
+    where, scored = sides if split.fold is None else (f"fold {split.fold}",) * 2
+    check_finite(embeddings, split.valid, scored, name)
     classifier = fit_classifier(
         embeddings,
         label_ids,
@@ -64,5 +75,8 @@ def evaluate_split(
         seeds=seeds,
         upsample=upsample,
         where=where,
+        name=name,
     )
-    return classifier.predict_proba(embeddings[split.valid])
+    return classifier.predict_proba(
+        embeddings[split.valid], where=scored, name=lambda row: name(int(split.valid[row]))
+    )

@@ -297,6 +297,29 @@ def test_kept_classifier_is_standardised_by_its_training_partitions(cli, tmp_pat
     np.testing.assert_allclose(classifier.std, rows.std(axis=0), rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("value", "rule"), [(np.nan, "must be finite"), (1e38, "must be of the scale of those")]
+)
+def test_rows_that_cannot_be_predicted_are_named(cli, tmp_path, value, rule):
+    """By recording and chunk, also where rows and parts before them are left out."""
+    rows = [(f"{i:02d}.wav", 5, LABELS[i % 3], ("train", "test")[i % 2], None) for i in range(20)]
+    embeddings = np.random.default_rng(0).standard_normal((20, 2))
+    embeddings[:, 1] *= 1e-5
+    embeddings[17, 1] = value
+    table = write_table(tmp_path / "table", rows, embeddings)
+    sides = ("--train-partitions", "train", "--eval-partitions", "test")
+    for number, (command, place) in enumerate(
+        [
+            (("predict", "svm", table, "--train-table", table), f"part-00001.parquet of {table}"),
+            (("evaluate", "svm", table), "the scored partitions"),
+        ]
+    ):
+        code, out, err = cli(*command, *sides, "--output", tmp_path / f"{number}")
+        assert (code, out) == (1, "")
+        said = f"1 rows of {place} are not, e.g. chunk 5 of '17.wav'."
+        assert_one_line(err.splitlines()[-1], rule, said)
+
+
 def test_kept_classifier_is_json_and_safetensors_and_not_fitted_twice(cli, tmp_path):
     table = separable(tmp_path / "table")
     command = ("train-classifier", "svm", table, "--output", tmp_path / "kept", "--json")

@@ -117,6 +117,47 @@ def test_constant_column_is_only_centred():
     np.testing.assert_allclose(recorder.valid_X[-1], 2, atol=1e-6)
 
 
+def test_column_that_differs_by_rounding_is_only_centred():
+    embeddings = np.full((10, 2), 0.7, dtype=np.float32)
+    embeddings[::2, 0] = np.nextafter(np.float32(0.7), np.float32(1))
+    embeddings[:, 1] = 1e-44 * (np.arange(10) % 3)
+    embeddings[9] = 1.7
+    recorder = Recorder()
+    evaluate(embeddings, np.arange(10) % 2, rows(6, 4), recorder)
+    np.testing.assert_allclose(recorder.train_X, 0, atol=1e-6)
+    np.testing.assert_allclose(recorder.valid_X[-1], [1, 1.7], atol=1e-6)
+
+
+def test_column_of_the_largest_numbers_is_standardised():
+    embeddings = np.where(np.arange(10) % 2, 3e38, -3e38).astype(np.float32)[:, None]
+    recorder = Recorder()
+    evaluate(embeddings, np.arange(10) % 2, rows(6, 4), recorder)
+    np.testing.assert_allclose(recorder.train_X.ravel(), [-1, 1] * 3, rtol=1e-6)
+    np.testing.assert_allclose(recorder.valid_X.ravel(), [-1, 1] * 2, rtol=1e-6)
+
+
+def test_embeddings_out_of_all_proportion_to_those_trained_on_are_refused(rng):
+    embeddings = rng.standard_normal((8, 2)).astype(np.float32)
+    embeddings[:, 1] *= np.float32(1e-30)
+    embeddings[6, 1] = 1e30
+    message = r"of the scale of those .* trained on: 1 rows of fold 0 are not, e\.g\. row 6\."
+    with pytest.raises(EvaluationError, match=message):
+        evaluate(embeddings, np.arange(8) % 2, rows(6, 2), Recorder())
+
+
+def test_rows_without_finite_probabilities_are_refused(rng):
+    class Overflowing(Recorder):
+        def predict_proba(self, X):
+            probabilities = super().predict_proba(X)
+            probabilities[1, np.abs(X).max(axis=1) > 1e30] = np.nan
+            return probabilities
+
+    embeddings = rng.standard_normal((8, 2)).astype(np.float32)
+    embeddings[7] = 1e35
+    with pytest.raises(EvaluationError, match=r"1 rows of fold 0 are not, e\.g\. row 7\."):
+        evaluate(embeddings, np.arange(8) % 2, rows(6, 2), Overflowing())
+
+
 def test_rows_without_a_label_are_predicted_and_not_trained_on(rng):
     embeddings = rng.standard_normal((10, 3)).astype(np.float32)
     label_ids = np.array([0, 1, -1, 0, 1, -1, -1, 0, 1, -1])

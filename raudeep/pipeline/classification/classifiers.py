@@ -20,6 +20,7 @@ from raudeep.pipeline.classification.predictions import (
     in_key_order,
     label_ids,
     label_map,
+    row_names,
     rows_of_partitions,
 )
 from raudeep.pipeline.recordings.sources import Source, embedding_sources
@@ -135,6 +136,7 @@ def fit_table(table: str, *, config: ClassifierConfig, fit: FitConfig) -> Traine
         seeds=seeds_for(fit.seed, None, fit.repeats),
         upsample=fit.upsample,
         where=table,
+        name=row_names(rows),
     )
     return TrainedClassifier(
         config=config,

@@ -22,7 +22,11 @@ from raudeep.manifest import manifest_fingerprint
 from raudeep.pipeline.alike import FIRST_PIECE, embed_alike
 from raudeep.pipeline.artifacts import artifact_identity
 from raudeep.pipeline.classification.classifiers import TrainedClassifier
-from raudeep.pipeline.classification.predictions import prediction_rows, rows_of_partitions
+from raudeep.pipeline.classification.predictions import (
+    prediction_rows,
+    row_names,
+    rows_of_partitions,
+)
 from raudeep.pipeline.recordings.slices import inspection_advice
 from raudeep.pipeline.recordings.sources import (
     describe_sources,
@@ -240,9 +244,15 @@ def _predict(
 
     def predict(item: dict[str, Any]) -> dict[str, Any]:
         part = item["part"]
-        rows = read_part(table, index.parts[part].name)
+        place = index.parts[part].name
+        rows = read_part(table, place)
+        name = row_names(rows)
         wanted = np.flatnonzero(chosen[starts[part] : starts[part + 1]])
-        probabilities = classifier.classifier.predict_proba(embedding_array(rows)[wanted])
+        probabilities = classifier.classifier.predict_proba(
+            embedding_array(rows)[wanted],
+            where=f"{place} of {table}",
+            name=lambda row: name(int(wanted[row])),
+        )
         mean = probabilities.mean(axis=0, keepdims=True)
         predicted = prediction_rows(rows, wanted, mean, classifier.labels, fold=None)
         writer.write(part, predicted, errors if part == 0 else None)

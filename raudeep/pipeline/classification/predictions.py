@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from raudeep.config import EvaluationConfig
 from raudeep.errors import EvaluationError
-from raudeep.evaluation.classifier import UNLABELLED
+from raudeep.evaluation.classifier import UNLABELLED, Name
 from raudeep.evaluation.folds import (
     Split,
     splits_from_folds,
@@ -28,6 +28,7 @@ __all__ = [
     "label_ids",
     "label_map",
     "prediction_rows",
+    "row_names",
     "rows_of_partitions",
     "score_table",
     "splits_of",
@@ -55,6 +56,11 @@ def label_ids(metadata: pa.Table, labels: Sequence[str]) -> NDArray[np.int64]:
     """Return the label id of each row, `UNLABELLED` for one without a label."""
     ids = {label: label_id for label_id, label in enumerate(labels)}
     return np.array([ids.get(label, UNLABELLED) for label in metadata["label"].to_pylist()])
+
+
+def row_names(rows: pa.Table) -> Name:
+    """Return what names the chunk and the recording of a row of a table, for messages."""
+    return lambda row: f"chunk {rows['chunk'][row].as_py()} of {rows['file'][row].as_py()!r}"
 
 
 def describe_evaluation(evaluation: EvaluationConfig) -> dict[str, Any]:

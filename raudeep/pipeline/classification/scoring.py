@@ -23,6 +23,7 @@ from raudeep.pipeline.classification.predictions import (
     label_ids,
     label_map,
     prediction_rows,
+    row_names,
     score_table,
     splits_of,
 )
@@ -114,6 +115,7 @@ def evaluate_embeddings(
             num_classes=len(labels[name]),
             seeds=seeds_for(evaluation.seed, split.fold, evaluation.repeats),
             upsample=evaluation.upsample,
+            name=row_names(rows),
         )
         predicted = prediction_rows(rows, split.valid, probabilities, labels[name], fold=split.fold)
         writers[name].write(item["part"], predicted)
