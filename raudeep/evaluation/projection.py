@@ -11,6 +11,7 @@ __all__ = ["Projection", "project"]
 
 Projection = Literal["tsne", "pca", "umap"]
 _PCA_SIZE = 200  # auDeep reduces to this before t-SNE
+_UMAP_NEIGHBOURS = 15  # its default, of which it warns in smaller tables
 _SPREADS = (1e-15, 1e15)  # beyond, squares of float32 vanish or overflow, and t-SNE crashes
 
 
@@ -28,7 +29,7 @@ def project(
     Parameters
     ----------
     embeddings : ndarray of float32, shape (N, E)
-        At least 3 rows that differ, of 2 or more finite values.
+        At least 3 rows that differ, 4 for UMAP, of 2 or more finite values.
     method : {"tsne", "pca", "umap"}
         UMAP needs the package umap-learn.
     perplexity : float > 0
@@ -53,8 +54,11 @@ def project(
         raise EvaluationError(f"perplexity must be greater than 0. Got {perplexity}.")
     if not 0 <= seed < 2**32:
         raise EvaluationError(f"seed must be in the range [0, 2**32). Got {seed}.")
-    if len(embeddings) < 3:
-        raise EvaluationError(f"a picture needs 3 or more rows. Got {len(embeddings)}.")
+    least = 4 if method == "umap" else 3
+    if len(embeddings) < least:
+        raise EvaluationError(
+            f"a picture by {method} needs {least} or more rows. Got {len(embeddings)}."
+        )
     if embeddings.shape[1] < 2:
         raise EvaluationError(
             f"a picture needs rows of 2 or more values. Got {embeddings.shape[1]}."
@@ -80,8 +84,9 @@ def project(
             raise EvaluationError(
                 "UMAP needs the package umap-learn. Run `pip install 'raudeep[umap]'`."
             ) from error
-        model: Any = umap.UMAP(random_state=seed, n_jobs=1)
+        neighbours = min(_UMAP_NEIGHBOURS, len(embeddings) - 1)
+        model: Any = umap.UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1)
     else:
-        neighbours = min(perplexity, (len(embeddings) - 1) / 3)
-        model = TSNE(perplexity=neighbours, random_state=seed, init="pca")
+        about = min(perplexity, (len(embeddings) - 1) / 3)
+        model = TSNE(perplexity=about, random_state=seed, init="pca")
     return np.asarray(model.fit_transform(reduced), np.float32)

@@ -36,6 +36,15 @@ def test_embeddings_that_make_no_picture_are_refused(rng, method, change, said):
         project(change(rows(rng)), method=method)
 
 
+@pytest.mark.parametrize(("method", "least"), [("pca", 3), ("tsne", 3), ("umap", 4)])
+def test_fewer_rows_than_a_method_takes_are_refused(rng, method, least):
+    with pytest.raises(EvaluationError, match=rf"by {method} needs {least} or more .* Got "):
+        project(rows(rng)[: least - 1], method=method)
+    if method == "umap":
+        pytest.importorskip("umap")
+    assert project(rows(rng)[:least], method=method).shape == (least, 2)
+
+
 @pytest.mark.parametrize("method", ["pca", "tsne"])
 @pytest.mark.parametrize("scale", [1e-14, 1e13])
 def test_rows_of_any_usual_scale_are_points(rng, method, scale):
