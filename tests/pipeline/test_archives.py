@@ -317,10 +317,9 @@ def test_the_commands_plan_embed_verify_and_repair(corpus, models, tmp_path):
     code, stdout, stderr = run("verify", output, "--json")
     assert code == 1
     assert json.loads(stdout)[0]["name"] == "part-00002.parquet"
-    assert (
-        stderr
-        == f"raudeep: {output}: 1 fault(s). --repair drops what is broken; the command that made the table makes it again.\n"
-    )
+    makes = "the command that made the table makes it again"
+    dropped = f"--repair drops what is broken; {makes}."
+    assert stderr == f"raudeep: {output}: 1 fault(s). {dropped}\n"
     code, stdout, stderr = run("verify", output, "--repair")
     assert (code, "is missing" in stdout) == (1, True)
     assert stderr == f"raudeep: {output}: 1 fault(s). What was broken is dropped; {makes}.\n"
