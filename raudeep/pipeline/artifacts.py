@@ -144,6 +144,8 @@ def is_artifact(uri: str) -> bool:
 
 def artifact_identity(uri: str) -> Identity:
     """Return what the artifact at `uri` was made from."""
+    if not is_artifact(uri):
+        raise TableError(f"{uri} holds no finished autoencoder ({CONFIG_FILE} missing).")
     with _readable(uri, CONFIG_FILE) as content:
         return Identity(**json.loads(content)["identity"])
 
@@ -171,8 +173,6 @@ def _readable(uri: str, name: str) -> Iterator[bytes]:
     """Give a file of an artifact; what is not in it as it should be is a `TableError`."""
     try:
         yield uris.read_bytes(uris.join(uri, name))
-    except FileNotFoundError as error:
-        raise TableError(f"{uri} holds no finished autoencoder ({name} missing).") from error
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, SafetensorError) as error:
         raise TableError(f"{uri}: {name} cannot be read: {error}") from error
 
