@@ -252,8 +252,9 @@ def _evaluate(
 ) -> None:
     from raudeep.pipeline.classification.scoring import evaluate_embeddings
     from raudeep.report.console import print_json, print_score
-    from raudeep.report.pictures import check_picture, write_picture
+    from raudeep.report.pictures import check_picture
     from raudeep.report.plots import confusion_matrix
+    from raudeep.storage.outputs import write_file
     from raudeep.storage.table import is_table
     from raudeep.storage.uri import absolute
 
@@ -270,7 +271,7 @@ def _evaluate(
     )["table"]
     if plot is not None:
         picture = confusion_matrix(result.score.confusion, result.score.labels)
-        write_picture(absolute(plot), picture, overwrite=overwrite)
+        write_file(absolute(plot), picture.encode(), overwrite=overwrite)
     score: dict[str, Any] = {"size": result.size, **result.score.to_dict()}
     if as_json:
         print_json(score)

@@ -209,11 +209,16 @@ def reconstruct(
     """Reconstruct spectrograms and say how far off each is (reconstruction_rmse)."""
     from raudeep.pipeline.tables.reconstruction import reconstruct_table
     from raudeep.report.reconstructions import write_reconstructions
+    from raudeep.storage.outputs import check_writable_file
+    from raudeep.storage.table import is_table
     from raudeep.storage.uri import absolute
 
     if num_pictures < 1:
         raise ConfigError(f"--num-pictures must be at least 1. Got {num_pictures}.")
     spectrograms, place = absolute(table), absolute(output)
+    if page is not None:
+        # Of finished reconstructions, which take no time, the same page may be there already.
+        check_writable_file(absolute(page), overwrite=overwrite or is_table(place))
     summary = reconstruct_table(
         spectrograms,
         absolute(model),
@@ -223,5 +228,7 @@ def reconstruct(
         overwrite=overwrite,
     )
     if page is not None:
-        write_reconstructions(spectrograms, place, absolute(page), count=num_pictures)
+        write_reconstructions(
+            spectrograms, place, absolute(page), count=num_pictures, overwrite=overwrite
+        )
     print_summary_rows([summary], as_json=as_json)

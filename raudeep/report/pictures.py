@@ -8,11 +8,10 @@ from raudeep.evaluation.projection import Projection, project
 from raudeep.pipeline.preview import preview_recording
 from raudeep.pipeline.stage import embedding_array
 from raudeep.report import plots
-from raudeep.storage import uri as uris
-from raudeep.storage.outputs import check_file, check_writable_file
+from raudeep.storage.outputs import check_writable_file, write_file
 from raudeep.storage.table import read_index, read_table
 
-__all__ = ["check_picture", "write_picture", "write_preview", "write_projection"]
+__all__ = ["check_picture", "write_preview", "write_projection"]
 
 
 def write_preview(
@@ -31,7 +30,7 @@ def write_preview(
     """
     check_picture(place, overwrite=overwrite)
     found = preview_recording(corpus, config, recording=recording, layout=layout)
-    write_picture(place, plots.preview(found.decibels), overwrite=overwrite)
+    write_file(place, plots.preview(found.decibels).encode(), overwrite=overwrite)
     return {**found.facts, "picture": place}
 
 
@@ -50,7 +49,7 @@ def write_projection(
     rows = read_table(table, columns=["label", "embedding"])
     points = project(embedding_array(rows), method=method, perplexity=perplexity, seed=seed)
     picture = plots.projection(points, rows["label"].to_pylist())
-    write_picture(place, picture, overwrite=overwrite)
+    write_file(place, picture.encode(), overwrite=overwrite)
 
 
 def check_picture(place: str, *, overwrite: bool) -> None:
@@ -66,17 +65,3 @@ def check_picture(place: str, *, overwrite: bool) -> None:
     if not place.lower().endswith(".svg"):
         raise ConfigError(f"pictures are written as .svg files. Got {place}.")
     check_writable_file(place, overwrite=overwrite)
-
-
-def write_picture(place: str, picture: str, *, overwrite: bool) -> None:
-    """Write a picture, unless this very one is there already.
-
-    Raises
-    ------
-    TableError
-        If another file is there that is not to be overwritten, or the place cannot be written.
-    """
-    content = picture.encode()
-    if uris.file_size(place) is None or uris.read_bytes(place) != content:
-        check_file(place, overwrite=overwrite)
-        uris.write_bytes(place, content)

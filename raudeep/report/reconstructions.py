@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from raudeep.report import plots
 from raudeep.report.templates import render
-from raudeep.storage import uri as uris
+from raudeep.storage.outputs import write_file
 from raudeep.storage.table import iterate_parts, read_table
 
 __all__ = ["write_reconstructions"]
@@ -14,7 +14,9 @@ __all__ = ["write_reconstructions"]
 _KEYS = ["file", "chunk", "label", "reconstruction_rmse"]
 
 
-def write_reconstructions(spectrograms: str, reconstructions: str, page: str, *, count: int) -> str:
+def write_reconstructions(
+    spectrograms: str, reconstructions: str, page: str, *, count: int, overwrite: bool = False
+) -> str:
     """Write an HTML page with `count` chunks of a table, half of them the least like their target.
 
     Parameters
@@ -25,6 +27,13 @@ def write_reconstructions(spectrograms: str, reconstructions: str, page: str, *,
         URI of the page.
     count : int > 0
         Chunks to show, the largest errors first.
+    overwrite : bool
+        Replace another page that is there.
+
+    Raises
+    ------
+    TableError
+        If another file is there that is not to be overwritten, or the place cannot be written.
     """
     keys = read_table(reconstructions, columns=_KEYS)
     order = np.argsort(-keys["reconstruction_rmse"].to_numpy(), kind="stable")
@@ -37,7 +46,7 @@ def write_reconstructions(spectrograms: str, reconstructions: str, page: str, *,
         covered = target[:, : output.shape[1]]
         chunks.append({**row, "image": plots.data_uri(plots.reconstruction(covered, output))})
     html = render("reconstructions.html.jinja", chunks=chunks, total=keys.num_rows)
-    uris.write_bytes(page, html.encode())
+    write_file(page, html.encode(), overwrite=overwrite)
     return page
 
 

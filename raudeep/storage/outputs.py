@@ -7,7 +7,7 @@ from raudeep.errors import TableError
 from raudeep.storage import stores
 from raudeep.storage import uri as uris
 
-__all__ = ["check_file", "check_outputs", "check_writable_file", "visible_files"]
+__all__ = ["check_file", "check_outputs", "check_writable_file", "visible_files", "write_file"]
 
 
 def check_outputs(outputs: Iterable[str], inputs: Iterable[str]) -> None:
@@ -48,6 +48,19 @@ def check_writable_file(uri: str, *, overwrite: bool) -> None:
     """Raise `TableError` where `check_file` does, or where a file cannot be written."""
     check_file(uri, overwrite=overwrite)
     uris.check_writable(uri.rpartition("/")[0] or "/")
+
+
+def write_file(uri: str, content: bytes, *, overwrite: bool) -> None:
+    """Write a file, unless this very one is there already.
+
+    Raises
+    ------
+    TableError
+        If another file is there and no `overwrite`, or the place cannot be written.
+    """
+    if uris.file_size(uri) is None or uris.read_bytes(uri) != content:
+        check_file(uri, overwrite=overwrite)
+        uris.write_bytes(uri, content)
 
 
 def visible_files(uri: str) -> list[str]:

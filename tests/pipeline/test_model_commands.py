@@ -261,6 +261,25 @@ def test_a_page_without_pictures_is_refused_before_anything_is_made(cli, spectro
     assert not (tmp_path / "o").exists()
 
 
+def test_a_page_takes_the_place_of_another_file_only_on_purpose(cli, spectrograms, tmp_path):
+    config = AutoencoderConfig(num_units=4)
+    model = write_model(tmp_path / "m", fixed_seconds=0.5, n_mels=16, config=config)
+    page, output = tmp_path / "page.html", tmp_path / "o"
+    page.write_text("mine")
+    command = ("reconstruct", spectrograms, "--model", model, "--output", output, "--page", page)
+    code, _, err = cli(*command)
+    assert code == 1
+    assert_one_line(err, f"{page} exists", "--overwrite")
+    assert not output.exists()  # before the work
+    assert cli(*command, "--overwrite")[0] == 0
+    drawn = page.read_bytes()
+    assert cli(*command)[0] == 0  # the same page again
+    assert page.read_bytes() == drawn
+    page.write_text("mine")
+    assert cli(*command)[0] == 1
+    assert page.read_text() == "mine"
+
+
 def test_spectrograms_are_not_written_over_by_what_is_made_of_them(cli, spectrograms, tmp_path):
     before = read_table(str(spectrograms))
     model = write_model(tmp_path / "m", units=8, fixed_seconds=0.5, n_mels=16)
