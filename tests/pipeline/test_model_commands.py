@@ -198,7 +198,7 @@ def test_no_model_is_deleted_unless_all_runs_can_be_trained(spectrograms, tmp_pa
     too_wide = FrequencyAutoencoderConfig(window_bands=17, overlap_bands=1)
     for runs, cpus, said in (
         ([replaced, replace(new, model=too_wide)], 1, "'window_bands'"),
-        ([replaced, replace(new, continue_from=new.output)], 1, "cannot be read"),
+        ([replaced, replace(new, continue_from=new.output)], 1, "no finished autoencoder"),
         ([replaced, replace(new, continue_from=str(model))], 1, "model is the input"),
         ([replaced], 1000, r"1000 CPU\(s\)"),
         (
