@@ -16,7 +16,7 @@ __all__ = ["STAGING_PREFIX", "staging"]
 
 logger = logging.getLogger(__name__)
 
-STAGING_PREFIX = ".staging-"
+STAGING_PREFIX = ".raudeep-staging-"
 """Begins the name of a folder that a killed process leaves behind until the next one."""
 
 

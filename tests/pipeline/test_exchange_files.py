@@ -225,8 +225,8 @@ def test_earlier_export_is_replaced_only_on_purpose_and_then_whole(tmp_path):
 
 def test_what_a_killed_export_left_behind_is_removed_by_the_next(tmp_path):
     table = write(tmp_path / "table", recordings_of(label=["a", "b"]))
-    (tmp_path / "out" / ".staging-x1").mkdir(parents=True)
-    (tmp_path / "out" / ".staging-x1" / "table.csv").write_text("half a li")
+    (tmp_path / "out" / ".raudeep-staging-x1").mkdir(parents=True)
+    (tmp_path / "out" / ".raudeep-staging-x1" / "table.csv").write_text("half a li")
     export_table(table, str(tmp_path / "out"))
     assert remains(tmp_path / "out") == ["table.csv"]
 

@@ -155,7 +155,7 @@ def test_what_cannot_be_put_back_is_kept_and_named(place, monkeypatch, caplog):
 
 
 def test_what_killed_processes_left_goes_when_nobody_else_is_there(tmp_path):
-    left = tmp_path / ".staging-left" / "new" / "a.csv"
+    left = tmp_path / ".raudeep-staging-left" / "new" / "a.csv"
     left.parent.mkdir(parents=True)
     left.write_text("half a li")
     held = os.open(tmp_path, os.O_RDONLY)
@@ -175,11 +175,11 @@ def test_folders_without_locks_are_written_all_the_same(tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(9, "Bad file descriptor")
 
-    (tmp_path / ".staging-left").mkdir()
+    (tmp_path / ".raudeep-staging-left").mkdir()
     monkeypatch.setattr(fcntl, "flock", refuse)
     with staging(str(tmp_path)) as folder:
         build(folder, "a.csv")
-    assert sorted(os.listdir(tmp_path)) == [".staging-left", "a.csv"]
+    assert sorted(os.listdir(tmp_path)) == [".raudeep-staging-left", "a.csv"]
 
 
 def test_place_that_cannot_be_written_is_one_line(tmp_path):
