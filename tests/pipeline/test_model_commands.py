@@ -243,7 +243,7 @@ def test_trained_model_embeds_by_epoch_and_reconstructs(cli, spectrograms, tmp_p
     assert code == 0, err
     assert json.loads(out)[0]["rows"] == 25
     assert page.read_text().count("<img") == 3
-    code, _, err = cli(*command, "--page", page, "--num-pictures", 1)
+    code, _, err = cli(*command, "--page", page, "--num-pictures", 1, "--overwrite")
     assert code == 0, err
     assert page.read_text().count("<img") == 1
     code, out, err = cli(
