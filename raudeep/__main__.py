@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _end(code: int) -> None:
     """End the process as Python does, but leave the libraries in C++ as they are.
 
-    Some abort now and then while they are taken apart, after all is done.
+    One was seen to abort as it was taken apart, after all was done.
     """
     threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as `sys.exit` does
     atexit._run_exitfuncs()
