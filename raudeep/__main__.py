@@ -2,8 +2,8 @@
 
 import atexit
 import os
+import signal
 import sys
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -12,6 +12,8 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process with its code."""
+    code = 1  # of an error that nobody expected
+    atexit.register(lambda: _leave(code))  # as the first of them, so it is called as the last
     try:
         from raudeep.cli import main as run
 
@@ -21,16 +23,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:  # while the command line itself is imported
         print("raudeep: interrupted.", file=sys.stderr)
         code = 130
-    _end(code)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        with suppress(ValueError):  # not the main thread
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback of what only ends
+    sys.exit(code)
 
 
-def _end(code: int) -> None:
-    """End the process as Python does, but leave the libraries in C++ as they are.
+def _leave(code: int) -> None:
+    """End the process after all else that is done at its end, with libraries in C++ left alone.
 
     One was seen to abort as it was taken apart, after all was done.
     """
-    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as `sys.exit` does
-    atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # closed by its reader
             stream.flush()

@@ -255,13 +255,10 @@ def _evaluate(
     from raudeep.report.pictures import check_picture
     from raudeep.report.plots import confusion_matrix
     from raudeep.storage.outputs import write_file
-    from raudeep.storage.table import is_table
     from raudeep.storage.uri import absolute
 
     if plot is not None:
-        # Of a finished evaluation, which takes no time, the same picture may be there already.
-        is_finished = is_table(absolute(output))
-        check_picture(absolute(plot), overwrite=overwrite or is_finished)
+        check_picture(absolute(plot), overwrite=overwrite, of=absolute(output))
     result = evaluate_embeddings(
         {"table": absolute(table)},
         {"table": absolute(output)},

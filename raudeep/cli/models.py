@@ -210,15 +210,13 @@ def reconstruct(
     from raudeep.pipeline.tables.reconstruction import reconstruct_table
     from raudeep.report.reconstructions import write_reconstructions
     from raudeep.storage.outputs import check_writable_file
-    from raudeep.storage.table import is_table
     from raudeep.storage.uri import absolute
 
     if num_pictures < 1:
         raise ConfigError(f"--num-pictures must be at least 1. Got {num_pictures}.")
     spectrograms, place = absolute(table), absolute(output)
     if page is not None:
-        # Of finished reconstructions, which take no time, the same page may be there already.
-        check_writable_file(absolute(page), overwrite=overwrite or is_table(place))
+        check_writable_file(absolute(page), overwrite=overwrite, of=place)
     summary = reconstruct_table(
         spectrograms,
         absolute(model),

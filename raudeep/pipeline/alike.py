@@ -5,17 +5,15 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from raudeep.config import ChunkConfig, Limits, Readout
-from raudeep.pipeline.recordings.embedding import embed_corpus
+from raudeep.pipeline.recordings.embedding import embed_recordings
 from raudeep.pipeline.recordings.sources import Source
 from raudeep.pipeline.recordings.targets import Embedder
 from raudeep.pipeline.tables.fusing import fuse_tables
+from raudeep.schema import ERRORS
 from raudeep.storage import uri as uris
-from raudeep.storage.table import read_errors
+from raudeep.storage.table import is_table, read_errors
 
-__all__ = ["FIRST_PIECE", "embed_alike"]
-
-FIRST_PIECE = "piece-00"
-"""Table of a workspace whose errors are those of all."""
+__all__ = ["embed_alike", "errors_of"]
 
 
 def embed_alike(
@@ -24,10 +22,8 @@ def embed_alike(
     places: Mapping[str, str],
     workspace: str,
     limits: Limits | None = None,
-    *,
-    advice: str | None = None,
-) -> tuple[str, pa.Table]:
-    """Embed recordings as those of `sources` were; return the table and the errors on the way.
+) -> str:
+    """Embed recordings as those of `sources` were; return the table.
 
     Parameters
     ----------
@@ -41,18 +37,16 @@ def embed_alike(
         URI of a folder for the tables of the pieces and the fused one.
     limits : Limits, optional
         Which recordings are taken, and how many may fail.
-    advice : str, optional
-        What to do about recordings that cannot be used; to inspect the workspace without.
 
     Raises
     ------
     AudioError
-        If too many recordings could not be used, or none could.
+        If too many recordings could not be used, or none could; `errors_of` names them.
     """
     pieces: dict[str, str] = {}
     passes: dict[ChunkConfig, dict[tuple[str, int | None], dict[Readout, str]]] = {}
     for number, source in enumerate(sources):
-        piece = uris.join(workspace, f"piece-{number:02d}")
+        piece = _piece(workspace, number)
         chunks = ChunkConfig(
             chunk_seconds=source.get("chunk_seconds"),
             chunk_hop_seconds=source.get("chunk_hop_seconds"),
@@ -67,10 +61,20 @@ def embed_alike(
             for number, ((model, epoch), outputs) in enumerate(embedders.items())
         ]
         # A killed run may have embedded with other models.
-        embed_corpus(manifest, named, chunks=chunks, limits=limits, overwrite=True, advice=advice)
-    first = uris.join(workspace, FIRST_PIECE)
+        embed_recordings(manifest, named, chunks=chunks, limits=limits, overwrite=True)
     if len(pieces) == 1:
-        return first, read_errors(first)
+        return _piece(workspace, 0)
     fused = uris.join(workspace, "fused")
     fuse_tables(pieces, fused, overwrite=True)
-    return fused, read_errors(first)
+    return fused
+
+
+def errors_of(workspace: str) -> pa.Table:
+    """Return the recordings that `embed_alike` could not use; of one that stopped, up to there."""
+    # What one model cannot use is lost to all.
+    first = _piece(workspace, 0)
+    return read_errors(first) if is_table(first) else ERRORS.empty_table()
+
+
+def _piece(workspace: str, number: int) -> str:
+    return uris.join(workspace, f"piece-{number:02d}")

@@ -87,8 +87,7 @@ def embed_query(query: str, table: str, models: Sequence[str]) -> Vectors:
     if manifest.num_rows != 1:
         raise EvaluationError(f"{query} holds {manifest.num_rows} recordings; a query is one file.")
     with tempfile.TemporaryDirectory() as folder:
-        embeddings, _ = embed_alike(sources, manifest, places, folder)
-        return embedding_array(read_table(embeddings))
+        return embedding_array(read_table(embed_alike(sources, manifest, places, folder)))
 
 
 def vectors_of(recording: str, table: str) -> Vectors:

@@ -52,8 +52,8 @@ def write_projection(
     write_file(place, picture.encode(), overwrite=overwrite)
 
 
-def check_picture(place: str, *, overwrite: bool) -> None:
-    """Raise unless a picture can be written, before the work that it shows.
+def check_picture(place: str, *, overwrite: bool, of: str | None = None) -> None:
+    """Raise unless a picture, maybe `of` a table, can be written, before the work that it shows.
 
     Raises
     ------
@@ -64,4 +64,4 @@ def check_picture(place: str, *, overwrite: bool) -> None:
     """
     if not place.lower().endswith(".svg"):
         raise ConfigError(f"pictures are written as .svg files. Got {place}.")
-    check_writable_file(place, overwrite=overwrite)
+    check_writable_file(place, overwrite=overwrite, of=of)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from raudeep.errors import TableError
 from raudeep.storage import stores
 from raudeep.storage import uri as uris
+from raudeep.storage.table import is_table
 
 __all__ = ["check_file", "check_outputs", "check_writable_file", "visible_files", "write_file"]
 
@@ -44,9 +45,13 @@ def check_file(uri: str, *, overwrite: bool) -> bool:
     return True
 
 
-def check_writable_file(uri: str, *, overwrite: bool) -> None:
-    """Raise `TableError` where `check_file` does, or where a file cannot be written."""
-    check_file(uri, overwrite=overwrite)
+def check_writable_file(uri: str, *, overwrite: bool, of: str | None = None) -> None:
+    """Raise `TableError` where `check_file` does, or where a file cannot be written.
+
+    What is drawn `of` a table may be there already where that is finished: then it takes no time to
+    draw it again, and `write_file` refuses another one.
+    """
+    check_file(uri, overwrite=overwrite or (of is not None and is_table(of)))
     uris.check_writable(uri.rpartition("/")[0] or "/")
 
 

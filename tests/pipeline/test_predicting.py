@@ -9,7 +9,7 @@ from raudeep.config import AutoencoderConfig, ChunkConfig, SpectrogramConfig, Tr
 from raudeep.pipeline import alike
 from raudeep.pipeline.classification import predicting
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.recordings.embedding import embed_corpus
+from raudeep.pipeline.recordings.embedding import embed_corpus, embed_recordings
 from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
 from raudeep.pipeline.recordings.targets import Embedder
 from raudeep.pipeline.tables.fusing import fuse_tables
@@ -106,7 +106,7 @@ def test_one_recording_is_predicted_and_a_broken_one_named(cli, models, corpus, 
     code, out, err = cli("predict", tmp_path / "new", *flags, tmp_path / "out", "--json")
     assert code == 0, err
     assert "1 of 2 recordings could not be used, e.g. 'broken.wav'" in err
-    assert f"`raudeep inspect {tmp_path / 'out'}` names all" in err
+    assert err.count(f"`raudeep inspect {tmp_path / 'out'}` names all") == 1
     assert (json.loads(out)[0]["rows"], json.loads(out)[0]["errors"]) == (1, 1)
     code, out, err = cli("inspect", tmp_path / "out", "--json")
     assert [error["file"] for error in json.loads(out)["errors"]] == ["broken.wav"]
@@ -130,7 +130,6 @@ def test_each_broken_recording_is_named_where_no_table_keeps_the_errors(
     (tmp_path / "new" / "good.wav").write_bytes(sorted(corpus.rglob("*.wav"))[0].read_bytes())
     code, _, err = cli("predict", tmp_path / "new", *flags, tmp_path / "out.tsv")
     assert code == 0, err
-    assert "2 of 3 recordings could not be used" in err
     assert "raudeep inspect" not in err
     assert err.count("'broken.wav' could not be used: ") == 1
     assert err.count("'worse.wav' could not be used: ") == 1
@@ -149,9 +148,11 @@ def test_embeddings_of_an_interrupted_label_list_are_not_computed_again(
         raise KeyboardInterrupt
 
     def spy(*arguments, **settings):
-        summaries.extend(embed_corpus(*arguments, **settings))
+        embedded = embed_recordings(*arguments, **settings)
+        summaries.extend(embedded[0])
+        return embedded
 
-    monkeypatch.setattr(alike, "embed_corpus", spy)
+    monkeypatch.setattr(alike, "embed_recordings", spy)
     with monkeypatch.context() as patch:
         patch.setattr(predicting, "_predict", interrupt)
         assert cli("predict", corpus, *flags, tmp_path / "labels.tsv")[0] == 130

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from importlib.metadata import version
@@ -359,33 +360,31 @@ def test_what_cannot_be_scored_is_refused_before_anything_is_made(
 
 
 # As a library in C++ may as it is taken apart, after all is done.
-ABORTS = "libc.__cxa_atexit(libc.abort, None, None)"
+ABORTS = "at_exit(libc.abort, None, None)"
+INTERRUPTED = "raise KeyboardInterrupt"
 
 
 @pytest.mark.parametrize(
-    ("before", "arguments", "code", "said"),
+    ("on_import", "arguments", "code", "said"),
     [
         (ABORTS, ["--version"], 0, ""),
-        (
-            ABORTS,
-            ["inspect", "/nowhere"],
-            1,
-            "raudeep: no corpus at /nowhere",
-        ),
+        (ABORTS, ["inspect", "/nowhere"], 1, "raudeep: no corpus at /nowhere"),
         # Ctrl-C before there is a command line that could take it.
-        ("sys.meta_path.insert(0, Interrupted())", ["--version"], 130, "raudeep: interrupted."),
+        (INTERRUPTED, ["--version"], 130, "raudeep: interrupted."),
     ],
 )
-def test_the_code_of_a_process_is_that_of_its_command(before, arguments, code, said):
+def test_the_code_of_a_process_is_that_of_its_command(on_import, arguments, code, said):
     source = (
         "import atexit, ctypes, sys\n"
         "from raudeep.__main__ import main\n"
-        "class Interrupted:\n"
-        "    def find_spec(self, name, *_):\n"
-        "        if name == 'raudeep.cli': raise KeyboardInterrupt\n"
         "libc = ctypes.CDLL(None)\n"
-        "atexit.register(print, 'ended')\n"
-        f"{before}\n"
+        "at_exit = libc.__cxa_atexit\n"
+        "class Watcher:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'raudeep.cli':\n"
+        "            atexit.register(print, 'ended')\n"
+        f"            {on_import}\n"
+        "sys.meta_path.insert(0, Watcher())\n"
         f"main({arguments!r})\n"
     )
     process = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
@@ -393,3 +392,18 @@ def test_the_code_of_a_process_is_that_of_its_command(before, arguments, code, s
     assert process.stdout.splitlines()[-1] == "ended"
     assert process.stderr.startswith(said)
     assert process.stderr.count("\n") == bool(said)
+
+
+def test_ctrl_c_while_a_process_only_ends_shows_no_traceback():
+    source = (
+        "import os, signal, threading\n"
+        "from raudeep.__main__ import main\n"
+        "def wait():\n"
+        "    threading.main_thread().join()\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    threading.Event().wait(5)\n"
+        "threading.Thread(target=wait).start()\n"
+        "main(['--version'])\n"
+    )
+    process = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
+    assert (process.returncode, process.stderr) == (-signal.SIGINT, "")

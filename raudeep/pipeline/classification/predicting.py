@@ -19,7 +19,7 @@ from raudeep.config import Limits
 from raudeep.errors import AudioError, TableError
 from raudeep.evaluation.metrics import majority_vote
 from raudeep.manifest import manifest_fingerprint
-from raudeep.pipeline.alike import FIRST_PIECE, embed_alike
+from raudeep.pipeline.alike import embed_alike, errors_of
 from raudeep.pipeline.artifacts import artifact_identity
 from raudeep.pipeline.classification.classifiers import TrainedClassifier
 from raudeep.pipeline.classification.predictions import (
@@ -27,7 +27,7 @@ from raudeep.pipeline.classification.predictions import (
     row_names,
     rows_of_partitions,
 )
-from raudeep.pipeline.recordings.slices import inspection_advice
+from raudeep.pipeline.recordings.slices import warn_of_errors
 from raudeep.pipeline.recordings.sources import (
     describe_sources,
     embedding_sources,
@@ -158,20 +158,18 @@ def predict_corpus(
             workspace = uris.join(place, _WORKSPACE)
             # A killed run goes on here, unless it was one on other recordings.
             own = uris.join(workspace, recordings)
-            is_file = _is_file(output)
-            advice = "Each is named below." if is_file else inspection_advice(output)
             try:
-                table, errors = embed_alike(
-                    classifier.sources or [], manifest, places, own, limits, advice=advice
-                )
+                table = embed_alike(classifier.sources or [], manifest, places, own, limits)
             except AudioError:
-                if is_table(piece := uris.join(own, FIRST_PIECE)):
-                    _name_errors(read_errors(piece))
+                _name_errors(errors_of(own))
                 raise
-            if is_file:
-                _name_errors(errors)
+            errors = errors_of(own)
             summary = _predict(classifier, table, writer, (), errors)
             uris.delete(workspace)
+        if _is_file(output):
+            _name_errors(read_errors(place))
+        else:
+            warn_of_errors([summary], [manifest.num_rows])
         return replace(summary, table=output, seconds=time.perf_counter() - started)
 
 

@@ -16,7 +16,7 @@ from raudeep.errors import TableError
 from raudeep.models.artifact import TrainedAutoencoder
 from raudeep.pipeline.recordings.decoding import load_views
 from raudeep.pipeline.recordings.encoding import EmbeddingCollector, TableEncoder
-from raudeep.pipeline.recordings.slices import plan_recordings, write_recordings
+from raudeep.pipeline.recordings.slices import plan_recordings, warn_of_errors, write_recordings
 from raudeep.pipeline.recordings.targets import (
     Embedder,
     embedding_targets,
@@ -31,7 +31,7 @@ from raudeep.storage.opening import open_tables
 from raudeep.storage.outputs import check_outputs
 from raudeep.storage.table import TableIndex, read_index
 
-__all__ = ["check_input", "embed_corpus", "embed_tables"]
+__all__ = ["check_input", "embed_corpus", "embed_recordings", "embed_tables"]
 
 _SECONDS_PER_RECORDING = 0.03
 _BYTES_PER_ROW = 2**12
@@ -45,7 +45,6 @@ def embed_corpus(
     chunks: ChunkConfig | None = None,
     limits: Limits | None = None,
     overwrite: bool = False,
-    advice: str | None = None,
 ) -> list[StageSummary]:
     """Embed a corpus straight from audio: each recording is decoded once for all models.
 
@@ -66,8 +65,6 @@ def embed_corpus(
         Which recordings are taken, and how many may fail.
     overwrite : bool
         Replace tables that were made with another configuration.
-    advice : str, optional
-        What to do about recordings that cannot be used; to inspect the table without.
 
     Returns
     -------
@@ -83,23 +80,44 @@ def embed_corpus(
     TableError
         If a model does not say how audio becomes its input, or an output holds something else.
     """
+    summaries, num_recordings = embed_recordings(
+        manifest, embedders, fused=fused, chunks=chunks, limits=limits, overwrite=overwrite
+    )
+    warn_of_errors(summaries, num_recordings)
+    return summaries
+
+
+def embed_recordings(
+    manifest: pa.Table,
+    embedders: Sequence[Embedder],
+    *,
+    fused: Mapping[Readout, str] | None = None,
+    chunks: ChunkConfig | None = None,
+    limits: Limits | None = None,
+    overwrite: bool = False,
+) -> tuple[list[StageSummary], list[int]]:
+    """Embed as `embed_corpus`, without a warning; return the number of recordings, too.
+
+    One for each summary. For tables that nobody sees: what is at fault is then said of another one.
+    """
     chunks, limits = chunks or ChunkConfig(), limits or Limits()
     trained = load_models(embedders)
     views = input_views(trained, chunks)
     targets = embedding_targets(embedders, trained, fused=fused, chunks=chunks)
     open_tables(tables_of(targets), overwrite=overwrite)
     writers = {name: target.writer for name, target in targets.items()}
-    return write_recordings(
+    plans = plan_recordings(writers, manifest, bytes_per_row=_BYTES_PER_ROW, overwrite=overwrite)
+    summaries = write_recordings(
         "embeddings",
         writers,
-        plan_recordings(writers, manifest, bytes_per_row=_BYTES_PER_ROW, overwrite=overwrite),
+        plans,
         load=partial(load_views, views=views, chunks=chunks, max_duration=limits.max_duration),
         make_collector=partial(EmbeddingCollector, list(embedders), targets),
         seconds_per_recording=_SECONDS_PER_RECORDING,
         limits=limits,
         uses_gpu=True,
-        advice=advice,
     )
+    return summaries, [plan.recordings.num_rows for plan in plans.values()]
 
 
 def embed_tables(

@@ -16,7 +16,12 @@ from threadpoolctl import threadpool_limits
 from raudeep.config import Limits
 from raudeep.errors import AudioError
 from raudeep.pipeline.recordings.decoding import load_mono
-from raudeep.pipeline.recordings.slices import key_rows, plan_recordings, write_recordings
+from raudeep.pipeline.recordings.slices import (
+    key_rows,
+    plan_recordings,
+    warn_of_errors,
+    write_recordings,
+)
 from raudeep.pipeline.stage import StageSummary
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table
@@ -88,17 +93,19 @@ def map_recordings(
         If the output holds something else or cannot be written.
     """
     writers = {output: open_table(output, identity, overwrite=overwrite)}
-    (summary,) = write_recordings(
+    plans = plan_recordings(writers, manifest, bytes_per_row=bytes_per_row, overwrite=overwrite)
+    summaries = write_recordings(
         identity.stage,
         writers,
-        plan_recordings(writers, manifest, bytes_per_row=bytes_per_row, overwrite=overwrite),
+        plans,
         load=partial(load_mono, sample_rate=sample_rate, max_duration=limits.max_duration),
         make_collector=partial(_KernelCollector, make_kernel, writers[output], rows),
         seconds_per_recording=seconds_per_recording,
         limits=limits,
         uses_gpu=uses_gpu,
     )
-    return summary
+    warn_of_errors(summaries, [plan.recordings.num_rows for plan in plans.values()])
+    return summaries[0]
 
 
 @dataclass

@@ -24,7 +24,7 @@ from raudeep.config import Limits
 from raudeep.errors import AudioError, ManifestError, TableError
 from raudeep.manifest import complete_manifest, manifest_fingerprint
 from raudeep.pipeline.recordings.decoding import Recording
-from raudeep.pipeline.recordings.slices import write_recordings
+from raudeep.pipeline.recordings.slices import warn_of_errors, write_recordings
 from raudeep.pipeline.stage import StageSummary
 from raudeep.schema import MANIFEST, RECORDINGS
 from raudeep.storage import uri as uris
@@ -93,16 +93,18 @@ def pack_corpus(
     writer = replace(
         open_table(output, identity, overwrite=overwrite), row_group_bytes=_ROW_GROUP_BYTES
     )
-    (summary,) = write_recordings(
+    plan = extend_plan(writer, manifest, _slices, manifest_fingerprint, overwrite=overwrite)
+    summaries = write_recordings(
         "recordings",
         {output: writer},
-        {output: extend_plan(writer, manifest, _slices, manifest_fingerprint, overwrite=overwrite)},
+        {output: plan},
         load=partial(load_content, max_duration=limits.max_duration),
         make_collector=lambda: _Packer(writer),
         seconds_per_recording=_SECONDS_PER_RECORDING,
         limits=limits,
     )
-    return summary
+    warn_of_errors(summaries, [plan.recordings.num_rows])
+    return summaries[0]
 
 
 def load_content(recording: Recording, *, max_duration: float | None = None) -> Iterator[_Content]:

@@ -33,10 +33,10 @@ from raudeep.storage.table import TableWriter, read_errors
 
 __all__ = [
     "Collector",
-    "inspection_advice",
     "key_rows",
     "num_decoders",
     "plan_recordings",
+    "warn_of_errors",
     "write_recordings",
 ]
 
@@ -104,12 +104,11 @@ def write_recordings(
     seconds_per_recording: float,
     limits: Limits,
     uses_gpu: bool = False,
-    advice: str | None = None,
 ) -> list[StageSummary]:
     """Write the missing parts of tables that are made from recordings, each decoded once for all.
 
     Tables with the same plan are made in one pass. A recording that cannot be used is a row of the
-    errors beside the parts.
+    errors beside the parts; `warn_of_errors` says so.
 
     Parameters
     ----------
@@ -127,8 +126,6 @@ def write_recordings(
         How many recordings may fail.
     uses_gpu : bool
         Share the cluster's GPUs among the collectors.
-    advice : str, optional
-        What to do about recordings that cannot be used; to inspect the table without.
 
     Returns
     -------
@@ -179,12 +176,11 @@ def write_recordings(
                         f"{done['example'].rstrip('.')}. --max-errors is {limits.max_errors}."
                     )
     summaries = []
-    said: dict[str, str] = {}  # once, where it is the same for several tables
     for name, writer in writers.items():
         plan = plans[name]
         index = writer.commit(plan.num_parts, recordings=plan.fingerprints)
         if index.num_errors:
-            said.setdefault(_check_errors(writer.uri, plan.recordings.num_rows, limits), writer.uri)
+            _check_errors(writer.uri, plan.recordings.num_rows, limits)
         summaries.append(
             StageSummary(
                 stage=title,
@@ -196,9 +192,22 @@ def write_recordings(
                 errors=index.num_errors,
             )
         )
-    for line, table in said.items():
-        logger.warning("%s. %s", line, advice or inspection_advice(table))
     return summaries
+
+
+def warn_of_errors(summaries: Sequence[StageSummary], num_recordings: Sequence[int]) -> None:
+    """Warn of recordings that could not be used, and say what to do about them.
+
+    Once, where it is the same for several tables; of each the number of recordings is given.
+    """
+    said: dict[str, str] = {}
+    for summary, count in zip(summaries, num_recordings, strict=True):
+        if summary.errors:
+            said.setdefault(_describe_errors(read_errors(summary.table), count), summary.table)
+    for line, table in said.items():
+        logger.warning(
+            "%s. `raudeep inspect %s` names all; --retry-errors tries them again.", line, table
+        )
 
 
 class _SliceWorker:
@@ -284,29 +293,21 @@ def key_rows(recordings: pa.Table, spans: Mapping[int, Sequence[tuple[float, flo
     return pa.table(columns, schema=pa.schema([*KEYS, *FILE_METADATA]))
 
 
-def _check_errors(table: str, num_recordings: int, limits: Limits) -> str:
-    """Return what is to be said of the recordings of a table that could not be used.
-
-    Raises
-    ------
-    AudioError
-        If more failed than the limits allow, or all did.
-    """
+def _check_errors(table: str, num_recordings: int, limits: Limits) -> None:
+    """Raise `AudioError` if more recordings failed than the limits allow, or all did."""
     errors = read_errors(table)
-    first = errors.slice(0, 1).to_pylist()[0]
-    said = f"{errors.num_rows} of {num_recordings} recordings could not be used, e.g. "
-    said += f"{first['file']!r}: {first['message'].rstrip('.')}"
+    said = _describe_errors(errors, num_recordings)
     if errors.num_rows >= num_recordings:
         raise AudioError(said)
     allowed = limits.allowed_errors(num_recordings)
     if allowed is not None and errors.num_rows > allowed:
         raise AudioError(f"{said}. --max-errors is {limits.max_errors}.")
-    return said
 
 
-def inspection_advice(table: str) -> str:
-    """Return what to do about the recordings that are errors of a table."""
-    return f"`raudeep inspect {table}` names all; --retry-errors tries them again."
+def _describe_errors(errors: pa.Table, num_recordings: int) -> str:
+    first = errors.slice(0, 1).to_pylist()[0]
+    said = f"{errors.num_rows} of {num_recordings} recordings could not be used, e.g. "
+    return said + f"{first['file']!r}: {first['message'].rstrip('.')}"
 
 
 def num_decoders(uri: str, cores: int) -> int:

@@ -17,7 +17,12 @@ from raudeep.config import Limits, SpectrogramConfig
 from raudeep.errors import AudioError, RaudeepError
 from raudeep.pipeline.recordings.decoding import Views, load_header, load_views
 from raudeep.pipeline.recordings.isolation import Crew
-from raudeep.pipeline.recordings.slices import key_rows, plan_recordings, write_recordings
+from raudeep.pipeline.recordings.slices import (
+    key_rows,
+    plan_recordings,
+    warn_of_errors,
+    write_recordings,
+)
 from raudeep.pipeline.stage import StageSummary, spectrogram_rows
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_tables
@@ -104,7 +109,7 @@ def extract_spectrograms(
     shapes = view_shapes(views, first_header(known))
     size = bytes_per_recording(views, shapes)
     plans = plan_recordings(writers, manifest, bytes_per_row=size, overwrite=overwrite)
-    return write_recordings(
+    summaries = write_recordings(
         "spectrograms",
         writers,
         plans,
@@ -113,6 +118,8 @@ def extract_spectrograms(
         seconds_per_recording=_SECONDS_PER_RECORDING,
         limits=limits,
     )
+    warn_of_errors(summaries, [plan.recordings.num_rows for plan in plans.values()])
+    return summaries
 
 
 def _still_there(plan: pa.Table, manifest: pa.Table) -> pa.Table:
