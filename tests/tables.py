@@ -12,7 +12,9 @@ from raudeep.schema import ERRORS, embeddings_schema, with_metadata
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 
-IDENTITY = Identity("embeddings", {"view": asdict(SpectrogramConfig())}, {"manifest": "0123abcd"})
+IDENTITY = Identity(
+    "embeddings", {"view": asdict(SpectrogramConfig())}, {"manifest": "0123456789abcdef"}
+)
 OTHER = replace(IDENTITY, config={"view": asdict(SpectrogramConfig(n_mels=40))})
 
 

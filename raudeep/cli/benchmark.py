@@ -57,13 +57,13 @@ def benchmark(
     dry_run: DryRun = False,
     as_json: Json = False,
     resources: ResourceConfig | None = None,
-    spectrogram: overrides_of(SpectrogramConfig) = None,  # type: ignore[valid-type]
-    autoencoder: overrides_of(AutoencoderConfig) = None,  # type: ignore[valid-type]
-    training: overrides_of(TrainingConfig) = None,  # type: ignore[valid-type]
-    evaluation: overrides_of(EvaluationConfig) = None,  # type: ignore[valid-type]
-    mlp: overrides_of(MlpConfig) = None,  # type: ignore[valid-type]
-    cnn: overrides_of(CnnConfig) = None,  # type: ignore[valid-type]
-    sparse_coding: overrides_of(SparseCodingConfig) = None,  # type: ignore[valid-type]
+    spectrogram: overrides_of(SpectrogramConfig, of="recipe") = None,  # type: ignore[valid-type]
+    autoencoder: overrides_of(AutoencoderConfig, of="recipe") = None,  # type: ignore[valid-type]
+    training: overrides_of(TrainingConfig, of="recipe") = None,  # type: ignore[valid-type]
+    evaluation: overrides_of(EvaluationConfig, of="recipe") = None,  # type: ignore[valid-type]
+    mlp: overrides_of(MlpConfig, of="recipe") = None,  # type: ignore[valid-type]
+    cnn: overrides_of(CnnConfig, of="recipe") = None,  # type: ignore[valid-type]
+    sparse_coding: overrides_of(SparseCodingConfig, of="recipe") = None,  # type: ignore[valid-type]
 ) -> None:
     """Run a recipe on a corpus: spectrograms, autoencoders, embeddings, fusion, scores, report."""
     from raudeep.pipeline.benchmark import plan_benchmark, run_benchmark

@@ -8,6 +8,7 @@ from cyclopts import App, Parameter
 
 from raudeep.cli.app import app
 from raudeep.cli.parameters import (
+    ONCE,
     CorpusLayout,
     Flat,
     Json,
@@ -62,6 +63,7 @@ Plot = Annotated[
     ),
 ]
 Scores = Annotated[str, Parameter(help="Where the predictions table goes.")]
+_OnceForEachFold = overrides_of(EvaluationConfig, defaults=ONCE)
 
 
 @evaluate_app.command(name="mlp")
@@ -96,7 +98,7 @@ def evaluate_svm(
     *,
     output: Scores,
     svm: Annotated[SvmConfig | None, Flat] = None,
-    evaluation: Annotated[overrides_of(EvaluationConfig), Flat] = None,  # type: ignore[valid-type]
+    evaluation: Annotated[_OnceForEachFold, Flat] = None,  # type: ignore[valid-type]
     plot: Plot = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -110,7 +112,7 @@ def evaluate_svm(
         table,
         output,
         svm or SvmConfig(),
-        build(EvaluationConfig, {"repeats": 1} | given(evaluation), where="flags"),
+        build(EvaluationConfig, ONCE | given(evaluation), where="flags"),
         plot=plot,
         overwrite=overwrite,
         as_json=as_json,

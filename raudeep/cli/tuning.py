@@ -47,16 +47,16 @@ def tune(
     start_from: Annotated[
         str | None, Parameter(help="Autoencoder of the recipe to vary; its first one without.")
     ] = None,
-    settings: Annotated[overrides_of(TuneConfig), Flat] = None,  # type: ignore[valid-type]
+    settings: Annotated[overrides_of(TuneConfig, of="SPACE file"), Flat] = None,  # type: ignore[valid-type]
     limits: Annotated[Limits | None, Flat] = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     as_json: Json = False,
     resources: ResourceConfig | None = None,
-    spectrogram: overrides_of(SpectrogramConfig) = None,  # type: ignore[valid-type]
-    autoencoder: overrides_of(AutoencoderConfig) = None,  # type: ignore[valid-type]
-    training: overrides_of(TrainingConfig) = None,  # type: ignore[valid-type]
-    evaluation: overrides_of(EvaluationConfig) = None,  # type: ignore[valid-type]
+    spectrogram: overrides_of(SpectrogramConfig, of="recipe") = None,  # type: ignore[valid-type]
+    autoencoder: overrides_of(AutoencoderConfig, of="recipe") = None,  # type: ignore[valid-type]
+    training: overrides_of(TrainingConfig, of="recipe") = None,  # type: ignore[valid-type]
+    evaluation: overrides_of(EvaluationConfig, of="recipe") = None,  # type: ignore[valid-type]
 ) -> None:
     """Search the configuration of an autoencoder: a ranking, pictures, the best as a recipe.
 

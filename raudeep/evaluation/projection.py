@@ -1,5 +1,6 @@
 """Embeddings in the plane, to be looked at: PCA, t-SNE, UMAP."""
 
+import logging
 from typing import Any, Literal
 
 import numpy as np
@@ -8,6 +9,8 @@ from numpy.typing import NDArray
 from raudeep.errors import EvaluationError
 
 __all__ = ["Projection", "project"]
+
+logger = logging.getLogger(__name__)
 
 Projection = Literal["tsne", "pca", "umap"]
 _PCA_SIZE = 200  # auDeep reduces to this before t-SNE
@@ -88,5 +91,7 @@ def project(
         model: Any = umap.UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1)
     else:
         about = min(perplexity, (len(embeddings) - 1) / 3)
+        if about < perplexity:
+            logger.info("%d rows allow a perplexity of %.3g.", len(embeddings), about)
         model = TSNE(perplexity=about, random_state=seed, init="pca")
     return np.asarray(model.fit_transform(reduced), np.float32)

@@ -1,6 +1,7 @@
 """What an output is made from: the test of whether what is there is what is wanted."""
 
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -9,6 +10,7 @@ from raudeep.schema import SCHEMA_VERSION
 
 __all__ = ["Identity"]
 
+_FINGERPRINT = re.compile("[0-9a-f]{16}")
 _NAMED = 3  # differences that a message names
 
 
@@ -40,11 +42,19 @@ class Identity:
     def _difference(self, wanted: "Identity") -> str:
         before, after = _flatten(asdict(self)), _flatten(asdict(wanted))
         found = [
-            f"{name} is {before.get(name)!r} there and {after.get(name)!r} now"
+            _changed(name, before.get(name), after.get(name))
             for name in sorted({*before, *after})
             if before.get(name) != after.get(name)
         ]
         return ", ".join(found[:_NAMED]) or "its fields are the same in another form"
+
+
+def _changed(name: str, before: Any, after: Any) -> str:
+    section, _, source = name.partition(".")
+    name = f"input {source!r}" if section == "inputs" else name
+    if all(_FINGERPRINT.fullmatch(str(value)) for value in (before, after)):
+        return f"{name} is another one now"  # what they are tells a reader nothing
+    return f"{name} is {before!r} there and {after!r} now"
 
 
 def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:

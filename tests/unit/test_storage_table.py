@@ -183,12 +183,12 @@ def test_unfinished_table_of_another_configuration_is_refused_naming_the_field(p
             r"is a table of embeddings, which one of spectrograms does not replace. Choose",
         ),
         (
-            replace(IDENTITY, inputs={"manifest": "ffff"}),
-            r"inputs.manifest is '0123abcd' there and 'ffff' now",
+            replace(IDENTITY, inputs={"manifest": "f" * 16}),
+            r"input 'manifest' is another one now",
         ),
         (
             replace(IDENTITY, inputs={**IDENTITY.inputs, "model": "ab"}),
-            r"inputs.model is None there and 'ab' now",
+            r"input 'model' is None there and 'ab' now",
         ),
     ],
 )
