@@ -28,3 +28,10 @@ def assert_one_line(err, *words):
     assert err.startswith("raudeep: ")
     for word in words:
         assert word in err
+
+
+def refused(result, *words):
+    """Assert that a command failed with one line that holds these words."""
+    code, out, err = result
+    assert (code, out) == (1, "")
+    assert_one_line(err, *words)

@@ -1,257 +1,28 @@
-"""The commands on classifiers: `evaluate`, `train-classifier`, `predict`, on small tables."""
+"""Kept classifiers: `train-classifier` and `predict`, on small tables."""
 
 import json
 import sys
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
-from raudeep.config import EvaluationConfig, FitConfig, MlpConfig, SvmConfig
+from raudeep.config import FitConfig, SvmConfig
 from raudeep.pipeline.classification import predicting
 from raudeep.pipeline.classification.classifiers import fit_table, load_classifier
 from raudeep.pipeline.classification.predicting import predict_table
 from raudeep.pipeline.classification.predictions import prediction_rows
-from raudeep.pipeline.classification.scoring import evaluate_embeddings
-from raudeep.pipeline.stage import embedding_rows
-from raudeep.schema import FILE_METADATA, KEYS
-from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table
 from raudeep.storage.table import read_table
-from tests.support import assert_one_line
-
-LABELS = ("bark", "meow", "moo")
-SIDES = {"train_partitions": ("train",), "eval_partitions": ("test",)}
-SMALL = MlpConfig(num_units=16, num_epochs=50)
-QUICK = {"mlp": ("--num-units", 16, "--num-epochs", 200), "svm": ()}
-
-
-def write_table(place, rows, embeddings, config=None):
-    """Write rows of (file, chunk, label, partition, folds) in two parts; return the place."""
-    names = ("file", "chunk", "label", "partition", "folds")
-    records = [dict(zip(names, row, strict=True)) for row in rows]
-    keys = pa.Table.from_pylist(records, schema=pa.schema([*KEYS, *FILE_METADATA]))
-    table = embedding_rows(keys, np.asarray(embeddings, np.float32))
-    writer = open_table(str(place), Identity("embeddings", config or {"made": str(place)}))
-    half = len(rows) // 2
-    writer.write(0, table.slice(0, half))
-    writer.write(1, table.slice(half))
-    writer.commit(2)
-    return place
-
-
-def separable(place, *, size=4, permuted=False, seed=0):
-    """Write 60 recordings of 3 classes and all partitions, each class around a point of its own."""
-    rng = np.random.default_rng(seed)
-    ids = np.arange(60) % 3
-    embeddings = 5 * np.eye(3, size)[ids] + 0.1 * rng.standard_normal((60, size))
-    shown = rng.permutation(ids) if permuted else ids
-    parts = ("train", "devel", "test", "train")
-    rows = [
-        (f"{i:02d}.wav", 0, LABELS[shown[i]], parts[i // 15], [int(i // 15 == k) for k in range(4)])
-        for i in range(60)
-    ]
-    return write_table(place, rows, embeddings)
-
-
-def chunked(place):
-    """Write recordings of three chunks; of those in test, the last sounds like the next class."""
-    rows, embeddings = [], []
-    for i in range(24):
-        for chunk in range(3):
-            partition = "train" if i < 18 else "test"
-            sound = (i + (partition == "test" and chunk == 2)) % 3
-            rows.append((f"{i:02d}.wav", chunk, LABELS[i % 3], partition, None))
-            embeddings.append(np.eye(3)[sound] + 0.01 * (i % 5))
-    return write_table(place, rows, embeddings)
-
-
-# --- evaluate
-
-
-@pytest.mark.parametrize("kind", ["mlp", "svm"])
-def test_separable_classes_score_one_and_permuted_labels_near_chance(cli, tmp_path, kind):
-    scores = []
-    for permuted in (False, True):
-        table = separable(tmp_path / f"{permuted}", permuted=permuted)
-        command = ("evaluate", kind, table, "--output", tmp_path / f"out-{permuted}", "--json")
-        code, out, err = cli(*command, *QUICK[kind], "--repeats", 3)
-        assert code == 0, err
-        scores.append(json.loads(out))
-    perfect, chance = scores
-    assert perfect["accuracy"] == perfect["uar"] == 1.0
-    assert (perfect["num_splits"], perfect["repeats"], perfect["size"]) == (4, 3, 4)
-    assert perfect["confusion"] == (np.eye(3, dtype=int) * 60).tolist()
-    assert chance["accuracy"] == pytest.approx(1 / 3, abs=0.2)
-
-
-def test_every_chunk_of_a_recording_is_scored(cli, tmp_path):
-    # auDeep scored a recording of several chunks by the last one alone: it would find 0 here.
-    table = chunked(tmp_path / "table")
-    command = ("evaluate", "svm", table, "--output", tmp_path / "out", "--json")
-    sides = ("--train-partitions", "train", "--eval-partitions", "test")
-    _, out, _ = cli(*command, *sides)
-    score = json.loads(out)
-    assert score["accuracy"] == pytest.approx(2 / 3)
-    assert np.sum(score["confusion"]) == 18
-    # The same predictions, counted by recording.
-    code, out, err = cli(*command, *sides, "--majority-vote")
-    assert code == 0, err
-    assert json.loads(out)["accuracy"] == 1.0
-    assert np.sum(json.loads(out)["confusion"]) == 6
-
-
-def test_quiet_evaluation_is_a_line_of_accuracy_and_recall(cli, tmp_path):
-    rows = [(f"{i}.wav", 0, LABELS[i % 4 == 3], "train", None) for i in range(8)]
-    rows += [(f"t{i}.wav", 0, LABELS[i > 2], "test", None) for i in range(4)]
-    embeddings = [[i % 4 == 3] for i in range(8)] + [[0], [0], [1], [1]]
-    table = write_table(tmp_path / "table", rows, embeddings)
-    sides = ("--train-partitions", "train", "--eval-partitions", "test")
-    code, out, err = cli(
-        *("evaluate", "svm", table, "--output", tmp_path / "out", *sides, "--complexity", 1),
-        "--quiet",
-    )
-    assert (code, err) == (0, "")
-    assert out == f"{3 / 4:.4f},{(2 / 3 + 1) / 2:.4f}\n"
-
-
-def test_several_partitions_are_joined_on_either_side(cli, tmp_path):
-    table = separable(tmp_path / "table")
-    for number, (train, scored, count) in enumerate(
-        [(["train", "devel"], ["test"], 15), (["test"], ["train", "devel"], 45)]
-    ):
-        code, out, err = cli(
-            *("evaluate", "svm", table, "--output", tmp_path / f"{number}", "--json"),
-            *("--train-partitions", *train, "--eval-partitions", *scored),
-        )
-        assert code == 0, err
-        assert np.sum(json.loads(out)["confusion"]) == count
-        assert json.loads(out)["num_splits"] == 1
-
-
-def test_repeats_are_averaged_and_their_confusions_summed(cli, tmp_path):
-    table = separable(tmp_path / "table", permuted=True)
-    command = ("evaluate", "mlp", table, *QUICK["mlp"], "--num-folds", 3, "--json")
-    _, out, _ = cli(*command, "--repeats", 3, "--output", tmp_path / "out")
-    score = json.loads(out)
-    rows = read_table(str(tmp_path / "out"))
-    hits = np.array(rows["predicted"].to_pylist()) == np.array(rows["label"].to_pylist())
-    folds, repeats = rows["fold"].to_numpy(), rows["repeat"].to_numpy()
-    means = [[hits[(folds == f) & (repeats == r)].mean() for f in range(3)] for r in range(3)]
-    assert score["accuracy"] == pytest.approx(np.mean(means))
-    assert score["accuracy_std_repeats"] == pytest.approx(np.mean(means, axis=1).std())
-    assert np.sum(score["confusion"]) == rows.num_rows == 180
-    probabilities = np.array(rows["probabilities"].to_pylist())
-    assert [LABELS[i] for i in probabilities.argmax(axis=1)] == rows["predicted"].to_pylist()
-
-
-def in_two_orders(place):
-    """Write 30 recordings of two chunks each as they are sorted, and shuffled; return both."""
-    rng = np.random.default_rng(0)
-    keys = [(i, chunk) for i in range(30) for chunk in (0, 1)]
-    parts = ("train", "test")
-    rows = [(f"{i:02d}.wav", chunk, LABELS[i % 3], parts[i % 2], None) for i, chunk in keys]
-    embeddings = np.eye(3, 4)[[i % 3 for i, _ in keys]] + rng.standard_normal((60, 4))
-    order = rng.permutation(60)
-    shuffled = [rows[i] for i in order]
-    return {
-        "sorted": str(write_table(place / "sorted", rows, embeddings)),
-        "shuffled": str(write_table(place / "shuffled", shuffled, embeddings[order])),
-    }
-
-
-@pytest.mark.parametrize("splits", [{"num_folds": 3}, SIDES], ids=["folds", "partitions"])
-def test_scores_do_not_depend_on_the_order_of_the_rows(tmp_path, splits):
-    tables = in_two_orders(tmp_path)
-    outputs = {name: str(tmp_path / f"{name}-out") for name in tables}
-    evaluation = EvaluationConfig(repeats=2, **splits)
-    found = evaluate_embeddings(tables, outputs, classifier=SMALL, evaluation=evaluation)
-    assert found["sorted"].score == found["shuffled"].score
-    columns = ("fold", "repeat", "file", "chunk")
-    by = [(name, "ascending") for name in columns]
-    first, second = (read_table(uri).sort_by(by) for uri in outputs.values())
-    assert first.drop_columns("probabilities").equals(second.drop_columns("probabilities"))
-    both = [np.array(each["probabilities"].to_pylist()) for each in (first, second)]
-    np.testing.assert_allclose(*both, atol=1e-5)
-
-
-def test_predictions_are_in_the_order_of_their_table(tmp_path):
-    table = in_two_orders(tmp_path)["shuffled"]
-    outputs = {"it": str(tmp_path / "out")}
-    evaluation = EvaluationConfig(repeats=1, **SIDES)
-    evaluate_embeddings({"it": table}, outputs, classifier=SMALL, evaluation=evaluation)
-    scored = [row for row in read_table(table).to_pylist() if row["partition"] == "test"]
-    predicted = read_table(outputs["it"]).to_pylist()
-    assert [(row["file"], row["chunk"]) for row in predicted] == [
-        (row["file"], row["chunk"]) for row in scored
-    ]
-
-
-def test_kept_classifiers_do_not_depend_on_the_order_of_the_rows(tmp_path):
-    first, second = (
-        fit_table(table, config=SMALL, fit=FitConfig()).classifier
-        for table in in_two_orders(tmp_path).values()
-    )
-    np.testing.assert_array_equal(first.mean, second.mean)
-    np.testing.assert_array_equal(first.std, second.std)
-    weights, expected = first.fitted.arrays(), second.fitted.arrays()
-    for name in expected:
-        np.testing.assert_array_equal(weights[name], expected[name])
-
-
-def test_confusion_matrix_is_drawn_to_a_file(cli, tmp_path):
-    table = separable(tmp_path / "table")
-    command = ("evaluate", "svm", table, "--output", tmp_path / "out", "--plot")
-    code, out, err = cli(*command, tmp_path / "matrix.png")
-    assert (code, out) == (1, "")
-    assert_one_line(err, ".svg", "matrix.png")
-    assert not (tmp_path / "out").exists()
-    code, _, err = cli(*command, tmp_path / "matrix.svg")
-    assert code == 0, err
-    assert (tmp_path / "matrix.svg").read_text().startswith("<?xml")
-
-
-def test_a_file_is_no_picture_to_be_drawn_over(cli, tmp_path):
-    table = separable(tmp_path / "table")
-    picture, output = tmp_path / "matrix.svg", tmp_path / "out"
-    command = ("evaluate", "svm", table, "--output", output, "--plot")
-    picture.write_text("mine")
-    for place, said in ((picture, ("matrix.svg exists", "--overwrite")), (picture / "a.svg", ())):
-        code, out, err = cli(*command, place)
-        assert (code, out) == (1, "")
-        assert_one_line(err, *said)
-        assert not output.exists()
-    assert cli(*command, tmp_path / "other.svg")[0] == 0
-    code, out, err = cli(*command, picture)
-    assert (code, out) == (1, "")
-    assert_one_line(err.splitlines()[-1], "matrix.svg exists", "--overwrite")
-    assert picture.read_text() == "mine"
-    assert cli(*command, picture, "--overwrite")[0] == 0
-    assert picture.read_bytes() == (tmp_path / "other.svg").read_bytes()
-    assert cli(*command, picture)[0] == 0, "the same command again"
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("evaluate", "svm", "TABLE", "--num-folds", 3),
-        ("predict", "svm", "TABLE", "--train-table", "TABLE"),
-        ("predict", "TABLE", "--classifier", "CLASSIFIER"),
-    ],
+from tests.embeddings import (
+    LABELS,
+    QUICK,
+    SMALL,
+    chunked,
+    in_two_orders,
+    separable,
+    write_table,
 )
-def test_predictions_are_not_written_over_their_embeddings(cli, tmp_path, command):
-    places = {"TABLE": separable(tmp_path / "table"), "CLASSIFIER": tmp_path / "kept"}
-    before = read_table(str(places["TABLE"]))
-    cli("train-classifier", "svm", places["TABLE"], "--output", places["CLASSIFIER"])
-    found = [places.get(word, word) for word in command]
-    for overwrite in ((), ("--overwrite",)):
-        code, out, err = cli(*found, "--output", places["TABLE"], *overwrite)
-        assert (code, out) == (1, "")
-        assert_one_line(err, "is a table of embeddings", "Choose another output")
-        assert read_table(str(places["TABLE"])).equals(before)
-
-
-# --- train-classifier, predict
+from tests.support import assert_one_line
 
 
 @pytest.mark.parametrize("kind", ["mlp", "svm"])
@@ -278,6 +49,18 @@ def test_kept_classifier_predicts_bitwise_as_the_one_just_fitted(cli, tmp_path, 
     np.testing.assert_allclose(np.array(later["probabilities"].to_pylist()).sum(axis=1), 1, 1e-5)
     truth = [LABELS[i % 3] for i in range(60)]  # by sound; the labels of this table are permuted
     assert later["predicted"].to_pylist() == truth
+
+
+def test_kept_classifiers_do_not_depend_on_the_order_of_the_rows(tmp_path):
+    first, second = (
+        fit_table(table, config=SMALL, fit=FitConfig()).classifier
+        for table in in_two_orders(tmp_path).values()
+    )
+    np.testing.assert_array_equal(first.mean, second.mean)
+    np.testing.assert_array_equal(first.std, second.std)
+    weights, expected = first.fitted.arrays(), second.fitted.arrays()
+    for name in expected:
+        np.testing.assert_array_equal(weights[name], expected[name])
 
 
 def test_kept_classifier_is_standardised_by_its_training_partitions(cli, tmp_path):

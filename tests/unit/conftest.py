@@ -4,6 +4,7 @@ import pytest
 
 from raudeep.storage import uri as uris
 from raudeep.storage.opening import open_table
+from tests.chunks import LABELS, rows_of, write
 from tests.tables import IDENTITY, failures, rows
 
 
@@ -31,3 +32,9 @@ def finished(place):
     writer.write(0, rows(0, 3))
     writer.commit(2)
     return place
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A table of embeddings of nine recordings with labels, each of three chunks."""
+    return write(tmp_path / "table", rows_of(LABELS))
