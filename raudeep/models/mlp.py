@@ -201,7 +201,7 @@ class _Dropout:
         )
         self._keep = torch.empty(shape, dtype=torch.bool, device=device)
         self._masks = torch.empty(shape, device=device)
-        self._least = round(config.dropout * 2**16) - 2**15
+        self._least = min(round(config.dropout * 2**16), 2**16 - 1) - 2**15
         self._shape = (*shape[:2], config.num_units, num_rows)
 
     def masks(self) -> Tensor | None:

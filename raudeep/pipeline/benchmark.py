@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from raudeep.config import Limits, ResourceConfig
-from raudeep.errors import EvaluationError
+from raudeep.errors import EvaluationError, TableError
 from raudeep.manifest import label_map
 from raudeep.pipeline.artifacts import read_history, read_metrics
 from raudeep.pipeline.baselines.scores import BaselineScore, run_baselines
@@ -141,8 +141,7 @@ def run_benchmark(
     """
     started = time.perf_counter()
     places = Layout(output)
-    check_no_table(places.output)
-    uris.check_writable(places.output)
+    _check_output(places)
     if resources is not None:
         check_tracker(resources.tracker)  # now, and not when the spectrograms are done
     corpus = corpus_of(recipe, corpus, places.output)
@@ -238,11 +237,20 @@ def run_benchmark(
     return results
 
 
+def _check_output(places: Layout) -> None:
+    check_no_table(places.output)
+    if uris.exists(uris.join(places.output, "sweep.json")):
+        raise TableError(
+            f"{places.output} holds a sweep, whose results would be replaced. Choose another "
+            "output."
+        )
+    uris.check_writable(places.output)
+
+
 def plan_benchmark(recipe: Recipe, corpus: str | None, output: str) -> dict[str, Any]:
     """Return what a benchmark would do, without doing it: sizes, parts and shapes."""
     places = Layout(output)
-    check_no_table(places.output)
-    uris.check_writable(places.output)
+    _check_output(places)
     if corpus is None:
         check_synthesised(recipe)
         return {"recipe": asdict(recipe), "corpus": "synthesised", "output": places.output}

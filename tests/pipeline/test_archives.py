@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from raudeep.config import ChunkConfig, Limits
-from raudeep.errors import AudioError, ResourceError, TableError
+from raudeep.errors import AudioError, ConfigError, ResourceError, TableError
 from raudeep.manifest import Recording, manifest_table
 from raudeep.pipeline.artifacts import load_autoencoder
 from raudeep.pipeline.corpus import load_manifest
@@ -110,6 +110,20 @@ def test_models_are_fused_in_the_pass_that_embeds(corpus, models, tmp_path):
     assert summary.rows == 25
     assert fused.drop_columns(["embedding"]).equals(later.drop_columns(["embedding"]))
     np.testing.assert_allclose(embedding_array(fused), embedding_array(later), atol=1e-6)
+
+
+def test_embedders_of_one_name_are_refused(corpus, models, tmp_path):
+    manifest, _ = load_manifest(str(corpus))
+
+    def embedder(name, output):
+        return Embedder(name=name, model=models["a"], outputs={"state": str(tmp_path / output)})
+
+    with pytest.raises(ConfigError, match=r"a name of its own.* Got 'x' more than once"):
+        embed_corpus(manifest, [embedder("x", "1"), embedder("x", "2")])
+    fused = {"state": str(tmp_path / "all")}
+    with pytest.raises(ConfigError, match="Got 'fused' more than once"):
+        embed_corpus(manifest, [embedder("x", "1"), embedder("fused", "2")], fused=fused)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_new_recordings_are_new_parts_and_old_ones_are_not_read_again(copy, models, tmp_path):

@@ -16,7 +16,9 @@ from raudeep.errors import TableError
 from raudeep.pipeline.benchmark import plan_benchmark, run_benchmark
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
+from raudeep.pipeline.tuning.sweep import plan_sweep, tune_autoencoders
 from raudeep.storage.recipes import load_recipe
+from raudeep.sweep.space import parse_space
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,6 +63,20 @@ def test_a_benchmark_is_not_written_into_a_table(tmp_path):
         with pytest.raises(TableError, match="table is a table, and the output is none"):
             ask(load_recipe("demo"), None, str(table))
     assert sorted(table.rglob("*")) == before
+
+
+def test_a_benchmark_and_a_sweep_do_not_replace_each_others_results(tmp_path):
+    space = parse_space({"autoencoder.num_units": {"choices": [8, 16]}}, where="space")
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "sweep.json").write_text("{}")
+    for ask in (run_benchmark, plan_benchmark):
+        with pytest.raises(TableError, match="sweep holds a sweep, whose results"):
+            ask(load_recipe("demo"), None, str(tmp_path / "sweep"))
+    (tmp_path / "benchmark").mkdir()
+    (tmp_path / "benchmark" / "recipe.json").write_text("{}")
+    for tune in (tune_autoencoders, plan_sweep):
+        with pytest.raises(TableError, match="benchmark holds a benchmark, whose results"):
+            tune(load_recipe("demo"), space, None, str(tmp_path / "benchmark"))
 
 
 def test_the_stages_of_the_readme_run_one_by_one(tmp_path, monkeypatch, capsys):

@@ -146,6 +146,11 @@ def test_dropout_drops_its_share_independently_in_each_network_and_layer():
     assert agreement == pytest.approx(0.6**2 + 0.4**2, abs=0.01)
 
 
+def test_dropout_that_keeps_next_to_nothing_drops():
+    config = dataclasses.replace(SMALL, num_units=10, dropout=0.999999)
+    assert _Dropout(40, config, [torch.Generator().manual_seed(1)]).masks().mean() < 0.01
+
+
 def test_separable_classes_are_learnt_and_generalise():
     rng = np.random.default_rng(1)
     labels = np.arange(120) % 3

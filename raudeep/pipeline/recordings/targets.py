@@ -89,7 +89,19 @@ def embedding_targets(
     """Return the tables that are to be written, of which none has been opened yet.
 
     `inputs` are the fingerprints of what each embedder reads in place of audio.
+
+    Raises
+    ------
+    ConfigError
+        If two embedders have one name, or one that of the vectors of all.
     """
+    names = tuple(each.name for each in embedders)
+    taken = [*names, *([_FUSED] if fused else [])]
+    if repeated := sorted({name for name in taken if taken.count(name) > 1}):
+        raise ConfigError(
+            f"each embedder needs a name of its own, other than {_FUSED!r} where all are fused. "
+            f"Got {', '.join(map(repr, repeated))} more than once."
+        )
     settings = _cut(chunks or ChunkConfig())
     targets: dict[str, Target] = {}
     for each in embedders:
@@ -103,7 +115,6 @@ def embedding_targets(
             )
             writer = TableWriter(uri, identity)
             targets[f"{readout}/{each.name}"] = Target((each.name,), readout, writer)
-    names = tuple(each.name for each in embedders)
     for readout, uri in (fused or {}).items():
         pieces = [_config(each, readout) | settings for each in embedders]
         identity = Identity("embeddings", {"fused": list(names), "pieces": pieces} | settings)

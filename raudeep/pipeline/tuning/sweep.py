@@ -16,7 +16,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from raudeep.config import Limits, ResourceConfig, SpectrogramConfig, SvmConfig, TuneConfig
-from raudeep.errors import ConfigError
+from raudeep.errors import ConfigError, TableError
 from raudeep.manifest import manifest_fingerprint
 from raudeep.pipeline.corpus import check_synthesised, corpus_of, load_manifest, write_manifest
 from raudeep.pipeline.runtime.cluster import ensure_ray, find_resources
@@ -117,8 +117,7 @@ def tune_autoencoders(
     resources = resources or ResourceConfig()
     base = _check(recipe, space, tune, autoencoder)
     check_tracker(resources.tracker)
-    check_no_table(places.output)
-    uris.check_writable(places.output)
+    _check_output(places)
     corpus = corpus_of(recipe, corpus, places.output)
     manifest, layout = load_manifest(corpus, layout=recipe.corpus_layout)
     division = divide_recordings(manifest, recipe.evaluation, tune, corpus=corpus)
@@ -176,7 +175,7 @@ def plan_sweep(
     """Return what a sweep would do, without doing it."""
     tune, places = tune or TuneConfig(), SweepLayout(output)
     base = _check(recipe, space, tune, autoencoder)
-    uris.check_writable(places.output)
+    _check_output(places)
     share = share_resources(find_resources(), resources or ResourceConfig(), tune.num_trials)
     known = _spectrograms(base, space, at_most=tune.num_trials)
     plan: dict[str, Any] = {
@@ -202,6 +201,16 @@ def plan_sweep(
     division = divide_recordings(manifest, recipe.evaluation, tune, corpus=corpus)
     found = {"uri": corpus, "layout": layout, "recordings": manifest.num_rows}
     return {**plan, "corpus": found, "reserved": reserved_of(division)}
+
+
+def _check_output(places: SweepLayout) -> None:
+    check_no_table(places.output)
+    if uris.exists(places.below("recipe.json")):
+        raise TableError(
+            f"{places.output} holds a benchmark, whose results would be replaced. Choose another "
+            "output."
+        )
+    uris.check_writable(places.output)
 
 
 def _check(
