@@ -88,6 +88,15 @@ def test_bad_recordings_of_several_tables_are_named_once(damaged_corpus, tmp_pat
     assert all(read_errors(output).num_rows == 3 for output in outputs.values())
 
 
+@pytest.mark.parametrize("fixed", [0.5, None])
+def test_empty_mel_bands_are_warned_of(corpus, tmp_path, fixed):
+    view = SpectrogramConfig(n_mels=1000, fixed_seconds=fixed)
+    with pytest.warns(UserWarning, match="of 1000 filters empty"):
+        extract_spectrograms(
+            load_manifest(str(corpus))[0], {"view": view}, {"view": str(tmp_path / "table")}
+        )
+
+
 def test_a_run_that_goes_on_keeps_the_shape_that_it_began_with(tmp_path):
     """Recordings of two rates, so of two shapes; the first by name is the last by place."""
     recordings = []

@@ -29,8 +29,10 @@ from tests.support import assert_one_line
 def test_kept_classifier_predicts_bitwise_as_the_one_just_fitted(cli, tmp_path, monkeypatch, kind):
     train, other = separable(tmp_path / "a"), separable(tmp_path / "b", permuted=True, seed=1)
     fit = (*QUICK[kind], "--repeats", 2, "--seed", 3, "--train-partitions", "train", "devel")
-    code, _, err = cli("train-classifier", kind, train, "--output", tmp_path / "kept", *fit)
+    command = ("train-classifier", kind, train, "--output", tmp_path / "kept", *fit)
+    code, out, err = cli(*command, "--json")
     assert code == 0, err
+    assert json.loads(out)[0]["rows"] == 45, "those of the partitions"
     code, _, err = cli(
         "predict", kind, other, "--train-table", train, "--output", tmp_path / "direct", *fit
     )

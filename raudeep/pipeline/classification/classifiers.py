@@ -177,6 +177,8 @@ def train_classifier(
     """
     started = time.perf_counter()
     index = read_index(table, stage="embeddings")
+    metadata = read_table(table, columns=["partition", "label"])
+    chosen = metadata.take(rows_of_partitions(metadata, fit.train_partitions, table))
     identity = _identity(index, config, fit)
     present = set(visible_files(output))
     if strange := sorted(present - {CONFIG_FILE, WEIGHTS_FILE}):
@@ -201,7 +203,7 @@ def train_classifier(
         seconds=time.perf_counter() - started,
         parts=1,
         reused=int(reused),
-        rows=index.rows,
+        rows=chosen.num_rows - chosen["label"].null_count,
     )
 
 

@@ -147,21 +147,24 @@ def first_header(recordings: pa.Table) -> Header | None:
 
 
 def view_shapes(views: Mapping[str, SpectrogramConfig], header: Header | None) -> dict[str, Shape]:
-    """Return the shape of each view: fixed where the configuration fixes the length."""
-    shapes = {}
+    """Return the shape of each view: fixed where the configuration fixes the length.
+
+    Processes that decode are silent, so a warning of empty mel bands comes from here.
+    """
+    shapes = dict.fromkeys(views, Shape(None, None))
+    if header is None:
+        return shapes
     for view, config in views.items():
-        fixed = config.fixed_seconds or config.chunk_seconds
-        shapes[view] = Shape(None, None)
-        if fixed is not None and header is not None:
-            length = config.fixed_seconds
-            if length is None:
-                length = (config.chunk_count or 1) * (config.chunk_seconds or 0)
-                length += config.window_seconds + config.overlap_seconds + 1 / header.sample_rate
-            silence = np.zeros((1, int(header.sample_rate * length)), np.float32)
-            try:
-                chunks = compute_views(silence, sample_rate=header.sample_rate, configs=[config])[0]
-            except AudioError:
-                continue  # the recordings fail the same way, each as a row of errors
+        length = config.fixed_seconds
+        if length is None:
+            length = (config.chunk_count or 1) * (config.chunk_seconds or 0)
+            length += config.window_seconds + config.overlap_seconds + 1 / header.sample_rate
+        silence = np.zeros((1, int(header.sample_rate * length)), np.float32)
+        try:
+            chunks = compute_views(silence, sample_rate=header.sample_rate, configs=[config])[0]
+        except AudioError:
+            continue  # the recordings fail the same way, each as a row of errors
+        if config.fixed_seconds is not None or config.chunk_seconds is not None:
             shapes[view] = Shape(*chunks[0].values.shape)
     return shapes
 
