@@ -2,13 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from raudeep.errors import TableError
-from raudeep.schema import embeddings_schema, spectrograms_schema, with_metadata
+from raudeep.schema import (
+    embeddings_schema,
+    read_metadata,
+    spectrograms_schema,
+    with_metadata,
+)
 
 __all__ = [
     "StageSummary",
@@ -141,7 +147,7 @@ def spectrogram_rows(
         column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat))
     columns = [keys[name].combine_chunks() for name in schema.names[:-3]]
     sizes = [pa.array([value.shape[axis] for value in values], pa.int32()) for axis in (0, 1)]
-    described = {"shape": [frames, bands], "axes": ["frame", "band"]}
+    described = {"shape": [frames, bands], "axes": ["frame", "band"], **_label_numbers(keys)}
     return pa.Table.from_arrays([*columns, column, *sizes], schema=with_metadata(schema, described))
 
 
@@ -151,13 +157,20 @@ def embedding_rows(keys: pa.Table, embeddings: NDArray[np.float32]) -> pa.Table:
     schema = embeddings_schema(size)
     column = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.ravel()), size)
     columns = [keys[name].combine_chunks() for name in schema.names[:-1]]
-    return pa.Table.from_arrays([*columns, column], schema=with_metadata(schema, {"size": size}))
+    described = {"size": size, **_label_numbers(keys)}
+    return pa.Table.from_arrays([*columns, column], schema=with_metadata(schema, described))
 
 
 def embedding_array(table: pa.Table) -> NDArray[np.float32]:
     """Return the embeddings of a table as an array (N, E)."""
     size = table.schema.field("embedding").type.list_size
     return _values(table["embedding"]).reshape(table.num_rows, size)
+
+
+def _label_numbers(keys: pa.Table) -> dict[str, Any]:
+    """Return the numbers of labels that an import gave, which rows made of these rows keep."""
+    known = read_metadata(keys.schema)
+    return {"label_map": known["label_map"]} if "label_map" in known else {}
 
 
 def _values(column: pa.ChunkedArray) -> NDArray[np.float32]:

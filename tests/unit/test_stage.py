@@ -8,12 +8,15 @@ from raudeep.errors import TableError
 from raudeep.pipeline.stage import (
     StageSummary,
     embedding_array,
+    embedding_rows,
     from_ipc,
     recording_slices,
     slices,
+    spectrogram_rows,
     spectrogram_values,
     to_ipc,
 )
+from raudeep.schema import FILE_METADATA, KEYS, read_metadata, with_metadata
 
 
 def table(values, *, fixed=True):
@@ -112,6 +115,18 @@ def test_embeddings_become_one_array_from_sliced_and_chunked_tables(rng):
     np.testing.assert_array_equal(embedding_array(whole), values)
     parts = pa.concat_tables([whole.slice(3), whole.slice(1, 1)])
     np.testing.assert_array_equal(embedding_array(parts), values[[3, 4, 5, 1]])
+
+
+def test_numbers_of_labels_of_an_import_stay_with_what_is_made_of_its_rows():
+    numbers = [["rain", 0], ["dog", 1]]
+    keys = pa.schema([*KEYS, *FILE_METADATA]).empty_table()
+    imported = keys.cast(with_metadata(keys.schema, {"label_map": numbers}))
+    for make in (
+        lambda rows: embedding_rows(rows, np.empty((0, 2), np.float32)),
+        lambda rows: spectrogram_rows(rows, [], (None, 2)),
+    ):
+        assert read_metadata(make(imported).schema)["label_map"] == numbers
+        assert "label_map" not in read_metadata(make(keys).schema)
 
 
 def test_table_without_embeddings_becomes_an_empty_array_of_their_size():
