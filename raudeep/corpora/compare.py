@@ -83,7 +83,8 @@ def _read(tree: Tree, lists: Sequence[_List]) -> list[Recording]:
         tables = [_columns(tree, file, form) for file in files]
         seen.update((file, table.column_names) for file, table in zip(files, tables, strict=True))
         if tables and all({form.file, form.label} <= set(t.column_names) for t in tables):
-            return _recordings(tree, pa.concat_tables(tables), form)
+            columns = [table.select([form.file, form.label]) for table in tables]
+            return _recordings(tree, pa.concat_tables(columns), form)
     if not seen:
         raise LayoutMismatch("no list of labels of a ComParE challenge in lab/")
     file, names = next(iter(seen.items()))

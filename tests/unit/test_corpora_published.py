@@ -244,6 +244,18 @@ def test_lists_of_2021_are_joined():
     assert [found[wave][0] for wave in WAVES] == ["negative", "positive", None]
 
 
+def test_lists_of_2021_may_have_their_columns_in_any_order():
+    texts = {
+        "lab/train.csv": "filename,label\ntrain_1.wav,negative\n",
+        "lab/devel.csv": "label,filename\npositive,devel_1.wav\n",
+    }
+    found = rows(read_compare(tree(*WAVES, texts=texts)))
+    assert found == {
+        "wav/train_1.wav": ("negative", "train", None),
+        "wav/devel_1.wav": ("positive", "devel", None),
+    }
+
+
 def test_list_with_other_columns_is_named():
     with pytest.raises(LayoutMismatch, match=r"lab/labels.csv has none of the known columns"):
         read_compare(tree(*WAVES, texts={"lab/labels.csv": "a,b\n1,2\n"}))
