@@ -15,12 +15,13 @@ import pyarrow as pa
 import pytest
 import soundfile
 
-from raudeep.config import ChunkConfig, Limits
+from raudeep.config import ChunkConfig, Limits, SpectrogramConfig
 from raudeep.errors import AudioError, ConfigError, ResourceError, TableError
 from raudeep.manifest import Recording, manifest_table
 from raudeep.pipeline.artifacts import load_autoencoder
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.recordings import embedding, planning
+from raudeep.pipeline.recordings.decoding import load_views
 from raudeep.pipeline.recordings.embedding import embed_corpus
 from raudeep.pipeline.recordings.planning import plan_embedding, plan_spectrograms
 from raudeep.pipeline.recordings.targets import Embedder
@@ -96,6 +97,20 @@ def test_chunks_are_embedded_as_if_each_was_a_recording(models, tmp_path, rng):
     embed(cuts, models["a"], tmp_path / "alone")
     alone = embedding_array(read_table(str(tmp_path / "alone")))
     np.testing.assert_allclose(embedding_array(rows), alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("sample_rate", [None, 22050])
+def test_a_fixed_length_makes_no_chunk_of_what_is_shorter_than_a_window(tmp_path, rng, sample_rate):
+    """Of one window, which is 0.08 s here, there is a chunk."""
+    folder = noise(tmp_path / "clips", [0.3, 2.001, 2.0799, 2.08], rng)
+    recordings = load_manifest(str(folder), labelled=False)[0].to_pylist()
+    found = []
+    for fixed in (None, 5.0):
+        view = SpectrogramConfig(sample_rate=sample_rate, window_seconds=0.08, fixed_seconds=fixed)
+        cut = partial(load_views, views={"a": view}, chunks=ChunkConfig(chunk_seconds=1.0))
+        found.append([[(c.start, c.end) for p in cut(row) for c in p["a"]] for row in recordings])
+    whole = [(0.0, 1.0), (1.0, 2.0)]
+    assert found == [[[(0.0, 0.3)], whole, whole, [*whole, (2.0, 2.08)]]] * 2
 
 
 def test_models_are_fused_in_the_pass_that_embeds(corpus, models, tmp_path):

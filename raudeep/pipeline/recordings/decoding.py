@@ -37,7 +37,8 @@ def load_views(
     """Yield the spectrograms of a recording, once or, with `chunks`, for one chunk at a time.
 
     Each chunk is a recording of its own: 0 dB is the loudest cell in it. Where a view has a fixed
-    length, that of the chunks takes its place, and the last chunk is padded to it.
+    length, that of the chunks takes its place, and the last chunk is padded to it. After the first
+    chunk, what is shorter than a window is none, with a fixed length neither.
     """
     if chunks is None or chunks.chunk_seconds is None or chunks.hop_seconds is None:
         samples, rate = decode(read_recording(recording["uri"]), max_duration=max_duration)
@@ -52,11 +53,11 @@ def load_views(
             max_duration=max_duration,
         )
         for block in blocks:
+            if block.start > 0 and _is_short(block.samples, block.sample_rate, views):
+                return  # what is left over is no chunk, padded neither
             try:
                 found = _compute(block.samples, block.sample_rate, views)
             except AudioError as error:
-                if block.start > 0 and _is_short(block.samples, block.sample_rate, views):
-                    return  # what is left over is no chunk
                 raise AudioError(f"from {block.start:g} s on: {error}") from error
             yield {
                 name: [replace(each, start=block.start, end=block.end) for each in spectrograms]
@@ -94,5 +95,10 @@ def _of_a_chunk(view: SpectrogramConfig, seconds: float) -> SpectrogramConfig:
 def _is_short(
     samples: NDArray[np.float32], rate: int, views: Mapping[str, SpectrogramConfig]
 ) -> bool:
-    window = max(view.window_seconds for view in views.values())
-    return int(samples.shape[1]) <= int(window * rate)
+    """Return whether one of the views has a window that is longer than the samples."""
+    for view in views.values():
+        target = view.sample_rate or rate
+        resampled = int(samples.shape[1] * target / rate + 0.5)  # as soxr rounds
+        if resampled < int(view.window_seconds * target):
+            return True
+    return False
