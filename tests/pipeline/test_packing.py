@@ -175,6 +175,12 @@ def test_recordings_without_a_name_of_their_own_are_named_by_their_place(hugging
     assert manifest.num_rows == 25
 
 
+def test_a_label_without_a_name_is_one_line(hugging_face):
+    folder = hugging_face(label=pa.array([None, -1, *[0] * 22, 99]))
+    with pytest.raises(ManifestError, match=r"-00001-of-00002\.parquet: labels .* Got 99\. "):
+        load_manifest(str(folder))
+
+
 def test_a_recording_without_bytes_is_an_error(hugging_face, pack, tmp_path):
     audio = read_table(pack)["audio"].combine_chunks()
     contents = audio.field("bytes").to_pylist()

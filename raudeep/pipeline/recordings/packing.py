@@ -193,7 +193,7 @@ def read_packed(places: Sequence[str], *, name: str) -> pa.Table:
         rows = pa.array(packed_uris(place, table.num_rows), pa.string())
         paths = table[AUDIO].combine_chunks().field("path") if path else pa.nulls(len(rows))
         table = table.select([column for column in wanted if column != "uri"])
-        table = _named_labels(table, schema)
+        table = _named_labels(table, schema, place)
         table = table.append_column("path", paths.cast(pa.string())).append_column("uri", rows)
         tables.append(table.replace_schema_metadata(None))
     try:
@@ -213,8 +213,14 @@ def _row_names(rows: pa.ChunkedArray, places: Sequence[str]) -> pa.Array:
     return pa.array([row.removeprefix(root) for row in rows.to_pylist()], pa.string())
 
 
-def _named_labels(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return the table with the names of its labels, where they are numbers that have names."""
+def _named_labels(table: pa.Table, schema: pa.Schema, place: str) -> pa.Table:
+    """Return the table with the names of its labels, where they are numbers that have names.
+
+    Raises
+    ------
+    ManifestError
+        If one of the numbers has none.
+    """
     try:
         described = json.loads((schema.metadata or {})[b"huggingface"])
         names = described["info"]["features"]["label"]["names"]
@@ -222,9 +228,16 @@ def _named_labels(table: pa.Table, schema: pa.Schema) -> pa.Table:
         return table
     if "label" not in table.column_names or not pa.types.is_integer(table["label"].type):
         return table
-    labels = [names[n] if n is not None and n >= 0 else None for n in table["label"].to_pylist()]
-    place = table.column_names.index("label")
-    return table.set_column(place, "label", pa.array(labels, pa.string()))
+    numbers = table["label"].to_pylist()
+    highest = max((n for n in numbers if n is not None), default=-1)
+    if highest >= len(names):
+        raise ManifestError(
+            f"{place}: labels that are numbers need a name each in their ClassLabel, which has "
+            f"{len(names)}. Got {highest}. Name it, or write the labels as text."
+        )
+    labels = [names[n] if n is not None and n >= 0 else None for n in numbers]
+    column = table.column_names.index("label")
+    return table.set_column(column, "label", pa.array(labels, pa.string()))
 
 
 def _read_schema(uri: str) -> pa.Schema:
