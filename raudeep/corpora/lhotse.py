@@ -26,7 +26,8 @@ _PARTITIONS = {"train": "train", "eval": "test", "test": "test"}  # the others a
 def read_lhotse(tree: Tree, field: str | None = None) -> list[Recording]:
     """Return the recordings of all manifests in a folder, with labels and partitions.
 
-    A partition is what stands in a manifest's name, as in ``corpus_recordings_train.jsonl.gz``.
+    A partition is what stands in a manifest's name, as in ``corpus_recordings_train.jsonl.gz``;
+    one without adds what the others do not have.
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ def read_lhotse(tree: Tree, field: str | None = None) -> list[Recording]:
     ------
     LayoutMismatch
         If there are no such manifests, they cannot be read, or a recording has several labels,
-        several files, or is only a part of its file.
+        partitions or files, or is only a part of its file.
     """
     names = sorted(name for name in tree.files if _MANIFEST.fullmatch(name))
     if not names:
@@ -51,12 +52,12 @@ def read_lhotse(tree: Tree, field: str | None = None) -> list[Recording]:
         partition = _PARTITIONS.get(match[1], "devel") if match else None
         for item in _items(tree, name):
             if hasattr(item, "sources"):
-                found[item.id] = item, partition
+                _add(found, item, partition)
             elif hasattr(item, "supervisions"):
                 recording = item.recording
                 if (item.start, item.duration) != (0, recording.duration):
                     raise LayoutMismatch(f"{name}: cut {item.id!r} is a part of its recording")
-                found[recording.id] = recording, partition
+                _add(found, recording, partition)
                 supervisions.setdefault(recording.id, []).extend(item.supervisions)
             else:
                 supervisions.setdefault(item.recording_id, []).append(item)
@@ -85,6 +86,17 @@ def _items(tree: Tree, name: str) -> Iterator[Any]:
                 yield deserialize_item(json.loads(line))
     except Exception as error:  # whatever a damaged file leads to in there
         raise LayoutMismatch(f"{name}: {type(error).__name__}: {error}") from error
+
+
+def _add(found: dict[str, tuple[Any, str | None]], recording: Any, partition: str | None) -> None:
+    """Add a recording, or its partition; one that is known stays."""
+    known = found[recording.id][1] if recording.id in found else None
+    if known and partition and known != partition:
+        raise LayoutMismatch(
+            f"recording {recording.id!r} has 2 partitions: {sorted((known, partition))}"
+        )
+    if partition or not known:
+        found[recording.id] = recording, partition
 
 
 def _file(tree: Tree, recording: Any) -> str:

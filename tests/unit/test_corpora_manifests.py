@@ -108,9 +108,24 @@ def test_cuts_of_whole_recordings_are_recordings():
     ]
 
 
+def test_a_manifest_without_a_partition_leaves_those_of_the_others():
+    contents = {
+        "cuts_train.jsonl": lines(cut("a", "a.wav")),
+        "cuts_test.jsonl": lines(cut("b", "b.wav")),
+        "recordings.jsonl": lines(*(recording(name, f"{name}.wav") for name in "abc")),
+        "z_recordings_dev.jsonl": lines(recording("c", "c.wav")),
+    }
+    table, _ = read_corpus(tree(contents))
+    assert table["partition"].to_pylist() == ["train", "test", "devel"]
+
+
 @pytest.mark.parametrize(
     ("contents", "reason"),
     [
+        (
+            {f"cuts_{part}.jsonl": lines(cut("a", "a.wav")) for part in ("train", "test")},
+            r"'a' has 2 partitions: \['test', 'train'\]",
+        ),
         (
             {"cuts.jsonl": lines(cut("a", "a.wav", start=0.5, duration=0.5))},
             "a part of its",
