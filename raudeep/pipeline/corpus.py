@@ -74,27 +74,28 @@ def load_manifest(
             raise ManifestError(f"no corpus at {place}: there is no such folder or file.")
     tree = Tree(root=place, files=files, read=lambda path: uris.read_bytes(uris.join(place, path)))
     if layout is None and (packed := _packed_files(tree)):
-        return read_packed(packed, name=place), "packed"
+        return read_packed(packed, name=place, root=place), "packed"
     manifest, found = read_corpus(tree, layout=layout, labelled=labelled)
     logger.info("%s: %d recordings, layout %s", place, manifest.num_rows, found)
     return manifest, found
 
 
 def _read_manifest(uri: str) -> pa.Table:
+    root, _, name = uri.rpartition("/")
     try:
         if uri.lower().endswith(".parquet") and uris.exists(uri) and is_packed(uri):
-            return read_packed([uri], name=uri)
+            return read_packed([uri], name=uri, root=root)
         content = uris.read_bytes(uri)
     except OSError as error:
         raise ManifestError(f"no manifest at {uri}: {error.strerror or error}") from error
-    root, _, name = uri.rpartition("/")
     return parse_manifest(content, name=name, root=root)
 
 
 def _manifest_of_table(uri: str) -> pa.Table:
     index = read_index(uri)
     if index.stage == "recordings":
-        return read_packed([uris.join(uri, part.name) for part in index.parts], name=uri)
+        parts = [uris.join(uri, part.name) for part in index.parts]
+        return read_packed(parts, name=uri, root=uri)
     if index.stage != "manifest":
         raise ManifestError(f"{uri} is a table of {index.stage}, not a corpus. Name the corpus.")
     return read_table(uri)

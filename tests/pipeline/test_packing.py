@@ -170,9 +170,18 @@ def test_recordings_without_a_name_of_their_own_are_named_by_their_place(hugging
     nameless = pa.StructArray.from_arrays(
         [audio.field("bytes"), pa.nulls(len(audio), pa.string())], ["bytes", "path"]
     )
-    manifest, _ = load_manifest(str(hugging_face(audio=nameless)))
+    folder = hugging_face(audio=nameless)
+    manifest, _ = load_manifest(str(folder))
     assert manifest["file"][0].as_py() == "train-00000-of-00002.parquet#000000000"
     assert manifest.num_rows == 25
+    one, _ = load_manifest(str(folder / "train-00001-of-00002.parquet"))
+    assert one["file"].to_pylist() == manifest["file"].to_pylist()[13:]
+
+    before = load_manifest(str(folder.parent))[0]["file"].to_pylist()
+    assert before == [f"data/{file}" for file in manifest["file"].to_pylist()]
+    shutil.copytree(folder, folder.parent / "added")
+    added = [file.replace("data/", "added/") for file in before]
+    assert load_manifest(str(folder.parent))[0]["file"].to_pylist() == added + before
 
 
 def test_a_label_without_a_name_is_one_line(hugging_face):

@@ -159,7 +159,7 @@ def is_packed(uri: str) -> bool:
     return holds_recordings(_read_schema(uri))
 
 
-def read_packed(places: Sequence[str], *, name: str) -> pa.Table:
+def read_packed(places: Sequence[str], *, name: str, root: str) -> pa.Table:
     """Return the manifest of packed Parquet files; the recordings themselves are not read.
 
     Recordings are named by the column `file`, else by the path beside their bytes, else, where that
@@ -172,6 +172,8 @@ def read_packed(places: Sequence[str], *, name: str) -> pa.Table:
         URIs of the Parquet files, all of the same columns.
     name : str
         What messages call them.
+    root : str
+        URI of the folder that they lie in or below, from which on a file names its recordings.
 
     Raises
     ------
@@ -203,14 +205,14 @@ def read_packed(places: Sequence[str], *, name: str) -> pa.Table:
     if "file" not in table.column_names:
         paths = table["path"]
         unique = paths.null_count == 0 and len(paths.unique()) == len(paths)
-        files = paths if unique else _row_names(table["uri"], places)
+        files = paths if unique else _row_names(table["uri"], root)
         table = table.append_column("file", files)
     return complete_manifest(table.drop_columns(["path"]), name=name, root=None)
 
 
-def _row_names(rows: pa.ChunkedArray, places: Sequence[str]) -> pa.Array:
-    root = places[0].rpartition("/")[0] + "/"
-    return pa.array([row.removeprefix(root) for row in rows.to_pylist()], pa.string())
+def _row_names(rows: pa.ChunkedArray, root: str) -> pa.Array:
+    folder = f"{root.rstrip('/')}/"
+    return pa.array([row.removeprefix(folder) for row in rows.to_pylist()], pa.string())
 
 
 def _named_labels(table: pa.Table, schema: pa.Schema, place: str) -> pa.Table:
