@@ -1,5 +1,6 @@
 """What a Ray Train worker does: read the tables, train, report each epoch, write the artifact."""
 
+import logging
 import math
 import tempfile
 from collections.abc import Callable, Mapping
@@ -42,7 +43,10 @@ from raudeep.storage.table import read_index
 
 __all__ = ["Run", "WorkerJob", "train_worker"]
 
+logger = logging.getLogger(__name__)
+
 _NUM_EXAMPLES = 3
+_UNRECORDED = 2  # epochs that were reported, at most, when Ray Train has none of them on record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +161,7 @@ def _train(job: WorkerJob) -> None:
                 write_checkpoint(Path(folder), fit, progress)
                 checkpoint = ray.train.Checkpoint.from_directory(folder)
                 ray.train.report(metrics, checkpoint=checkpoint)
-            _forget_early_epochs(job, progress)
+            _forget_early_epochs(job, progress, spare=_UNRECORDED)
             _tell(job, progress)
         if writer is not None:
             writer.close()
@@ -176,6 +180,13 @@ def _restore(job: WorkerJob, fit: Fit, checkpoint: Any) -> Progress:
             if fit.rank == 0:
                 _tell(job, found.progress, goes_on=True)
             return found.progress
+        if fit.rank == 0:
+            logger.warning(
+                "%s begins anew: weights that it kept until epoch %d are missing below %s.",
+                run.name,
+                found.progress.epoch,
+                run.output,
+            )
     if fit.rank == 0:
         forget_epochs(run.output, job.identity.fingerprint)
     if run.continue_from is None:
@@ -203,11 +214,12 @@ def _has_kept_epochs(job: WorkerJob, progress: Progress) -> bool:
     return set(range(first, progress.epoch + 1)) <= set(kept)
 
 
-def _forget_early_epochs(job: WorkerJob, progress: Progress) -> None:
-    """Delete kept weights of earlier epochs, once no checkpoint needs them."""
+def _forget_early_epochs(job: WorkerJob, progress: Progress, *, spare: int) -> None:
+    """Delete kept weights of earlier epochs but for `spare` more, which a checkpoint may need."""
     most = job.run.training.checkpoints_to_keep
     if most not in (None, 1):
-        forget_epochs(job.run.output, job.identity.fingerprint, up_to=progress.epoch - most)
+        up_to = progress.epoch - most - spare
+        forget_epochs(job.run.output, job.identity.fingerprint, up_to=up_to)
 
 
 def _check(result: EpochResult, *, name: str) -> None:
@@ -267,7 +279,6 @@ def _write(
     job: WorkerJob, fit: Fit, progress: Progress, examples: Examples, *, num_chunks: int
 ) -> None:
     """Write the artifact, with the weights of the best epoch where there is one."""
-    _forget_early_epochs(job, progress)
     optimizer_state: Mapping[str, Tensor] = fit.optimizer_state()
     if progress.best:
         fit.model.load_state_dict(progress.best)
@@ -291,3 +302,4 @@ def _write(
         examples=examples.table(fit.model),
         optimizer_state=optimizer_state,
     )
+    _forget_early_epochs(job, progress, spare=0)  # last: until then a kill goes on from them
