@@ -249,7 +249,7 @@ def _parse(content: Mapping[str, Any], where: str) -> Recipe:
 def _autoencoder(values: dict[str, Any], *, place: str) -> AutoencoderConfig:
     """Return the architecture of the kind that `values` name; ``time`` without."""
     kind = values.pop("kind", "time")
-    if kind not in AUTOENCODERS:
+    if not isinstance(kind, str) or kind not in AUTOENCODERS:
         raise ConfigError(
             f"{place}: 'kind' must be one of {', '.join(map(repr, AUTOENCODERS))}. Got {kind!r}."
         )

@@ -232,6 +232,11 @@ def _domain(name: str, table: Mapping[str, Any], place: str, where: str) -> Doma
     log, steps = table.get("log", False), table.get("steps")
     if not (isinstance(low, int | float) and isinstance(high, int | float) and low < high):
         raise ConfigError(f"{place}: 'low' must be less than 'high'. Got {low!r} and {high!r}.")
+    if float not in kinds and max(-low, high, high - low) >= 2**63 - 1:
+        raise ConfigError(
+            f"{place}: 'low', 'high' and their distance must be below 2**63 - 1. Got {low!r} and "
+            f"{high!r}."
+        )
     if not math.isfinite(high - low):
         raise ConfigError(f"{place}: 'low' and 'high' must be finite. Got {low!r} and {high!r}.")
     if type(log) is not bool or (log and low <= 0):
@@ -263,10 +268,10 @@ def _value(name: str, value: Any, where: str) -> Value:
     """Return a value as its field holds it; refuse one of another type."""
     cls, found, _ = _field(name, where)
     if found is None:
-        if value not in AUTOENCODERS:
+        if not isinstance(value, str) or value not in AUTOENCODERS:
             known = ", ".join(map(repr, AUTOENCODERS))
             raise ConfigError(f"{where}: {name!r} must be one of {known}. Got {value!r}.")
-        return str(value)
+        return value
     try:
         settled: Value = convert(cls, found, value)
     except ConfigError as error:

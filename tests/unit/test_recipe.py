@@ -302,6 +302,10 @@ def test_recipe_that_is_not_utf8_is_no_valid_toml(tmp_path):
             '[views.a]\nn_mels = 8\n[autoencoders.a]\nkind = "frequency-time"\n',
             r"'window_bands' .*at most the 8 bands of the spectrograms\. Got 32",
         ),
+        (
+            '[views.a]\n[autoencoders.a]\nkind = ["time"]\n',
+            r"'kind' must be one of 'time', .*Got \['time'\]",
+        ),
         ("readouts = []\n" + MINIMAL, r"readouts are 'state' and 'pooled'. Got \[\]"),
     ],
 )
