@@ -61,6 +61,21 @@ def test_the_driver_is_told_what_no_other_attempt_would_change(monkeypatch, erro
     )
 
 
+@pytest.mark.parametrize("spectrograms", ["work/s", (), []])
+def test_a_run_takes_a_tuple_of_tables(spectrograms):
+    with pytest.raises(
+        ConfigError, match=r"'spectrograms' of run 'a' must be a tuple of one"
+    ) as error:
+        Run(
+            name="a",
+            spectrograms=spectrograms,
+            output="model",
+            model=AutoencoderConfig(),
+            training=TrainingConfig(),
+        )
+    assert str(error.value).endswith(f"Got {spectrograms!r}.")
+
+
 class Killed(BaseException):
     pass
 

@@ -64,6 +64,11 @@ class Run:
     """URI of the artifact whose training is continued for `training.num_epochs` more epochs."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.spectrograms, str) or not self.spectrograms:
+            raise ConfigError(
+                f"the 'spectrograms' of run {self.name!r} must be a tuple of one table or more. "
+                f"Got {self.spectrograms!r}."
+            )
         # Workers have working directories of their own.
         object.__setattr__(self, "spectrograms", tuple(map(uris.absolute, self.spectrograms)))
         object.__setattr__(self, "output", uris.absolute(self.output))
