@@ -13,7 +13,9 @@ from torch import Tensor
 
 from raudeep.errors import TableError
 from raudeep.models.artifact import (
+    CARD_FILE,
     CONFIG_FILE,
+    WEIGHTS_FILE,
     TrainedAutoencoder,
     load_artifact,
     pack_artifact,
@@ -26,6 +28,7 @@ from raudeep.storage.table import package_versions
 
 __all__ = [
     "artifact_identity",
+    "delete_artifact",
     "forget_epochs",
     "is_artifact",
     "keep_epoch",
@@ -69,6 +72,14 @@ def write_artifact(
     uris.write_bytes(uris.join(uri, _EXAMPLES), bytes(sink.getvalue()))
     for name, content in pack_artifact(trained, versions=package_versions()).items():
         uris.write_bytes(uris.join(uri, name), content)
+
+
+def delete_artifact(uri: str) -> None:
+    """Delete an artifact, its config first, and nothing else that lies in its folder."""
+    for name in (CONFIG_FILE, WEIGHTS_FILE, CARD_FILE, _HISTORY, _EXAMPLES, _OPTIMIZER):
+        uris.delete_file(uris.join(uri, name))
+    for folder in (_KEPT, _EVENTS):
+        uris.delete(uris.join(uri, folder))
 
 
 def load_autoencoder(uri: str, *, epoch: int | None = None) -> TrainedAutoencoder:

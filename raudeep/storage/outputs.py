@@ -2,13 +2,38 @@
 
 import os
 from collections.abc import Iterable
+from itertools import pairwise
 
-from raudeep.errors import TableError
+from raudeep.errors import ConfigError, TableError
 from raudeep.storage import stores
 from raudeep.storage import uri as uris
 from raudeep.storage.table import is_table
 
-__all__ = ["check_file", "check_outputs", "check_writable_file", "visible_files", "write_file"]
+__all__ = [
+    "check_apart",
+    "check_file",
+    "check_outputs",
+    "check_writable_file",
+    "visible_files",
+    "write_file",
+]
+
+
+def check_apart(outputs: Iterable[str]) -> None:
+    """Refuse outputs of which one is another, or lies in it.
+
+    Raises
+    ------
+    ConfigError
+        If two are no places of their own, however they are written.
+    """
+    places = sorted((f"{_resolved(uri)}/", uri) for uri in outputs)
+    for (outer, first), (inner, second) in pairwise(places):  # what is below a place comes next
+        if inner.startswith(outer):
+            raise ConfigError(
+                f"the output {second} {'is' if inner == outer else 'lies in'} the output {first}; "
+                "choose folders beside each other."
+            )
 
 
 def check_outputs(outputs: Iterable[str], inputs: Iterable[str]) -> None:

@@ -148,6 +148,11 @@ def test_runs_of_one_name_or_one_output_are_refused(spectrograms, tmp_path):
     for other, said in (
         (replace(run, output=str(tmp_path / "b")), "2 runs have the name 'a'; each needs its own"),
         (replace(run, name="b", output=f"{tmp_path}/a/"), "2 runs have the output '.*/a'"),
+        (
+            replace(run, name="b", output=f"{tmp_path}/a/b"),
+            "the output .*/a/b lies in the output .*/a; choose folders beside each other",
+        ),
+        (replace(run, name="b", output=f"{tmp_path}/c/../a"), "is the output .*a; choose"),
     ):
         with pytest.raises(ConfigError, match=said):
             train_autoencoders([run, other], checkpoints=str(tmp_path / "runs"))
@@ -215,6 +220,20 @@ def test_no_model_is_deleted_unless_all_runs_can_be_trained(spectrograms, tmp_pa
                 overwrite=True,
             )
         assert contents(model) == before
+
+
+def test_overwriting_a_model_leaves_what_else_lies_in_its_folder(
+    cli, spectrograms, tmp_path, monkeypatch
+):
+    model = tmp_path / "model"
+    write_model(model, units=8, fixed_seconds=0.5, n_mels=16)
+    (model / "notes.txt").write_text("mine")
+    (model / "runs" / "model-0123").mkdir(parents=True)
+    none = (entry for entry in ())
+    monkeypatch.setattr("raudeep.pipeline.training.runs.fit_runs", lambda *_, **__: none)
+    code, _, err = cli("train", "time", spectrograms, "--output", model, "--overwrite")
+    assert code == 0, err
+    assert [path.name for path in model.iterdir()] == ["notes.txt"]
 
 
 def test_trained_model_embeds_by_epoch_and_reconstructs(cli, spectrograms, tmp_path):

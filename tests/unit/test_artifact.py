@@ -17,6 +17,7 @@ from raudeep.models.artifact import (
 from raudeep.models.autoencoder import build_autoencoder
 from raudeep.pipeline.artifacts import (
     artifact_identity,
+    delete_artifact,
     forget_epochs,
     is_artifact,
     keep_epoch,
@@ -215,6 +216,19 @@ def test_stored_artifact_is_read_as_it_was_written(tmp_path, trained, examples):
         "model.safetensors",
         "optimizer.safetensors",
     }
+
+
+def test_an_artifact_is_deleted_with_nothing_else_of_its_folder(tmp_path, trained, examples):
+    uri = str(tmp_path)
+    write_artifact(uri, trained, history=HISTORY, examples=examples, optimizer_state=STATE)
+    keep_epoch(uri, OWNER, 1, trained.model.state_dict())
+    write_events(uri, {f"events.out.tfevents.1.host.{OWNER}": b"loss"})
+    for name in ("notes.txt", "data/a.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("mine")
+    delete_artifact(uri)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.wav", "data", "notes.txt"]
+    delete_artifact(uri)
 
 
 def test_folder_without_artifact_is_an_error_that_names_it(tmp_path):

@@ -17,6 +17,7 @@ from raudeep.errors import ConfigError, RaudeepError, TableError
 from raudeep.models.autoencoder import build_autoencoder
 from raudeep.pipeline.artifacts import (
     artifact_identity,
+    delete_artifact,
     is_artifact,
     load_autoencoder,
     read_history,
@@ -34,7 +35,7 @@ from raudeep.pipeline.training.worker import Run, WorkerJob, train_worker
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import check_no_table
-from raudeep.storage.outputs import check_outputs
+from raudeep.storage.outputs import check_apart, check_outputs
 from raudeep.storage.table import read_index, read_table
 
 __all__ = ["Run", "check_trainable", "fit_runs", "train_autoencoders"]
@@ -72,7 +73,8 @@ def train_autoencoders(
     resources : ResourceConfig, optional
         What each run may take.
     overwrite : bool
-        Replace artifacts that were made with another configuration.
+        Replace artifacts that were made with another configuration; what else lies in their
+        folders stays.
 
     Returns
     -------
@@ -82,8 +84,8 @@ def train_autoencoders(
     Raises
     ------
     ConfigError
-        If an architecture cannot be trained, a loss is not finite, or a tracker's package is not
-        installed.
+        If an architecture cannot be trained, a loss is not finite, a tracker's package is not
+        installed, or an output lies in another one.
     ResourceError
         If a single run asks for more than the cluster has, or needs more memory.
     TableError
@@ -95,6 +97,7 @@ def train_autoencoders(
     check_tracker(resources.tracker)
     _check_distinct("name", (run.name for run in runs))
     _check_distinct("output", (run.output for run in runs))
+    check_apart(run.output for run in runs)
     checkpoints = uris.absolute(checkpoints)
     identities = {run.name: run.identity() for run in runs}
     inputs = [uri for run in runs for uri in (*run.spectrograms, run.continue_from) if uri]
@@ -116,7 +119,9 @@ def train_autoencoders(
     if pending:
         share = share_resources(ensure_ray(), resources, len(pending))
         for run in replaced:  # now that nothing of any run can be refused
-            uris.delete(run.output)
+            delete_artifact(run.output)
+            if checkpoints.startswith(f"{run.output}/"):
+                uris.delete(checkpoints)
         epochs = sum(run.training.num_epochs for run in pending)
         done = dict.fromkeys(identities, 0)
         found = fit_runs(pending, identities, checkpoints, share, tracker=resources.tracker)
