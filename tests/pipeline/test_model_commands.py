@@ -18,7 +18,7 @@ from raudeep.config import (
 )
 from raudeep.corpora.demo import write_demo_corpus
 from raudeep.errors import ConfigError, RaudeepError, TableError
-from raudeep.pipeline.artifacts import load_autoencoder
+from raudeep.pipeline.artifacts import artifact_identity, load_autoencoder
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
 from raudeep.pipeline.training.runs import Run, train_autoencoders
@@ -228,12 +228,15 @@ def test_overwriting_a_model_leaves_what_else_lies_in_its_folder(
     model = tmp_path / "model"
     write_model(model, units=8, fixed_seconds=0.5, n_mels=16)
     (model / "notes.txt").write_text("mine")
-    (model / "runs" / "model-0123").mkdir(parents=True)
+    own = f"model-{artifact_identity(str(model)).fingerprint}"
+    for run in (own, "another"):
+        (model / "runs" / run).mkdir(parents=True)
     none = (entry for entry in ())
     monkeypatch.setattr("raudeep.pipeline.training.runs.fit_runs", lambda *_, **__: none)
     code, _, err = cli("train", "time", spectrograms, "--output", model, "--overwrite")
     assert code == 0, err
-    assert [path.name for path in model.iterdir()] == ["notes.txt"]
+    assert sorted(path.name for path in model.iterdir()) == ["notes.txt", "runs"]
+    assert [path.name for path in (model / "runs").iterdir()] == ["another"]
 
 
 def test_trained_model_embeds_by_epoch_and_reconstructs(cli, spectrograms, tmp_path):

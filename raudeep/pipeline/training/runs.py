@@ -119,9 +119,8 @@ def train_autoencoders(
     if pending:
         share = share_resources(ensure_ray(), resources, len(pending))
         for run in replaced:  # now that nothing of any run can be refused
+            uris.delete(uris.join(checkpoints, _run_name(run, artifact_identity(run.output))))
             delete_artifact(run.output)
-            if checkpoints.startswith(f"{run.output}/"):
-                uris.delete(checkpoints)
         epochs = sum(run.training.num_epochs for run in pending)
         done = dict.fromkeys(identities, 0)
         found = fit_runs(pending, identities, checkpoints, share, tracker=resources.tracker)
@@ -150,6 +149,14 @@ def train_autoencoders(
         )
         for run in runs
     ]
+
+
+def _run_name(run: Run, identity: Identity) -> str:
+    """Return how Ray Train names a run, whose folder of checkpoints has this name, too.
+
+    The fingerprint makes the same command resume, and no other one.
+    """
+    return f"{run.name}-{identity.fingerprint}"
 
 
 def _check_distinct(what: str, values: Iterable[str]) -> None:
@@ -310,8 +317,7 @@ def _fit(job: WorkerJob, checkpoints: str, share: Share) -> None:
                 resources_per_worker=share.resources_per_worker,
             ),
             run_config=RunConfig(
-                # The fingerprint in the name makes the same command resume, and no other one.
-                name=f"{job.run.name}-{job.identity.fingerprint}",
+                name=_run_name(job.run, job.identity),
                 storage_path=storage.path,
                 storage_filesystem=storage.system,
                 checkpoint_config=CheckpointConfig(num_to_keep=1),
