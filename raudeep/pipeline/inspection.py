@@ -15,13 +15,13 @@ from raudeep.manifest import summarise
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.schema import PARTITIONS
 from raudeep.storage import uri as uris
-from raudeep.storage.recordings import open_recording
-from raudeep.storage.table import is_table, read_errors, read_index, read_part, read_table
+from raudeep.storage.recordings import AUDIO, open_recording
+from raudeep.storage.table import is_table, read_errors, read_footer, read_index, read_table
 
 __all__ = ["inspect_corpus", "inspect_folds", "inspect_path", "inspect_recording", "inspect_table"]
 
 _THREADS = 8
-_VALUES = ("spectrogram", "embedding", "probabilities")
+_VALUES = ("spectrogram", "embedding", "probabilities", AUDIO)
 
 
 def inspect_path(uri: str, *, layout: str | None = None) -> dict[str, Any]:
@@ -57,22 +57,32 @@ def inspect_recording(uri: str, recording: str, *, layout: str | None = None) ->
 def inspect_folds(uri: str, *, layout: str | None = None) -> dict[str, Any]:
     """Return for each fold, or each partition, how many rows of each class it holds.
 
-    Folds are numbered from 1; each has counts and shares of its training and its validation rows.
+    Folds are numbered from 0, as everywhere; each has counts and shares of its training and its
+    validation rows.
+
+    Raises
+    ------
+    TableError
+        If there are neither folds nor partitions, or rows of different numbers of folds.
     """
     uri = uris.absolute(uri)
     rows = _metadata(uri, layout)
     labels = ["(none)" if label is None else label for label in rows["label"].to_pylist()]
     partitions = rows["partition"].to_pylist()
     folds = rows["folds"].to_pylist()
-    num_folds = max((len(roles) for roles in folds if roles), default=0)
+    counts = sorted({len(roles) for roles in folds if roles})
+    if len(counts) > 1:
+        raise TableError(
+            f"{uri} has recordings of {' and of '.join(map(str, counts))} folds; make it anew."
+        )
     facts: dict[str, Any] = {}
     for name in PARTITIONS:
         if name in partitions:
             facts[name] = _shares(labels, [partition == name for partition in partitions])
-    for fold in range(num_folds):
+    for fold in range(counts[0] if counts else 0):
         for side, role in (("train", 0), ("valid", 1)):
             inside = [bool(roles) and roles[fold] == role for roles in folds]
-            facts[f"fold {fold + 1} {side}"] = _shares(labels, inside)
+            facts[f"fold {fold} {side}"] = _shares(labels, inside)
     if not facts:
         raise TableError(f"{uri} has neither folds nor partitions.")
     return facts
@@ -82,8 +92,14 @@ def _metadata(uri: str, layout: str | None) -> pa.Table:
     """Return the rows of a table without their values, or the manifest of a corpus."""
     if not is_table(uri):
         return load_manifest(uri, layout=layout, labelled=False)[0]
-    names = read_part(uri, read_index(uri).parts[0].name).schema.names
-    return read_table(uri, columns=[name for name in names if name not in _VALUES])
+    columns = [name for name in _schema(uri).names if name not in _VALUES]
+    return read_table(uri, columns=columns)
+
+
+def _schema(table: str) -> pa.Schema:
+    """Return the schema of a table, without its rows, which are large."""
+    first = uris.join(table, read_index(table).parts[0].name)
+    return read_footer(first).schema.to_arrow_schema()
 
 
 def _shares(labels: list[str], inside: list[bool]) -> dict[str, str]:
@@ -122,7 +138,7 @@ def inspect_corpus(uri: str, *, layout: str | None = None) -> dict[str, Any]:
 def inspect_table(uri: str) -> dict[str, Any]:
     """Return what a table holds: stage, rows, parts, columns, configuration, errors."""
     index = read_index(uri)
-    schema = read_part(uri, index.parts[0].name).schema if index.parts else []
+    schema = _schema(uri) if index.parts else []
     return {
         "table": uri,
         "stage": index.stage,

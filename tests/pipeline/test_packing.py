@@ -14,7 +14,7 @@ from raudeep.config import FitConfig, Limits, SpectrogramConfig, SvmConfig
 from raudeep.errors import AudioError, ManifestError, TableError
 from raudeep.pipeline.classification.classifiers import train_classifier
 from raudeep.pipeline.corpus import load_manifest, write_manifest
-from raudeep.pipeline.inspection import inspect_corpus
+from raudeep.pipeline.inspection import inspect_corpus, inspect_path, inspect_recording
 from raudeep.pipeline.preview import preview_recording
 from raudeep.pipeline.recordings import packing
 from raudeep.pipeline.recordings.embedding import embed_corpus
@@ -86,6 +86,11 @@ def test_stages_make_of_a_pack_what_they_make_of_the_folder(corpus, pack, tmp_pa
 
 def test_a_pack_is_inspected_and_previewed(corpus, pack):
     assert inspect_corpus(pack)["duration"]["recordings"] == 25
+    assert inspect_path(pack)["rows"] == 25
+    file = read_table(pack, columns=["file"])["file"][0].as_py()
+    (row,) = inspect_recording(pack, file)["rows"]
+    assert row["sample_rate"]
+    assert "audio" not in row
     file = load_manifest(pack)[0]["file"][3].as_py()
     packed = preview_recording(pack, VIEW, recording=file)
     direct = preview_recording(str(corpus), VIEW, recording=file)

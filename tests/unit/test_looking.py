@@ -128,8 +128,16 @@ def test_folds_are_shown_by_class(cli, tmp_path):
     assert code == 0
     facts = json.loads(out)
     assert len(facts) == 10
-    assert set(facts["fold 1 valid"].values()) == {"1 (20.0 %)"}
-    assert set(facts["fold 5 train"].values()) == {"4 (20.0 %)"}
+    assert set(facts["fold 0 valid"].values()) == {"1 (20.0 %)"}
+    assert set(facts["fold 4 train"].values()) == {"4 (20.0 %)"}
+
+
+def test_recordings_of_different_numbers_of_folds_are_one_line(cli, tmp_path):
+    rows = rows_of(LABELS)
+    for row in rows:
+        row["folds"] = [0, 1] if row["file"] == "a.wav" else [0, 1, 0]
+    table = write(tmp_path / "table", rows)
+    refused(cli("inspect", table, "--folds"), "recordings of 2 and of 3 folds")
 
 
 def test_a_table_without_splits_says_so(cli, table):
