@@ -135,11 +135,10 @@ def _extended(
         return None
     old = pc.is_in(manifest["file"], value_set=before["file"].combine_chunks())
     new = manifest.select(MANIFEST.names).filter(pc.invert(old))
-    # What a manifest says today counts: the corpus may have moved.
-    rows = np.arange(before.num_rows) + manifest.num_rows
-    rows[here.to_numpy(zero_copy_only=False)] = pc.drop_null(row_of).to_numpy()
-    known = pa.concat_tables([manifest.select(MANIFEST.names), before.drop_columns(["part"])])
-    recordings = known.take(rows).append_column("part", before["part"]).cast(_SCHEMA)
+    # Where a manifest says today that they lie counts: the corpus may have moved. All else stays as
+    # it was planned, or parts that are made later would have other labels and folds than the rest.
+    places = pc.coalesce(manifest["uri"].take(row_of), before["uri"])
+    recordings = before.set_column(_SCHEMA.get_field_index("uri"), "uri", places).cast(_SCHEMA)
     if new.num_rows:
         # As they lie in storage: those of a packed file follow each other.
         new = new.sort_by([("uri", "ascending"), ("file", "ascending")])

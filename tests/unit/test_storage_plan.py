@@ -87,6 +87,14 @@ def test_a_corpus_that_moved_is_read_where_it_is_now(extend):
     assert extend(moved).recordings["uri"].to_pylist() == ["/new/a", "/new/b"]
 
 
+def test_what_was_planned_keeps_its_labels_and_folds(extend):
+    extend(manifest("a", "c", label="old", folds=(0, 1)))
+    later = extend(manifest("a", "b", "c", label="new", folds=(0, 1, 0))).recordings
+    assert later["file"].to_pylist() == ["a", "c", "b"]
+    assert later["label"].to_pylist() == ["old", "old", "new"]
+    assert later["folds"].to_pylist() == [[0, 1], [0, 1], [0, 1, 0]]
+
+
 def test_parts_follow_the_order_in_storage_not_of_the_names(extend):
     rows = [("a", "p.parquet#2"), ("b", "p.parquet#0"), ("c", "p.parquet#1")]
     packed = manifest_table([Recording(file=file, uri=uri) for file, uri in rows])
