@@ -346,7 +346,7 @@ def test_what_was_made_without_a_recording_that_is_good_now_is_refused_and_made_
     before = read_table(places[2])
     assert len(before["file"].unique()) == manifest.num_rows - 1
     for limits in (again, None):  # also when it is run again without the flag
-        with pytest.raises(TableError, match=rf"{derived} .*inputs\.{features} is .* --overwrite"):
+        with pytest.raises(TableError, match=f"{derived} .*input '{features}' is .* --overwrite"):
             score(manifest, place, evaluation=ONCE, limits=limits, **settings)
         assert read_index(places[0]).rows == manifest.num_rows
         assert read_table(places[2]).equals(before)
