@@ -2,14 +2,15 @@
 
 It lies beside the parts, in files that are written before any part of theirs:
 ``plan-00000.parquet`` for the recordings that a table began with, one more for those of each later
-run that found new ones. So a table grows by parts, and none that is there changes.
+run that found new ones. So a table grows by parts, and none that is there changes. Where a part is
+yet to be made, or made again, its recordings are planned as large as they are on that day.
 """
 
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Protocol
 
 import numpy as np
@@ -71,10 +72,13 @@ def extend_plan(
     fingerprint: Callable[[pa.Table], str],
     *,
     overwrite: bool = False,
+    retry_errors: bool = False,
 ) -> Plan:
     """Return the plan of a table, extended by the recordings of a manifest that are new to it.
 
     Recordings that changed since, or are gone, are reported; rows that were made of them stay.
+    What has no row yet is planned with the size that it has today, so that the fingerprints stand
+    for what is computed.
     Another process may extend the same table at the same time: whose plan is there first counts.
 
     Parameters
@@ -89,12 +93,16 @@ def extend_plan(
         ``fingerprint(recordings)``: what stands for them.
     overwrite : bool
         Make the table anew where recordings of it changed or are gone.
+    retry_errors : bool
+        Forget the parts in whose slices a recording could not be used.
 
     Raises
     ------
     TableError
         If a file of the plan is damaged or missing.
     """
+    if retry_errors:
+        writer.forget_errors()
     while True:
         plan = _extended(writer, manifest, slices, fingerprint, overwrite=overwrite)
         if plan is not None:
@@ -122,11 +130,18 @@ def _extended(
         writer.delete()
         names = []
     plans = [read_plan(writer.uri, name) for name in names]
+    for number, (table, _) in enumerate(plans):
+        sized = _with_sizes_of_missing(table, manifest, present)
+        if not sized.equals(table):
+            plans[number] = sized, fingerprint(sized)
+            writer.write_file(plan_name(number), _file_of(*plans[number]))
     before = pa.concat_tables([table for table, _ in plans] or [_SCHEMA.empty_table()])
     fingerprints = [found for _, found in plans]
     row_of = pc.index_in(before["file"], value_set=manifest["file"].combine_chunks())
     here = row_of.is_valid()
-    changes = _changes(before, manifest, row_of, here) if plans else []
+    # Made again, a table may find good what could not be used.
+    failed = partial(_failed, writer.uri, [] if overwrite else present)
+    changes = _changes(before, manifest, row_of, here, failed) if plans else []
     for change in changes:
         what = "The table is made again" if overwrite else "Their rows stay, without --overwrite"
         logger.warning("%s: %s. %s.", writer.uri, change, what)
@@ -147,8 +162,7 @@ def _extended(
         parts = np.repeat(np.arange(len(bounds)), [end - start for start, end in bounds]) + first
         new = new.append_column("part", pa.array(parts, pa.int32())).cast(_SCHEMA)
         fingerprints.append(fingerprint(new))
-        metadata = {"recordings": fingerprints[-1]}
-        content = new.replace_schema_metadata(with_metadata(_SCHEMA, metadata).metadata)
+        content = _file_of(new, fingerprints[-1])
         try:
             writer.write_file(plan_name(len(plans)), content, only_new=True)
         except FileExistsError:
@@ -190,14 +204,53 @@ def read_plan(uri: str, name: str) -> tuple[pa.Table, str]:
 _SCHEMA = MANIFEST.append(pa.field("part", pa.int32(), nullable=False))
 
 
-def _changes(before: pa.Table, manifest: pa.Table, row_of: pa.Array, here: pa.Array) -> list[str]:
-    """Return which recordings are gone from the corpus, and which are not what they were."""
+def _file_of(recordings: pa.Table, fingerprint: str) -> pa.Table:
+    """Return the content of a file of a plan."""
+    metadata = with_metadata(_SCHEMA, {"recordings": fingerprint}).metadata
+    return recordings.replace_schema_metadata(metadata)
+
+
+def _with_sizes_of_missing(
+    planned: pa.Table, manifest: pa.Table, present: Container[str]
+) -> pa.Table:
+    """Return planned recordings with today's sizes where their part is yet to be made."""
+    then = planned["bytes"]
+    parts = pc.unique(planned["part"]).to_pylist()
+    missing = pa.array([part for part in parts if part_name(part) not in present], pa.int32())
+    row_of = pc.index_in(planned["file"], value_set=manifest["file"].combine_chunks())
+    # A manifest need not say the size.
+    today = pc.coalesce(manifest["bytes"].take(row_of), then)
+    unmade = pc.and_(pc.is_in(planned["part"], value_set=missing), then.is_valid())
+    return planned.set_column(
+        _SCHEMA.get_field_index("bytes"), "bytes", pc.if_else(unmade, today, then)
+    ).cast(_SCHEMA)
+
+
+def _failed(uri: str, present: Iterable[str]) -> pa.Array:
+    """Return the recordings that are errors of a table, finished or not."""
+    names = sorted(name for name in present if name.startswith("errors-"))
+    parts = [read_part(uri, name, columns=["file"])["file"] for name in names]
+    return pa.array([file for part in parts for file in part.to_pylist()], pa.string())
+
+
+def _changes(
+    before: pa.Table,
+    manifest: pa.Table,
+    row_of: pa.Array,
+    here: pa.Array,
+    failed: Callable[[], pa.Array],
+) -> list[str]:
+    """Return which recordings are gone from the corpus, and which are not what they were.
+
+    The size of one that `failed` says nothing: no row was made of it.
+    """
     found = []
     gone = before["file"].filter(pc.invert(here))
     if len(gone):
         found.append(
             f"{len(gone)} recordings are no longer in the corpus, e.g. {gone[0].as_py()!r}"
         )
+    files = before["file"].filter(here)
     then = before.select(_COMPARED).filter(here)
     now = manifest.select(_COMPARED).take(pc.drop_null(row_of))
     differs = np.zeros(then.num_rows, dtype=bool)
@@ -205,9 +258,12 @@ def _changes(before: pa.Table, manifest: pa.Table, row_of: pa.Array, here: pa.Ar
         if not then[name].equals(now[name]):
             pairs = zip(then[name].to_pylist(), now[name].to_pylist(), strict=True)
             unknown = name == "bytes"  # a manifest need not say the size
-            differs |= [a != b and not (unknown and None in (a, b)) for a, b in pairs]
+            changed = np.array([a != b and not (unknown and None in (a, b)) for a, b in pairs])
+            if unknown and changed.any():
+                changed &= ~pc.is_in(files, value_set=failed()).to_numpy()
+            differs |= changed
     if differs.any():
-        first = before["file"].filter(here)[int(np.flatnonzero(differs)[0])].as_py()
+        first = files[int(np.flatnonzero(differs)[0])].as_py()
         found.append(
             f"{int(differs.sum())} recordings changed since they were computed, e.g. {first!r}"
         )

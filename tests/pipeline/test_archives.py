@@ -18,6 +18,7 @@ import soundfile
 from raudeep.config import ChunkConfig, Limits, SpectrogramConfig
 from raudeep.errors import AudioError, ConfigError, ResourceError, TableError
 from raudeep.manifest import Recording, manifest_table
+from raudeep.pipeline import stage
 from raudeep.pipeline.artifacts import load_autoencoder
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.recordings import embedding, planning
@@ -215,6 +216,28 @@ def test_recordings_that_failed_are_tried_again_when_asked_for(damaged, models, 
     again = embed(manifest, models["a"], output, limits=Limits(retry_errors=True))
     assert (again.errors, again.rows) == (1, 28)
     assert 0 < again.reused < again.parts
+
+
+def test_a_retry_that_computes_other_audio_is_another_table(
+    damaged, models, tmp_path, caplog, monkeypatch
+):
+    """A recording that was good, and changed, is computed with the bad one of its slice again."""
+    monkeypatch.setattr(stage, "_MIN_SLICES", 4)
+    output = str(tmp_path / "table")
+    embed(damaged, models["a"], output)
+    before = read_index(output)
+    bad = set(read_errors(output)["file"].to_pylist())
+    plan = read_plans(output)[0][0].to_pydict()
+    parts = dict(zip(plan["file"], plan["part"], strict=True))
+    failed = {parts[file] for file in bad}
+    other = next(file for file in parts if parts[file] in failed and file not in bad)
+    audio, rate = soundfile.read(damaged / other)
+    soundfile.write(damaged / other, audio[: len(audio) // 2], rate)
+    manifest, _ = load_manifest(str(damaged))
+    embed(manifest, models["a"], output, limits=Limits(retry_errors=True))
+    assert "changed" not in caplog.text
+    assert read_index(output).num_errors == before.num_errors
+    assert read_index(output).fingerprint != before.fingerprint
 
 
 def test_tables_that_are_cut_in_other_ways_are_all_whole(corpus, models, tmp_path, monkeypatch):

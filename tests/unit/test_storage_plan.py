@@ -3,10 +3,12 @@
 import logging
 import shutil
 
+import pyarrow as pa
 import pytest
 
 from raudeep.errors import TableError
 from raudeep.manifest import Recording, manifest_fingerprint, manifest_table
+from raudeep.schema import ERRORS
 from raudeep.storage import plan
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table
@@ -73,6 +75,54 @@ def test_what_changed_is_reported_and_not_planned_again(extend, caplog, settings
     plan = extend(manifest("a", "b", **settings))
     assert plan.fingerprints == before.fingerprints
     assert "2 recordings changed since they were computed, e.g. 'a'" in caplog.text
+
+
+def of_sizes(**sizes):
+    return manifest_table(
+        [Recording(file=name, uri=f"/c/{name}", bytes=size) for name, size in sizes.items()]
+    )
+
+
+def test_what_has_no_row_yet_is_planned_as_large_as_it_is_today(extend, tmp_path, caplog):
+    """Or a row would be made of other audio than the fingerprints of the table stand for."""
+    before = extend(of_sizes(a=1, b=1, c=1))
+    writer = open_table(str(tmp_path / "table"), Identity("embeddings", {}))
+    writer.write(0, pa.table({"file": ["a", "b"]}))
+    extend(of_sizes(a=1, b=1, c=1, d=1))
+    after = extend(of_sizes(a=2, b=1, c=2, d=2))
+    assert "1 recordings changed since they were computed, e.g. 'a'" in caplog.text
+    assert after.recordings["bytes"].to_pylist() == [1, 1, 2, 2]
+    assert len({*before.fingerprints, *after.fingerprints}) == 3
+    again = extend(of_sizes(a=1, b=1, c=2, d=2))
+    assert again.fingerprints == after.fingerprints
+    stored = [fingerprint for _, fingerprint in read_plans(str(tmp_path / "table"))]
+    assert tuple(stored) == after.fingerprints
+
+
+def test_a_size_that_nobody_says_today_stays_as_planned(extend):
+    before = extend(of_sizes(a=1, b=None))
+    after = extend(of_sizes(a=None, b=1))
+    assert after.recordings["bytes"].to_pylist() == [1, None]
+    assert after.fingerprints == before.fingerprints
+
+
+def test_another_size_of_an_error_is_no_change_of_a_row(extend, tmp_path, caplog):
+    """Where it is tried again, the rest of its slice is, too; the fingerprint says so."""
+    before = extend(of_sizes(a=1, b=1, c=1))
+    writer = open_table(str(tmp_path / "table"), Identity("embeddings", {}))
+    error = {"file": "b", "uri": "/c/b", "stage": "embeddings", "error": "AudioError"}
+    writer.write(0, pa.table({"file": ["a"]}), pa.Table.from_pylist([error], schema=ERRORS))
+    writer.write(1, pa.table({"file": ["c"]}))
+    assert extend(of_sizes(a=1, b=2, c=1)).fingerprints == before.fingerprints
+    assert caplog.text == ""
+    extend(of_sizes(a=2, b=2, c=1))
+    assert "1 recordings changed since they were computed, e.g. 'a'" in caplog.text
+    caplog.clear()
+    after = extend(of_sizes(a=2, b=2, c=1), retry_errors=True)
+    assert caplog.text == ""
+    assert after.recordings["bytes"].to_pylist() == [2, 2, 1]
+    assert after.fingerprints != before.fingerprints
+    assert writer.missing(2) == [0]
 
 
 def test_a_size_that_is_not_known_is_no_change(extend, caplog):

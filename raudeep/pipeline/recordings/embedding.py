@@ -106,7 +106,13 @@ def embed_recordings(
     targets = embedding_targets(embedders, trained, fused=fused, chunks=chunks)
     open_tables(tables_of(targets), overwrite=overwrite)
     writers = {name: target.writer for name, target in targets.items()}
-    plans = plan_recordings(writers, manifest, bytes_per_row=_BYTES_PER_ROW, overwrite=overwrite)
+    plans = plan_recordings(
+        writers,
+        manifest,
+        bytes_per_row=_BYTES_PER_ROW,
+        overwrite=overwrite,
+        retry_errors=limits.retry_errors,
+    )
     summaries = write_recordings(
         "embeddings",
         writers,

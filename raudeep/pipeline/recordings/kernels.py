@@ -93,7 +93,13 @@ def map_recordings(
         If the output holds something else or cannot be written.
     """
     writers = {output: open_table(output, identity, overwrite=overwrite)}
-    plans = plan_recordings(writers, manifest, bytes_per_row=bytes_per_row, overwrite=overwrite)
+    plans = plan_recordings(
+        writers,
+        manifest,
+        bytes_per_row=bytes_per_row,
+        overwrite=overwrite,
+        retry_errors=limits.retry_errors,
+    )
     summaries = write_recordings(
         identity.stage,
         writers,

@@ -93,7 +93,14 @@ def pack_corpus(
     writer = replace(
         open_table(output, identity, overwrite=overwrite), row_group_bytes=_ROW_GROUP_BYTES
     )
-    plan = extend_plan(writer, manifest, _slices, manifest_fingerprint, overwrite=overwrite)
+    plan = extend_plan(
+        writer,
+        manifest,
+        _slices,
+        manifest_fingerprint,
+        overwrite=overwrite,
+        retry_errors=limits.retry_errors,
+    )
     summaries = write_recordings(
         "recordings",
         {output: writer},

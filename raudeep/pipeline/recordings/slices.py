@@ -82,14 +82,23 @@ def plan_recordings(
     *,
     bytes_per_row: int,
     overwrite: bool = False,
+    retry_errors: bool = False,
 ) -> dict[str, Plan]:
     """Return the plan of each table: its own, extended by the recordings that are new to it.
 
-    With `overwrite`, a table is made anew where recordings of it changed or are gone.
+    With `overwrite`, a table is made anew where recordings of it changed or are gone; with
+    `retry_errors`, its parts are where one could not be used.
     """
     bounds = partial(recording_slices, bytes_per_row=bytes_per_row)
     return {
-        name: extend_plan(writer, manifest, bounds, manifest_fingerprint, overwrite=overwrite)
+        name: extend_plan(
+            writer,
+            manifest,
+            bounds,
+            manifest_fingerprint,
+            overwrite=overwrite,
+            retry_errors=retry_errors,
+        )
         for name, writer in writers.items()
     }
 
@@ -138,9 +147,6 @@ def write_recordings(
         If too many recordings could not be used, or none could.
     """
     started = time.perf_counter()
-    if limits.retry_errors:
-        for writer in writers.values():
-            writer.forget_errors()
     missing = {name: set(writers[name].missing(plans[name].num_parts)) for name in writers}
     passes: dict[tuple[tuple[str, ...], tuple[int, ...]], list[str]] = {}
     for name, plan in plans.items():

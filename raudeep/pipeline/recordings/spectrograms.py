@@ -108,7 +108,13 @@ def extract_spectrograms(
     known = _still_there(begun[0], manifest) if begun else manifest
     shapes = view_shapes(views, first_header(known))
     size = bytes_per_recording(views, shapes)
-    plans = plan_recordings(writers, manifest, bytes_per_row=size, overwrite=overwrite)
+    plans = plan_recordings(
+        writers,
+        manifest,
+        bytes_per_row=size,
+        overwrite=overwrite,
+        retry_errors=limits.retry_errors,
+    )
     summaries = write_recordings(
         "spectrograms",
         writers,
