@@ -110,7 +110,7 @@ class Recipe:
                 )
             if (bands := self.views[autoencoder.view].n_mels) is not None:
                 autoencoder.model.check_bands(bands)
-        keeping = [n for n, each in self.autoencoders.items() if each.model.kind == "frequency"]
+        keeping = [n for n, each in self.autoencoders.items() if each.model.keeps_time]
         if keeping and "state" in self.readouts:
             raise ConfigError(
                 f"recipe {self.name!r}: the representation of autoencoder {keeping[0]!r} is one "

@@ -26,6 +26,8 @@ class AutoencoderConfig:
     """Architecture of a time-recurrent sequence-to-sequence autoencoder."""
 
     kind: ClassVar[str] = "time"
+    keeps_time: ClassVar[bool] = False
+    """Whether the state is a vector for each frame instead of one for the spectrogram."""
 
     cell: Literal["gru", "lstm"] = "gru"
     """Recurrent cell."""
@@ -60,6 +62,11 @@ class AutoencoderConfig:
     def check_bands(self, bands: int) -> None:
         """Raise `ConfigError` unless spectrograms of so many bands can be trained on."""
 
+    @property
+    def runs_freely(self) -> bool:
+        """Whether the decoders can be fed nothing but their own outputs."""
+        return not self.bidirectional_decoder
+
     def _check_axis(self, prefix: str) -> None:
         """Check the fields of one recurrent axis, whose names start with `prefix`."""
         for name in ("num_layers", "num_units"):
@@ -83,6 +90,7 @@ class FrequencyAutoencoderConfig(AutoencoderConfig):
     """
 
     kind: ClassVar[str] = "frequency"
+    keeps_time: ClassVar[bool] = True
 
     window_bands: int = 32
     """Bands of a window, one step of the recurrence."""
@@ -110,6 +118,7 @@ class FrequencyTimeAutoencoderConfig(FrequencyAutoencoderConfig):
     """
 
     kind: ClassVar[str] = "frequency-time"
+    keeps_time: ClassVar[bool] = False
 
     num_layers: int = 2
     """Recurrent layers of encoder and decoder over time."""
@@ -132,6 +141,11 @@ class FrequencyTimeAutoencoderConfig(FrequencyAutoencoderConfig):
         super().__post_init__()
         self._check_axis("frequency_")
 
+    @property
+    def runs_freely(self) -> bool:
+        """Whether the decoders of both axes can be fed nothing but their own outputs."""
+        return super().runs_freely and not self.frequency_bidirectional_decoder
+
     def frequency_axis(self) -> AutoencoderConfig:
         """Return the architecture over the bands as that of a sequence of its own."""
         names = [each.name for each in fields(AutoencoderConfig)]
@@ -145,7 +159,7 @@ AUTOENCODERS: dict[str, type[AutoencoderConfig]] = {
     each.kind: each
     for each in (AutoencoderConfig, FrequencyAutoencoderConfig, FrequencyTimeAutoencoderConfig)
 }
-"""The architectures by name."""
+"""The architectures by name; `raudeep.models.autoencoder` has the model of each."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -151,7 +151,7 @@ def _card(config: dict[str, Any], model: Autoencoder) -> str:
     def table(section: str) -> str:
         return "\n".join(f"| `{key}` | {value} |" for key, value in config[section].items())
 
-    per_frame = " for each frame" if model.keeps_time else ""
+    per_frame = " for each frame" if model.config.keeps_time else ""
     return f"""---
 library_name: raudeep
 tags: [audio, feature-extraction, autoencoder, unsupervised]

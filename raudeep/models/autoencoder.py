@@ -7,6 +7,7 @@ embedding size.
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -41,9 +42,6 @@ class Autoencoder(nn.Module, ABC):
     config : AutoencoderConfig
         Architecture.
     """
-
-    keeps_time = False
-    """Whether the representation is a vector for each frame instead of one for the spectrogram."""
 
     def __init__(self, bands: int, config: AutoencoderConfig) -> None:
         super().__init__()
@@ -146,8 +144,6 @@ class FrequencyAutoencoder(Autoencoder):
     trained on again.
     """
 
-    keeps_time = True
-
     def __init__(self, bands: int, config: FrequencyAutoencoderConfig) -> None:
         super().__init__(bands, config)
         self.windows = _Windows(bands, config)
@@ -246,13 +242,16 @@ class FrequencyTimeAutoencoder(Autoencoder):
         return state.view(*spectrograms.shape[:2], -1).transpose(0, 1)
 
 
+_MODELS: dict[type[AutoencoderConfig], Callable[[int, Any], Autoencoder]] = {
+    AutoencoderConfig: TimeAutoencoder,
+    FrequencyAutoencoderConfig: FrequencyAutoencoder,
+    FrequencyTimeAutoencoderConfig: FrequencyTimeAutoencoder,
+}
+
+
 def build_autoencoder(bands: int, config: AutoencoderConfig) -> Autoencoder:
     """Return a new autoencoder of the architecture that the class of `config` names."""
-    if isinstance(config, FrequencyTimeAutoencoderConfig):
-        return FrequencyTimeAutoencoder(bands, config)
-    if isinstance(config, FrequencyAutoencoderConfig):
-        return FrequencyAutoencoder(bands, config)
-    return TimeAutoencoder(bands, config)
+    return _MODELS[type(config)](bands, config)
 
 
 def reconstruction_error(

@@ -124,6 +124,6 @@ def recipe_of(
         autoencoders={
             base.name: NamedAutoencoder(view=own.view, model=best.model, training=training)
         },
-        readouts=("pooled",) if best.model.kind == "frequency" else recipe.readouts,
+        readouts=("pooled",) if best.model.keeps_time else recipe.readouts,
         evaluation=evaluation,
     )

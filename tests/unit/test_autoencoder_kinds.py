@@ -188,7 +188,7 @@ def test_embeddings_do_not_depend_on_what_follows_as_padding(model, spectrograms
             alone = model.embed(spectrograms[index : index + 1, :length], ("state", "pooled"))
             for embeddings, readout in itertools.product(found, ("state", "pooled")):
                 ours = embeddings[readout][index]
-                if model.keeps_time and readout == "state":
+                if model.config.keeps_time and readout == "state":
                     ours = ours[:length]
                 torch.testing.assert_close(ours, alone[readout][0], rtol=0, atol=1e-5)
 

@@ -53,7 +53,7 @@ class _Models:
         ends = np.cumsum(lengths)
         return {
             readout: np.split(values, ends)[: len(lengths)]
-            if model.keeps_time and readout == "state"
+            if model.config.keeps_time and readout == "state"
             else list(values)
             for readout, values in found.items()
         }

@@ -107,7 +107,7 @@ def embedding_targets(
     for each in embedders:
         for readout, uri in each.outputs.items():
             # A vector for each frame is what a spectrogram is, and can be trained on again.
-            sequences = trained[each.name].model.keeps_time and readout == "state"
+            sequences = trained[each.name].model.config.keeps_time and readout == "state"
             identity = Identity(
                 "spectrograms" if sequences else "embeddings",
                 _config(each, readout) | settings,

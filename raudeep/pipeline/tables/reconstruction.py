@@ -129,11 +129,7 @@ class _Decoder:
 
 
 def _check_free_running(trained: TrainedAutoencoder, free_running: bool) -> None:
-    config = trained.model.config
-    both_ways = config.bidirectional_decoder or getattr(
-        config, "frequency_bidirectional_decoder", False
-    )
-    if free_running and both_ways:
+    if free_running and not trained.model.config.runs_freely:
         raise ConfigError(
             f"{trained.name!r} has a bidirectional decoder, which reads the expected steps from "
             "both ends and cannot run freely. Reconstruct without --free-running."

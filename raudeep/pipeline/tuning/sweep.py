@@ -15,7 +15,14 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from raudeep.config import Limits, ResourceConfig, SpectrogramConfig, SvmConfig, TuneConfig
+from raudeep.config import (
+    AUTOENCODERS,
+    Limits,
+    ResourceConfig,
+    SpectrogramConfig,
+    SvmConfig,
+    TuneConfig,
+)
 from raudeep.errors import ConfigError, TableError
 from raudeep.manifest import manifest_fingerprint
 from raudeep.pipeline.corpus import check_synthesised, corpus_of, load_manifest, write_manifest
@@ -56,7 +63,15 @@ _SETTINGS = {
 }
 _MAX_FAILURES = 2  # of a trial's own process, as when its node is lost
 # With these the loss is of something else, or is lower without a better representation.
-_CHANGE_THE_LOSS = ("kind", "bidirectional_decoder", "teacher", "mask_silence")
+_CHANGE_THE_LOSS = (
+    "kind",
+    "bidirectional_decoder",
+    "frequency_bidirectional_decoder",
+    "mask_silence",
+    "overlap_bands",
+    "teacher",
+    "window_bands",
+)
 
 
 def tune_autoencoders(
@@ -228,10 +243,11 @@ def _check(
         for value in each.domain.choices
         if parameter.name == "autoencoder.kind"
     }
-    if tune.objective == "uar" and tune.readout == "state" and "frequency" in kinds:
+    keeping = sorted(kind for kind in kinds if AUTOENCODERS[kind].keeps_time)
+    if tune.objective == "uar" and tune.readout == "state" and keeping:
         raise ConfigError(
-            "the representation of a 'frequency' autoencoder is one for each frame and cannot be "
-            'scored. Set readout = "pooled".'
+            f"the representation of a {keeping[0]!r} autoencoder is one for each frame and cannot "
+            'be scored. Set readout = "pooled".'
         )
     doubtful = [
         name
