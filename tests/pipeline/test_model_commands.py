@@ -147,7 +147,7 @@ def test_runs_of_one_name_or_one_output_are_refused(spectrograms, tmp_path):
     )
     for other, said in (
         (replace(run, output=str(tmp_path / "b")), "2 runs have the name 'a'; each needs its own"),
-        (replace(run, name="b", output=f"{tmp_path}/a/"), "2 runs have the output '.*/a'"),
+        (replace(run, name="b", output=f"{tmp_path}/a/"), "the output .*/a/? is the output .*/a"),
         (
             replace(run, name="b", output=f"{tmp_path}/a/b"),
             "the output .*/a/b lies in the output .*/a; choose folders beside each other",

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import json
+import re
 import sys
 
 import pytest
@@ -360,6 +361,16 @@ def test_tables_that_a_range_makes_are_not_known_beforehand(run):
     _, out, _ = run(space, "--dry-run", "--searcher", "random")
     assert "spectrogram tables" in out
     assert "one for each configuration of a trial" in out
+
+
+@pytest.mark.parametrize("name", ["mask_silence", "frequency_bidirectional_decoder"])
+def test_losses_of_other_decoders_do_not_compare(run, name):
+    when = "when = {autoencoder.kind = ['frequency-time']}"
+    space = f"""[search]
+        autoencoder.kind = {{choices = ["time", "frequency-time"]}}
+        autoencoder.{name} = {{choices = [true, false], {when}}}"""
+    _, _, said = run(space, "--dry-run", "--objective", "loss")
+    assert re.search(rf"that differ in .*autoencoder.{name}.* do not compare", said)
 
 
 def test_losses_that_do_not_compare_are_warned_of(run):

@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from itertools import pairwise
 from typing import Any
@@ -95,8 +95,7 @@ def train_autoencoders(
     started = time.perf_counter()
     resources = resources or ResourceConfig()
     check_tracker(resources.tracker)
-    _check_distinct("name", (run.name for run in runs))
-    _check_distinct("output", (run.output for run in runs))
+    _check_names(runs)
     check_apart(run.output for run in runs)
     checkpoints = uris.absolute(checkpoints)
     identities = {run.name: run.identity() for run in runs}
@@ -159,10 +158,10 @@ def _run_name(run: Run, identity: Identity) -> str:
     return f"{run.name}-{identity.fingerprint}"
 
 
-def _check_distinct(what: str, values: Iterable[str]) -> None:
-    for value, times in Counter(values).items():
+def _check_names(runs: Sequence[Run]) -> None:
+    for name, times in Counter(run.name for run in runs).items():
         if times > 1:
-            raise ConfigError(f"{times} runs have the {what} {value!r}; each needs its own.")
+            raise ConfigError(f"{times} runs have the name {name!r}; each needs its own.")
 
 
 def check_trainable(run: Run) -> None:
