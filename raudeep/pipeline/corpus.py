@@ -154,14 +154,7 @@ def write_manifest(manifest: pa.Table, uri: str, *, overwrite: bool = False) -> 
     for part in missing:
         writer.write(part, manifest)
     index = writer.commit(1)
-    return StageSummary(
-        stage="manifest",
-        table=uri,
-        seconds=time.perf_counter() - started,
-        parts=1,
-        reused=1 - len(missing),
-        rows=index.rows,
-    )
+    return StageSummary.of_table("manifest", uri, index, made=len(missing), started=started)
 
 
 def corpus_of(recipe: Recipe, corpus: str | None, output: str) -> str:

@@ -1,5 +1,6 @@
 """What all stages share: their summary, and how their input is cut into slices."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from raudeep.schema import (
     spectrograms_schema,
     with_metadata,
 )
+from raudeep.storage.table import TableIndex
 
 __all__ = [
     "StageSummary",
@@ -48,6 +50,21 @@ class StageSummary:
     reused: int
     rows: int
     errors: int = 0
+
+    @classmethod
+    def of_table(
+        cls, stage: str, uri: str, index: TableIndex, *, made: int, started: float
+    ) -> "StageSummary":
+        """Return that of a table of which so many parts were made since `started`."""
+        return cls(
+            stage=stage,
+            table=uri,
+            seconds=time.perf_counter() - started,
+            parts=len(index.parts),
+            reused=len(index.parts) - made,
+            rows=index.rows,
+            errors=index.num_errors,
+        )
 
     def to_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""

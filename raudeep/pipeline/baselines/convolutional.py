@@ -135,13 +135,8 @@ def evaluate_cnn(
         for done in stream([{"part": p} for p in missing], trainer, estimated_seconds=estimate):
             progress.advance(done["networks"])
     index = writer.commit(len(splits))
-    scored = StageSummary(
-        stage="networks",
-        table=writer.uri,
-        seconds=time.perf_counter() - started,
-        parts=len(splits),
-        reused=len(splits) - len(missing),
-        rows=index.rows,
+    scored = StageSummary.of_table(
+        "networks", writer.uri, index, made=len(missing), started=started
     )
     return score_table(writer.uri, labels, majority_vote=False), [extracted, scored]
 

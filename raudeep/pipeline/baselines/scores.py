@@ -267,13 +267,8 @@ def _embed_statistics(table: str, output: str, *, started: float, overwrite: boo
     for _ in stream([{"part": part} for part in missing], embed, estimated_seconds=estimate):
         pass
     index = writer.commit(len(index.parts))
-    return StageSummary(
-        stage="embeddings",
-        table=writer.uri,
-        seconds=time.perf_counter() - started,
-        parts=len(index.parts),
-        reused=len(index.parts) - len(missing),
-        rows=index.rows,
+    return StageSummary.of_table(
+        "embeddings", writer.uri, index, made=len(missing), started=started
     )
 
 

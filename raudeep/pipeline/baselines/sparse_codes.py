@@ -134,14 +134,7 @@ def embed_sparse_codes(
     index = writer.commit(len(parts))
     return [
         summary,
-        StageSummary(
-            stage="embeddings",
-            table=writer.uri,
-            seconds=time.perf_counter() - started,
-            parts=len(parts),
-            reused=len(parts) - len(missing),
-            rows=index.rows,
-        ),
+        StageSummary.of_table("embeddings", writer.uri, index, made=len(missing), started=started),
     ]
 
 

@@ -41,7 +41,6 @@ from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table
 from raudeep.storage.outputs import check_writable_file
 from raudeep.storage.table import (
-    TableIndex,
     TableWriter,
     is_table,
     read_errors,
@@ -151,9 +150,9 @@ def predict_corpus(
         if limits is not None and limits.retry_errors and is_table(place):
             writer.delete()  # all errors lie beside its first part
         if is_table(place):
-            index = read_index(place)
-            parts = len(index.parts)
-            summary = _summary(writer, index, reused=parts, seconds=time.perf_counter() - started)
+            summary = StageSummary.of_table(
+                "predictions", place, read_index(place), made=0, started=started
+            )
         else:
             workspace = uris.join(place, _WORKSPACE)
             # A killed run goes on here, unless it was one on other recordings.
@@ -261,23 +260,9 @@ def _predict(
     with stage_progress("predictions", unit="rows", total=int(chosen.sum())) as progress:
         for done in stream(items, predict, estimated_seconds=estimate):
             progress.advance(done["rows"])
-    reused = len(index.parts) - len(missing)
     written = writer.commit(len(index.parts))
-    return _summary(writer, written, reused=reused, seconds=time.perf_counter() - started)
-
-
-def _summary(
-    writer: TableWriter, index: TableIndex, *, reused: int, seconds: float
-) -> StageSummary:
-    return StageSummary(
-        stage="predictions",
-        table=writer.uri,
-        seconds=seconds,
-        parts=len(index.parts),
-        reused=reused,
-        rows=index.rows,
-        errors=index.num_errors,
-    )
+    made = len(missing)
+    return StageSummary.of_table("predictions", writer.uri, written, made=made, started=started)
 
 
 def _write_label_list(predictions: str, output: str) -> None:

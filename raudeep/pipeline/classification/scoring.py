@@ -133,13 +133,8 @@ def evaluate_embeddings(
         results[name] = Evaluation(
             score=score_table(writer.uri, labels[name], majority_vote=evaluation.majority_vote),
             size=read_table(tables[name], columns=["embedding"]).schema[0].type.list_size,
-            summary=StageSummary(
-                stage="evaluation",
-                table=writer.uri,
-                seconds=time.perf_counter() - started,
-                parts=len(splits[name]),
-                reused=len(splits[name]) - len(missing[name]),
-                rows=index.rows,
+            summary=StageSummary.of_table(
+                "evaluation", writer.uri, index, made=len(missing[name]), started=started
             ),
         )
     return results

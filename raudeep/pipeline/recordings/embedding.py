@@ -178,7 +178,6 @@ def embed_tables(
             for number, part in enumerate(index.parts)
             if any(number in parts for parts in missing.values())
         ]
-    computed = {(name, item["part"]) for item in items for name in item["targets"]}
     total = sum(item["rows"] for item in items)
     encoder = Pool(TableEncoder, {"embedders": list(embedders), "targets": targets})
     with stage_progress("embeddings", unit="spectrograms", total=total) as progress:
@@ -189,16 +188,10 @@ def embed_tables(
     for name, target in targets.items():
         (source,) = target.sources
         index = target.writer.commit(len(indices[source].parts))
-        reused = sum((name, number) not in computed for number in range(len(index.parts)))
+        made = sum(name in item["targets"] for item in items)
+        place = target.writer.uri
         summaries.append(
-            StageSummary(
-                stage="embeddings",
-                table=target.writer.uri,
-                seconds=time.perf_counter() - started,
-                parts=len(index.parts),
-                reused=reused,
-                rows=index.rows,
-            )
+            StageSummary.of_table("embeddings", place, index, made=made, started=started)
         )
     return summaries
 

@@ -188,14 +188,8 @@ def write_recordings(
         if index.num_errors:
             _check_errors(writer.uri, plan.recordings.num_rows, limits)
         summaries.append(
-            StageSummary(
-                stage=title,
-                table=writer.uri,
-                seconds=time.perf_counter() - started,
-                parts=plan.num_parts,
-                reused=plan.num_parts - len(missing[name]),
-                rows=index.rows,
-                errors=index.num_errors,
+            StageSummary.of_table(
+                title, writer.uri, index, made=len(missing[name]), started=started
             )
         )
     return summaries

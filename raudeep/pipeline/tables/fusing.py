@@ -59,14 +59,7 @@ def fuse_tables(tables: Mapping[str, str], output: str, *, overwrite: bool = Fal
             start, end = bounds[part]
             writer.write(part, rows.slice(start, end - start))
     index = writer.commit(len(bounds))
-    return StageSummary(
-        stage="fusion",
-        table=output,
-        seconds=time.perf_counter() - started,
-        parts=len(bounds),
-        reused=len(bounds) - len(missing),
-        rows=index.rows,
-    )
+    return StageSummary.of_table("fusion", output, index, made=len(missing), started=started)
 
 
 def _keys(table: pa.Table) -> list[tuple[str, int]]:

@@ -88,14 +88,7 @@ def import_table(
                 writer.write(part, _part(data, start, end))
                 progress.advance(end - start)
     index = writer.commit(len(bounds))
-    return StageSummary(
-        stage="import",
-        table=output,
-        seconds=time.perf_counter() - started,
-        parts=len(bounds),
-        reused=len(bounds) - len(missing),
-        rows=index.rows,
-    )
+    return StageSummary.of_table("import", output, index, made=len(missing), started=started)
 
 
 @contextmanager

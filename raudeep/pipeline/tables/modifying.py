@@ -25,7 +25,7 @@ from raudeep.schema import FILE_METADATA, PARTITIONS
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table
 from raudeep.storage.outputs import check_outputs
-from raudeep.storage.table import TableIndex, read_index, read_part, read_table
+from raudeep.storage.table import read_index, read_part, read_table
 
 __all__ = ["add_folds", "add_partitions", "fuse_chunks", "remove_splits", "upsample_table"]
 
@@ -209,7 +209,7 @@ def fuse_chunks(table: str, output: str, *, overwrite: bool = False) -> StageSum
         start, end = bounds[part]
         writer.write(part, made.slice(start, end - start))
     written = writer.commit(len(bounds))
-    return _summary("fuse-chunks", output, started, written, reused=len(bounds) - len(missing))
+    return StageSummary.of_table("fuse-chunks", output, written, made=len(missing), started=started)
 
 
 def _keys(table: str) -> pa.Table:
@@ -264,19 +264,4 @@ def _rewrite(
             None if failed is None else read_part(table, failed),
         )
     written = writer.commit(len(index.parts))
-    reused = len(index.parts) - len(missing)
-    return _summary(index.stage, output, started, written, reused=reused)
-
-
-def _summary(
-    stage: str, output: str, started: float, index: TableIndex, *, reused: int
-) -> StageSummary:
-    return StageSummary(
-        stage=stage,
-        table=output,
-        seconds=time.perf_counter() - started,
-        parts=len(index.parts),
-        reused=reused,
-        rows=index.rows,
-        errors=index.num_errors,
-    )
+    return StageSummary.of_table(index.stage, output, written, made=len(missing), started=started)

@@ -83,14 +83,8 @@ def reconstruct_table(
         for done in stream(items, Pool(_Decoder, arguments), estimated_seconds=estimate):
             progress.advance(done["rows"])
     written = writer.commit(len(index.parts))
-    return StageSummary(
-        stage="reconstruction",
-        table=output,
-        seconds=time.perf_counter() - started,
-        parts=len(index.parts),
-        reused=len(index.parts) - len(missing),
-        rows=written.rows,
-    )
+    made = len(missing)
+    return StageSummary.of_table("reconstruction", output, written, made=made, started=started)
 
 
 class _Decoder:
