@@ -31,8 +31,10 @@ from raudeep.config import (
 )
 from raudeep.errors import ConfigError
 
-__all__ = ["NamedAutoencoder", "Recipe", "parse_recipe", "shipped_recipes"]
+__all__ = ["FUSED", "NamedAutoencoder", "Recipe", "parse_recipe", "shipped_recipes"]
 
+FUSED = "fused"
+"""The name of the vectors of all autoencoders side by side, which none of them can have."""
 SECTIONS: dict[str, type[Any]] = {
     "spectrogram": SpectrogramConfig,
     "autoencoder": AutoencoderConfig,
@@ -85,7 +87,7 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in [*self.views, *self.autoencoders]:
             # Names become folders, so they may not reach outside the output.
-            if not name.replace("-", "").replace("_", "").isalnum() or name == "fused":
+            if not name.replace("-", "").replace("_", "").isalnum() or name == FUSED:
                 raise ConfigError(
                     f"recipe {self.name!r}: a view or autoencoder is named in letters, digits, "
                     f"'-' and '_', and not 'fused'. Got {name!r}."

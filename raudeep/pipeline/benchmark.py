@@ -34,7 +34,7 @@ from raudeep.pipeline.stage import StageSummary, recording_slices
 from raudeep.pipeline.tables.fusing import fuse_tables
 from raudeep.pipeline.training.runs import Run, train_autoencoders
 from raudeep.pipeline.training.tracking import check_tracker
-from raudeep.recipe import Recipe
+from raudeep.recipe import FUSED, Recipe
 from raudeep.storage import uri as uris
 from raudeep.storage.opening import check_no_table
 from raudeep.storage.table import package_versions, read_errors
@@ -48,7 +48,6 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 RESULTS_VERSION = 1
-FUSED = "fused"
 BASELINE = "baseline"  # what stands in the scores in place of a readout
 
 

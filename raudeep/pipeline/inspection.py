@@ -16,7 +16,7 @@ from raudeep.pipeline.corpus import load_manifest
 from raudeep.schema import PARTITIONS
 from raudeep.storage import uri as uris
 from raudeep.storage.recordings import AUDIO, open_recording
-from raudeep.storage.table import is_table, read_errors, read_footer, read_index, read_table
+from raudeep.storage.table import is_table, read_errors, read_index, read_schema, read_table
 
 __all__ = ["inspect_corpus", "inspect_folds", "inspect_path", "inspect_recording", "inspect_table"]
 
@@ -92,14 +92,8 @@ def _metadata(uri: str, layout: str | None) -> pa.Table:
     """Return the rows of a table without their values, or the manifest of a corpus."""
     if not is_table(uri):
         return load_manifest(uri, layout=layout, labelled=False)[0]
-    columns = [name for name in _schema(uri).names if name not in _VALUES]
+    columns = [name for name in read_schema(uri).names if name not in _VALUES]
     return read_table(uri, columns=columns)
-
-
-def _schema(table: str) -> pa.Schema:
-    """Return the schema of a table, without its rows, which are large."""
-    first = uris.join(table, read_index(table).parts[0].name)
-    return read_footer(first).schema.to_arrow_schema()
 
 
 def _shares(labels: list[str], inside: list[bool]) -> dict[str, str]:
@@ -138,7 +132,7 @@ def inspect_corpus(uri: str, *, layout: str | None = None) -> dict[str, Any]:
 def inspect_table(uri: str) -> dict[str, Any]:
     """Return what a table holds: stage, rows, parts, columns, configuration, errors."""
     index = read_index(uri)
-    schema = _schema(uri) if index.parts else []
+    schema = read_schema(uri) if index.parts else []
     return {
         "table": uri,
         "stage": index.stage,

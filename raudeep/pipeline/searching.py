@@ -37,6 +37,7 @@ from raudeep.storage.table import (
     iterate_parts,
     read_index,
     read_part,
+    read_schema,
     read_table,
 )
 
@@ -153,8 +154,7 @@ def find_nearest(
         If something else lies at `index`, or it cannot be written.
     """
     stored = read_index(table, stage="embeddings")
-    first = read_part(table, stored.parts[0].name, columns=["embedding"])
-    size = first.schema.field("embedding").type.list_size
+    size = read_schema(table).field("embedding").type.list_size
     if queries.ndim != 2 or queries.shape[1] != size:
         raise EvaluationError(
             f"{table} has embeddings of {size} values. Got queries of shape {queries.shape}."

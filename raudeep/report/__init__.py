@@ -1,5 +1,6 @@
-"""The HTML report of a benchmark.
+"""What people see of results: pages, pictures, and tables in a terminal.
 
-`html` arranges the page, `plots` draws its pictures, `text` writes its numbers. Nothing here
-computes a score or reads storage; results come in as plain data.
+`benchmark`, `sweep`, `reconstructions` and `pictures` take what lies on storage; `html` arranges
+the page of a benchmark, whose templates lie beside it, `plots` and `sweep_plots` draw, `text`
+writes numbers, `console` prints tables. Nothing here computes a score.
 """

@@ -10,6 +10,7 @@ from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
+from raudeep.recipe import FUSED
 from raudeep.report.text import duration, objective_name, percent, with_own_spreads
 
 __all__ = [
@@ -169,7 +170,7 @@ def _score_table(scores: Sequence[Mapping[str, Any]], title: str | None) -> Tabl
             *(escape(row[name]) for name in names),
             "" if row["size"] is None else str(row["size"]),
             *(percent(row[figure]) for figure in figures),
-            style="bold" if named and row["embedding"] == "fused" else "",
+            style="bold" if named and row["embedding"] == FUSED else "",
         )
     return table
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from raudeep.recipe import FUSED
 from raudeep.report import plots
 from raudeep.report.templates import render
 from raudeep.report.text import SPREADS, with_own_spreads
 
 __all__ = ["render_report"]
 
-FUSED = "fused"
 MAX_ERRORS = 50
 MAX_EXAMPLES = 3
 

@@ -44,6 +44,7 @@ __all__ = [
     "read_footer",
     "read_index",
     "read_part",
+    "read_schema",
     "read_table",
 ]
 
@@ -289,6 +290,12 @@ def read_part(uri: str, name: str, *, columns: Sequence[str] | None = None) -> p
             )
     except (OSError, pa.ArrowException) as error:
         raise TableError(damaged(place, error)) from error
+
+
+def read_schema(uri: str) -> pa.Schema:
+    """Return the columns of a finished table, without its rows."""
+    first = uris.join(uri, read_index(uri).parts[0].name)
+    return read_footer(first).schema.to_arrow_schema()
 
 
 def damaged(place: str, error: BaseException) -> str:

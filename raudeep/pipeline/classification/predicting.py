@@ -46,6 +46,7 @@ from raudeep.storage.table import (
     read_errors,
     read_index,
     read_part,
+    read_schema,
     read_table,
 )
 
@@ -280,7 +281,7 @@ def _write_label_list(predictions: str, output: str) -> None:
 def _check_made_alike(classifier: TrainedClassifier, table: str) -> None:
     """Refuse embeddings of another size or, where both sides know theirs, made otherwise."""
     index = read_index(table)
-    size = read_part(table, index.parts[0].name, columns=["embedding"]).schema[0].type.list_size
+    size = read_schema(table).field("embedding").type.list_size
     if size != classifier.size:
         raise TableError(
             f"{table} has embeddings of {size} values; the classifier was trained on embeddings "

@@ -32,7 +32,7 @@ from raudeep.pipeline.runtime.streaming import stream
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_tables
-from raudeep.storage.table import read_index, read_table
+from raudeep.storage.table import read_index, read_schema, read_table
 
 __all__ = ["Evaluation", "evaluate_embeddings"]
 
@@ -132,7 +132,7 @@ def evaluate_embeddings(
         index = writer.commit(len(splits[name]))
         results[name] = Evaluation(
             score=score_table(writer.uri, labels[name], majority_vote=evaluation.majority_vote),
-            size=read_table(tables[name], columns=["embedding"]).schema[0].type.list_size,
+            size=read_schema(tables[name]).field("embedding").type.list_size,
             summary=StageSummary.of_table(
                 "evaluation", writer.uri, index, made=len(missing[name]), started=started
             ),

@@ -8,13 +8,12 @@ from raudeep.config import ChunkConfig, Readout, SpectrogramConfig
 from raudeep.errors import ConfigError
 from raudeep.models.artifact import TrainedAutoencoder
 from raudeep.pipeline.artifacts import artifact_identity, load_autoencoder
+from raudeep.recipe import FUSED
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import TableWriter
 
 __all__ = ["Embedder", "Target", "embedding_targets", "input_views", "load_models", "tables_of"]
-
-_FUSED = "fused"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,10 +95,10 @@ def embedding_targets(
         If two embedders have one name, or one that of the vectors of all.
     """
     names = tuple(each.name for each in embedders)
-    taken = [*names, *([_FUSED] if fused else [])]
+    taken = [*names, *([FUSED] if fused else [])]
     if repeated := sorted({name for name in taken if taken.count(name) > 1}):
         raise ConfigError(
-            f"each embedder needs a name of its own, other than {_FUSED!r} where all are fused. "
+            f"each embedder needs a name of its own, other than {FUSED!r} where all are fused. "
             f"Got {', '.join(map(repr, repeated))} more than once."
         )
     settings = _cut(chunks or ChunkConfig())
@@ -118,7 +117,7 @@ def embedding_targets(
     for readout, uri in (fused or {}).items():
         pieces = [_config(each, readout) | settings for each in embedders]
         identity = Identity("embeddings", {"fused": list(names), "pieces": pieces} | settings)
-        targets[f"{readout}/{_FUSED}"] = Target(names, readout, TableWriter(uri, identity))
+        targets[f"{readout}/{FUSED}"] = Target(names, readout, TableWriter(uri, identity))
     return targets
 
 

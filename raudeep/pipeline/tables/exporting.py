@@ -21,7 +21,7 @@ from raudeep.storage.exchange.rows import Rows, Splits, check_rows
 from raudeep.storage.exchange.text_folder import write_text_folder
 from raudeep.storage.outputs import check_file
 from raudeep.storage.staging import STAGING_PREFIX, staging
-from raudeep.storage.table import TableIndex, iterate_parts, read_index, read_part
+from raudeep.storage.table import TableIndex, iterate_parts, read_index, read_schema
 
 __all__ = ["export_table"]
 
@@ -142,7 +142,7 @@ def _survey(table: str, index: TableIndex, *, in_folders: bool) -> _Survey:
                 places.update(dict.fromkeys(Place(partition, f) for f in folds_of(file, folds)))
     if len(num_folds) > 1:
         raise TableError(f"{table}: rows have different numbers of folds: {sorted(num_folds)}.")
-    schema = read_part(table, index.parts[0].name).schema
+    schema = read_schema(table)
     if unknown := [name for name in schema.names if name not in _KNOWN]:
         logger.warning("%s: auDeep has no columns %s; left out", table, ", ".join(unknown))
     given = dict(read_metadata(schema).get("label_map", []))
