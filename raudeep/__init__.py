@@ -36,18 +36,23 @@ if TYPE_CHECKING:
         score_sparse_coding,
     )
     from raudeep.pipeline.baselines.soundnet import embed_soundnet
-    from raudeep.pipeline.benchmark import run_benchmark
-    from raudeep.pipeline.classification.classifiers import load_classifier, train_classifier
+    from raudeep.pipeline.benchmark import plan_benchmark, run_benchmark
+    from raudeep.pipeline.classification.classifiers import (
+        fit_table,
+        load_classifier,
+        train_classifier,
+    )
     from raudeep.pipeline.classification.predicting import predict_corpus, predict_table
     from raudeep.pipeline.classification.scoring import evaluate_embeddings
     from raudeep.pipeline.corpus import load_manifest
-    from raudeep.pipeline.inspection import inspect_path
+    from raudeep.pipeline.inspection import inspect_folds, inspect_path, inspect_recording
     from raudeep.pipeline.preview import preview_recording
     from raudeep.pipeline.recordings.embedding import embed_corpus, embed_tables
     from raudeep.pipeline.recordings.packing import pack_corpus
+    from raudeep.pipeline.recordings.planning import plan_embedding, plan_spectrograms
     from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
     from raudeep.pipeline.recordings.targets import Embedder
-    from raudeep.pipeline.searching import embed_query, find_nearest
+    from raudeep.pipeline.searching import embed_query, find_nearest, vectors_of
     from raudeep.pipeline.tables.exporting import export_table
     from raudeep.pipeline.tables.fusing import fuse_tables
     from raudeep.pipeline.tables.importing import import_table
@@ -62,10 +67,12 @@ if TYPE_CHECKING:
     from raudeep.pipeline.tables.reconstruction import reconstruct_table
     from raudeep.pipeline.tables.validation import validate_table
     from raudeep.pipeline.training.runs import Run, train_autoencoders
-    from raudeep.pipeline.tuning.sweep import tune_autoencoders
+    from raudeep.pipeline.tuning.sweep import plan_sweep, tune_autoencoders
     from raudeep.recipe import Recipe
     from raudeep.report.benchmark import write_report
     from raudeep.report.pictures import write_preview, write_projection
+    from raudeep.report.reconstructions import write_reconstructions
+    from raudeep.report.sweep import write_sweep_pictures
     from raudeep.storage.recipes import load_recipe, load_space
     from raudeep.storage.table import read_errors, read_index
     from raudeep.storage.verification import verify_table
@@ -103,16 +110,23 @@ _PLACES = {
     "export_table": "pipeline.tables.exporting",
     "extract_spectrograms": "pipeline.recordings.spectrograms",
     "find_nearest": "pipeline.searching",
+    "fit_table": "pipeline.classification.classifiers",
     "fuse_chunks": "pipeline.tables.modifying",
     "fuse_tables": "pipeline.tables.fusing",
     "import_table": "pipeline.tables.importing",
+    "inspect_folds": "pipeline.inspection",
     "inspect_path": "pipeline.inspection",
+    "inspect_recording": "pipeline.inspection",
     "load_autoencoder": "pipeline.artifacts",
     "load_classifier": "pipeline.classification.classifiers",
     "load_manifest": "pipeline.corpus",
     "load_recipe": "storage.recipes",
     "load_space": "storage.recipes",
     "pack_corpus": "pipeline.recordings.packing",
+    "plan_benchmark": "pipeline.benchmark",
+    "plan_embedding": "pipeline.recordings.planning",
+    "plan_spectrograms": "pipeline.recordings.planning",
+    "plan_sweep": "pipeline.tuning.sweep",
     "predict_corpus": "pipeline.classification.predicting",
     "predict_table": "pipeline.classification.predicting",
     "preview_recording": "pipeline.preview",
@@ -130,10 +144,13 @@ _PLACES = {
     "tune_autoencoders": "pipeline.tuning.sweep",
     "upsample_table": "pipeline.tables.modifying",
     "validate_table": "pipeline.tables.validation",
+    "vectors_of": "pipeline.searching",
     "verify_table": "storage.verification",
     "write_preview": "report.pictures",
     "write_projection": "report.pictures",
+    "write_reconstructions": "report.reconstructions",
     "write_report": "report.benchmark",
+    "write_sweep_pictures": "report.sweep",
 }
 
 __all__ = [
@@ -169,16 +186,23 @@ __all__ = [
     "export_table",
     "extract_spectrograms",
     "find_nearest",
+    "fit_table",
     "fuse_chunks",
     "fuse_tables",
     "import_table",
+    "inspect_folds",
     "inspect_path",
+    "inspect_recording",
     "load_autoencoder",
     "load_classifier",
     "load_manifest",
     "load_recipe",
     "load_space",
     "pack_corpus",
+    "plan_benchmark",
+    "plan_embedding",
+    "plan_spectrograms",
+    "plan_sweep",
     "predict_corpus",
     "predict_table",
     "preview_recording",
@@ -196,10 +220,13 @@ __all__ = [
     "tune_autoencoders",
     "upsample_table",
     "validate_table",
+    "vectors_of",
     "verify_table",
     "write_preview",
     "write_projection",
+    "write_reconstructions",
     "write_report",
+    "write_sweep_pictures",
 ]
 
 

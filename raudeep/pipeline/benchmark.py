@@ -247,7 +247,13 @@ def _check_output(places: Layout) -> None:
 
 
 def plan_benchmark(recipe: Recipe, corpus: str | None, output: str) -> dict[str, Any]:
-    """Return what a benchmark would do, without doing it: sizes, parts and shapes."""
+    """Return what `run_benchmark` would do, without doing it: sizes, parts and shapes.
+
+    Raises
+    ------
+    ManifestError, EvaluationError, TableError
+        Where `run_benchmark` would at once.
+    """
     places = Layout(output)
     _check_output(places)
     if corpus is None:

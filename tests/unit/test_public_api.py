@@ -45,6 +45,33 @@ def test_public_names_are_offered_for_completion():
     assert set(raudeep.__all__) <= set(dir(raudeep))
 
 
+def test_what_a_command_runs_is_public():
+    """Whoever leaves the command line for Python finds the function of each command."""
+    run = set()
+    for path in (Path(raudeep.__file__).parent / "cli").glob("*.py"):
+        nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+        imported = {
+            alias.name
+            for node in nodes
+            if isinstance(node, ast.ImportFrom)
+            and (node.module or "").startswith(("raudeep.pipeline", "raudeep.report"))
+            and node.module not in ("raudeep.report.console", "raudeep.report.plots")
+            for alias in node.names
+        }
+        modules = imported & {"inspection", "modifying"}
+        run |= imported - modules
+        run |= {
+            node.attr
+            for node in nodes
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id in modules
+        }
+    functions = {name for name in run if name.islower() and not name.startswith("check_")}
+    assert {"inspect_folds", "remove_splits", "train_autoencoders"} < functions
+    assert functions <= set(raudeep.__all__)
+
+
 def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match=r"'raudeep' has no attribute 'Nothing'"):
         _ = raudeep.Nothing

@@ -187,7 +187,13 @@ def plan_sweep(
     autoencoder: str | None = None,
     resources: ResourceConfig | None = None,
 ) -> dict[str, Any]:
-    """Return what a sweep would do, without doing it."""
+    """Return what `tune_autoencoders` would do with the same arguments, without doing it.
+
+    Raises
+    ------
+    ConfigError, ManifestError, ResourceError, TableError
+        Where `tune_autoencoders` would at once.
+    """
     tune, places = tune or TuneConfig(), SweepLayout(output)
     base = _check(recipe, space, tune, autoencoder)
     _check_output(places)
