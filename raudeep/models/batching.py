@@ -1,8 +1,8 @@
 """Spectrograms of one or of many lengths in memory, and the batches that are made of them."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -20,6 +20,7 @@ __all__ = [
     "batches_by_length",
     "deal_by_length",
     "generator",
+    "mix_seed",
     "share_of_batch",
     "shuffled_batches",
 ]
@@ -121,7 +122,7 @@ class Spectrograms:
         """F."""
         return self.frames.shape[1]
 
-    @cached_property
+    @functools.cached_property
     def is_uniform(self) -> bool:
         """Whether all have the same length, so that no batch is padded."""
         return are_equal(self.lengths)
@@ -178,7 +179,7 @@ class Spectrograms:
             found = self.batch(share, shard.device) if len(share) else None
             yield share_of_batch(found, self.lengths[rows], self.bands, shard.device)
 
-    @cached_property
+    @functools.cached_property
     def _ends(self) -> Tensor:
         return self.lengths.cumsum(0)
 
@@ -217,14 +218,12 @@ def shuffled_batches(lengths: Tensor, size: int, *, epoch: int, seed: int) -> li
     num_steps = -(-num_rows // size)
     start = (epoch - 1) * num_steps * size
     passes = range(start // num_rows, (start + num_steps * size - 1) // num_rows + 1)
-    orders = [
-        torch.randperm(num_rows, generator=generator(seed * 1_000_003 + index)) for index in passes
-    ]
+    orders = [torch.randperm(num_rows, generator=generator(seed, index)) for index in passes]
     first = start - passes[0] * num_rows
     rows = torch.cat(orders)[first : first + num_steps * size]
     if are_equal(lengths):
         return list(torch.split(rows, size))
-    return deal_by_length(rows, lengths, size, generator((seed * 1_000_003 + epoch) * 1_000_003))
+    return deal_by_length(rows, lengths, size, generator(seed, epoch, 0))
 
 
 def deal_by_length(
@@ -236,6 +235,12 @@ def deal_by_length(
     return [batches[index] for index in torch.randperm(len(batches), generator=random).tolist()]
 
 
-def generator(seed: int) -> torch.Generator:
-    """Return a source of random numbers of its own."""
-    return torch.Generator().manual_seed(seed % 2**63)
+def mix_seed(*numbers: int) -> int:
+    """Return a seed from a seed and numbers below a million: an epoch, a worker, a stream."""
+    # A large odd factor keeps them apart.
+    return functools.reduce(lambda mixed, number: mixed * 1_000_003 + number, numbers) % 2**63
+
+
+def generator(*numbers: int) -> torch.Generator:
+    """Return a source of random numbers of its own; see `mix_seed`."""
+    return torch.Generator().manual_seed(mix_seed(*numbers))

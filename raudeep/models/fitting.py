@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from raudeep.config import TrainingConfig
 from raudeep.models.autoencoder import Autoencoder, reconstruction_error
-from raudeep.models.batching import Batch, Shard, SpectrogramSource
+from raudeep.models.batching import Batch, Shard, SpectrogramSource, generator, mix_seed
 
 __all__ = ["EpochResult", "Fit", "bfloat16_is_faster", "split_by_recording"]
 
@@ -89,9 +89,7 @@ class Fit:
             What the validation loss is computed on.
         """
         started = time.perf_counter()
-        # A large odd factor keeps the streams of seeds, epochs and workers apart.
-        seed = (self.config.seed * 1_000_003 + epoch) * 1_000_003 + self.rank
-        torch.manual_seed(seed % 2**63)
+        torch.manual_seed(mix_seed(self.config.seed, epoch, self.rank))
         self.model.train()
         config = self.config
         losses, num_rows = [], 0
@@ -187,7 +185,7 @@ def split_by_recording(
     if fraction is None:
         return torch.arange(len(files)), torch.empty(0, dtype=torch.int64)
     recordings = sorted(set(files))
-    order = torch.randperm(len(recordings), generator=torch.Generator().manual_seed(seed % 2**63))
+    order = torch.randperm(len(recordings), generator=generator(seed))
     # At least one on either side; a single recording is trained on.
     count = min(len(recordings) - 1, max(1, round(fraction * len(recordings))))
     held_out = {recordings[i] for i in order[:count]}

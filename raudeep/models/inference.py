@@ -75,7 +75,6 @@ def reconstruct_spectrograms(
     spectrograms: Spectrograms,
     *,
     free_running: bool = False,
-    batch_size: int = 256,
 ) -> tuple[list[Floats], Floats]:
     """Return the reconstructions, each (T, F), and the RMSE of each, without dropout.
 
@@ -95,7 +94,7 @@ def reconstruct_spectrograms(
     rmse = np.empty(len(spectrograms), np.float32)
     model.eval()
     try:
-        for rows in batches_by_length(spectrograms.lengths, batch_size):
+        for rows in batches_by_length(spectrograms.lengths, default_batch_size(device)):
             batch, lengths = spectrograms.batch(rows, device)
             decoded, target = model(batch, lengths, free_running=free_running)
             error = reconstruction_error(decoded, target, lengths).flatten(1).sum(1)

@@ -20,6 +20,7 @@ from raudeep.models.batching import (
     batches_by_length,
     deal_by_length,
     generator,
+    mix_seed,
     share_of_batch,
 )
 
@@ -124,13 +125,13 @@ class StreamedSpectrograms:
         left out. Where lengths differ, a batch holds similar ones of the buffer.
         """
         size = min(size, len(self))
-        seed = (seed * 1_000_003 + epoch) * 1_000_003
-        order = streamed_order(self.groups, buffer_size=self.buffer_size, seed=seed)
+        shuffling = mix_seed(seed, epoch, 0)
+        order = streamed_order(self.groups, buffer_size=self.buffer_size, seed=shuffling)
         rows = order.rows[: len(self) // size * size]
         if self.is_uniform:
             batches = list(torch.split(rows, size))
         else:
-            random = generator(seed + 1)
+            random = generator(seed, epoch, 1)
             batches = [
                 batch
                 for some in torch.split(rows, self._block(size))

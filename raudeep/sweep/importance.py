@@ -11,9 +11,7 @@ __all__ = ["FEWEST_TRIALS", "field_importance"]
 FEWEST_TRIALS = 4
 
 
-def field_importance(
-    rows: Sequence[Mapping[str, Any]], fields: Sequence[str], *, seed: int = 0
-) -> dict[str, float]:
+def field_importance(rows: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> dict[str, float]:
     """Return the share of each field in what a random forest explains of the objective.
 
     The shares add up to 1; there are none for fewer than four trials with an objective, or if all
@@ -26,8 +24,6 @@ def field_importance(
         A row of the ranking for each trial: ``objective`` and the fields.
     fields : sequence of str
         The searched fields.
-    seed : int >= 0
-        Seed of the forest.
     """
     scored = [row for row in rows if row["objective"] is not None]
     objectives = np.array([row["objective"] for row in scored], dtype=np.float64)
@@ -36,7 +32,7 @@ def field_importance(
     from sklearn.ensemble import RandomForestRegressor  # takes a second to import
 
     columns = {name: _columns([row.get(name) for row in scored]) for name in fields}
-    forest = RandomForestRegressor(n_estimators=200, random_state=seed)
+    forest = RandomForestRegressor(n_estimators=200, random_state=0)
     forest.fit(np.concatenate(list(columns.values()), axis=1), objectives)
     ends = np.cumsum([column.shape[1] for column in columns.values()])
     parts = np.split(forest.feature_importances_, ends[:-1])
