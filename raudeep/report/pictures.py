@@ -43,7 +43,28 @@ def write_projection(
     seed: int,
     overwrite: bool = False,
 ) -> None:
-    """Write the picture of an embedding table in the plane; see `project` and `write_preview`."""
+    """Write the picture of an embedding table in the plane, a point for each row.
+
+    Parameters
+    ----------
+    table : str
+        URI of an embedding table.
+    place : str
+        URI of the picture, an SVG file.
+    method, perplexity, seed
+        As `raudeep.evaluation.projection.project` takes them.
+    overwrite : bool
+        Replace another picture that is there.
+
+    Raises
+    ------
+    ConfigError
+        If it is no .svg file.
+    EvaluationError
+        If the rows cannot be projected, or the method's package is missing.
+    TableError
+        If there is no such table, or the picture cannot be written.
+    """
     check_picture(place, overwrite=overwrite)
     read_index(table, stage="embeddings")
     rows = read_table(table, columns=["label", "embedding"])

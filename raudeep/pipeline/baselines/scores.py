@@ -147,7 +147,17 @@ def score_cnn(
     limits: Limits | None = None,
     overwrite: bool = False,
 ) -> BaselineScore:
-    """Score the convolutional network; see `evaluate_cnn` of `convolutional`."""
+    """Score the convolutional network on log-mel segments, fit anew on each split.
+
+    Parameters
+    ----------
+    manifest : pa.Table
+        The labelled recordings.
+    output : str
+        URI of a folder.
+    config, evaluation, limits, overwrite
+        As `raudeep.pipeline.baselines.convolutional.evaluate_cnn` takes them.
+    """
     score, summaries = evaluate_cnn(
         manifest,
         output,
@@ -173,6 +183,19 @@ def score_sparse_coding(
 
     Embeddings go to ``OUTPUT/embeddings`` (see `embed_sparse_codes`), predictions to
     ``OUTPUT/predictions``. The vote is taken whatever the evaluation says.
+
+    Parameters
+    ----------
+    manifest : pa.Table
+        The labelled recordings, sorted by file.
+    output : str
+        URI of a folder.
+    config, limits, overwrite
+        As `embed_sparse_codes` takes them.
+    svm : SvmConfig
+        The classifier.
+    evaluation : EvaluationConfig
+        The splits and the seed, that of the dictionaries, too.
     """
     predictions = uris.join(output, "predictions")
     check_stage(predictions, "predictions")  # before the work, not after it

@@ -40,6 +40,17 @@ def add_folds(
     All chunks of a recording are in the same folds; recordings without a label are dealt out
     evenly.
 
+    Parameters
+    ----------
+    table, output : str
+        URIs of a table and of what becomes of it.
+    num_folds : int >= 2
+        Folds, each of which validates on its own share.
+    seed : int >= 0
+        Seed of the division.
+    overwrite : bool
+        Replace a table of something else.
+
     Raises
     ------
     EvaluationError
@@ -161,6 +172,15 @@ def upsample_table(
 
 def fuse_chunks(table: str, output: str, *, overwrite: bool = False) -> StageSummary:
     """Join the embeddings of each recording's chunks, by their number, into one row.
+
+    Parameters
+    ----------
+    table : str
+        URI of an embedding table.
+    output : str
+        URI of the table of joined embeddings (N recordings, chunks times E).
+    overwrite : bool
+        Replace a table of something else.
 
     Raises
     ------
