@@ -13,7 +13,7 @@ from raudeep.evaluation.upsampling import upsample_rows
 __all__ = [
     "UNLABELLED",
     "Classifier",
-    "Fit",
+    "FitFunction",
     "Fitted",
     "Name",
     "check_finite",
@@ -51,7 +51,7 @@ class Fitted(Protocol):
         """Return the classifiers of `arrays`."""
 
 
-Fit = Callable[[Floats, NDArray[np.int64], int, Sequence[int]], Fitted]
+FitFunction = Callable[[Floats, NDArray[np.int64], int, Sequence[int]], Fitted]
 """``fit(X, label_ids, num_classes, seeds)``: one trained classifier for each seed."""
 
 
@@ -98,7 +98,7 @@ def fit_classifier(
     label_ids: NDArray[np.int64],
     rows: NDArray[np.int64],
     *,
-    fit: Fit,
+    fit: FitFunction,
     num_classes: int,
     seeds: Sequence[int],
     upsample: bool = False,
@@ -119,7 +119,7 @@ def fit_classifier(
     rows : ndarray of int64
         The rows to train on.
     fit : callable
-        See `Fit`.
+        See `FitFunction`.
     num_classes : int
         Number of classes C.
     seeds : sequence of int, length R

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raudeep.evaluation.classifier import (
-    Fit,
+    FitFunction,
     Name,
     check_finite,
     fit_classifier,
@@ -22,7 +22,7 @@ def evaluate_split(
     label_ids: NDArray[np.int64],
     split: Split,
     *,
-    fit: Fit,
+    fit: FitFunction,
     num_classes: int,
     seeds: Sequence[int],
     upsample: bool = False,
@@ -42,7 +42,7 @@ def evaluate_split(
     split : Split
         Rows to train on and rows to predict.
     fit : callable
-        See `raudeep.evaluation.classifier.Fit`.
+        See `raudeep.evaluation.classifier.FitFunction`.
     num_classes : int
         Number of classes C.
     seeds : sequence of int, length R

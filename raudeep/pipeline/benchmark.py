@@ -40,7 +40,7 @@ from raudeep.storage.opening import check_no_table
 from raudeep.storage.table import package_versions, read_errors
 
 __all__ = [
-    "Layout",
+    "BenchmarkLayout",
     "plan_benchmark",
     "run_benchmark",
 ]
@@ -52,7 +52,7 @@ BASELINE = "baseline"  # what stands in the scores in place of a readout
 
 
 @dataclass(frozen=True)
-class Layout:
+class BenchmarkLayout:
     """Where things lie below the output of a benchmark."""
 
     output: str
@@ -139,7 +139,7 @@ def run_benchmark(
         Whatever a user can mend, in one line.
     """
     started = time.perf_counter()
-    places = Layout(output)
+    places = BenchmarkLayout(output)
     _check_output(places)
     if resources is not None:
         check_tracker(resources.tracker)  # now, and not when the spectrograms are done
@@ -236,7 +236,7 @@ def run_benchmark(
     return results
 
 
-def _check_output(places: Layout) -> None:
+def _check_output(places: BenchmarkLayout) -> None:
     check_no_table(places.output)
     if uris.exists(uris.join(places.output, "sweep.json")):
         raise TableError(
@@ -254,7 +254,7 @@ def plan_benchmark(recipe: Recipe, corpus: str | None, output: str) -> dict[str,
     ManifestError, EvaluationError, TableError
         Where `run_benchmark` would at once.
     """
-    places = Layout(output)
+    places = BenchmarkLayout(output)
     _check_output(places)
     if corpus is None:
         check_synthesised(recipe)
@@ -354,5 +354,5 @@ def _by_stage(summaries: Sequence[StageSummary]) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def _relative(uri: str, places: Layout) -> str:
+def _relative(uri: str, places: BenchmarkLayout) -> str:
     return uri.removeprefix(places.output).lstrip("/")

@@ -5,7 +5,7 @@ from typing import Any
 
 from raudeep.errors import TableError
 from raudeep.pipeline.artifacts import read_examples, read_history
-from raudeep.pipeline.benchmark import Layout
+from raudeep.pipeline.benchmark import BenchmarkLayout
 from raudeep.report.html import render_report
 from raudeep.storage import uri as uris
 
@@ -14,7 +14,7 @@ __all__ = ["read_results", "write_report"]
 
 def read_results(output: str) -> dict[str, Any]:
     """Return the results of the benchmark whose output lies at `output`."""
-    place = Layout(output).results
+    place = BenchmarkLayout(output).results
     try:
         results = dict(json.loads(uris.read_bytes(place)))
     except FileNotFoundError as error:
@@ -39,7 +39,7 @@ def write_report(output: str) -> str:
     TableError
         If there are no results, or they are not a benchmark's.
     """
-    places = Layout(output)
+    places = BenchmarkLayout(output)
     results = read_results(output)
     names = list(results["autoencoders"])
     page = render_report(

@@ -15,7 +15,7 @@ from raudeep.config import (
 )
 from raudeep.errors import ConfigError
 from raudeep.recipe import NamedAutoencoder, Recipe
-from raudeep.sweep.space import KIND, SECTIONS, Point
+from raudeep.sweep.space import KIND, SEARCHED, Point
 
 __all__ = ["Candidate", "base_of", "candidate_of", "recipe_of"]
 
@@ -67,7 +67,7 @@ def candidate_of(base: Candidate, point: Point) -> Candidate:
     ConfigError
         If the values do not go together.
     """
-    own: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    own: dict[str, dict[str, Any]] = {section: {} for section in SEARCHED}
     for name, value in point.items():
         section, _, key = name.partition(".")
         own[section][key] = value

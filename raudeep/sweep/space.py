@@ -37,7 +37,7 @@ __all__ = ["Alternative", "Parameter", "Point", "SearchSpace", "parse_space", "p
 Point = dict[str, Value]
 """A value for each field that is searched on the conditions of the others, by ``section.field``."""
 
-SECTIONS: dict[str, list[type[Any]]] = {
+SEARCHED: dict[str, list[type[Any]]] = {
     "spectrogram": [SpectrogramConfig],
     "autoencoder": list(AUTOENCODERS.values()),
     "training": [TrainingConfig],
@@ -181,7 +181,7 @@ def _flat(content: Mapping[str, Any], where: str) -> dict[str, Any]:
         if "." in key:
             flat[key] = value
         elif isinstance(value, Mapping):
-            reject_unknown([key], SECTIONS, where=where)
+            reject_unknown([key], SEARCHED, where=where)
             flat.update({f"{key}.{inner}": each for inner, each in value.items()})
         else:
             raise ConfigError(f"{where}: {key!r} must be a table of fields. Got {value!r}.")
@@ -252,12 +252,12 @@ def _domain(name: str, table: Mapping[str, Any], place: str, where: str) -> Doma
 def _field(name: str, where: str) -> tuple[type[Any], dataclasses.Field[Any] | None, list[Any]]:
     """Return the configuration that has a field, the field, and the types of its values."""
     section, _, key = name.partition(".")
-    reject_unknown([section], SECTIONS, where=where)
+    reject_unknown([section], SEARCHED, where=where)
     known = {
-        each.name: (cls, each) for cls in SECTIONS[section] for each in dataclasses.fields(cls)
+        each.name: (cls, each) for cls in SEARCHED[section] for each in dataclasses.fields(cls)
     }
     if name == KIND:
-        return SECTIONS[section][0], None, [str]
+        return SEARCHED[section][0], None, [str]
     extra = [KIND.partition(".")[2]] if section == "autoencoder" else []
     reject_unknown([key], [*known, *extra], where=f"{where}: {section}")
     cls, found = known[key]

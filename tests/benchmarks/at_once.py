@@ -15,7 +15,7 @@ from typing import NamedTuple
 import psutil
 
 from raudeep.config import ResourceConfig
-from raudeep.pipeline.benchmark import Layout
+from raudeep.pipeline.benchmark import BenchmarkLayout
 from raudeep.pipeline.corpus import load_manifest, write_manifest
 from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
 from raudeep.pipeline.runtime.cluster import find_resources
@@ -71,7 +71,7 @@ def bench_at_once() -> dict[str, str]:
 
 def _prepare(corpus: str, output: Path) -> tuple[str, ...]:
     """Make what a run finds there, manifest and spectrograms; return the flags of the corpus."""
-    places, recipe = Layout(str(output)), load_recipe(RECIPE)
+    places, recipe = BenchmarkLayout(str(output)), load_recipe(RECIPE)
     manifest, layout = load_manifest(corpus)
     write_manifest(manifest, places.manifest)
     tables = {view: places.spectrograms(view) for view in recipe.views}

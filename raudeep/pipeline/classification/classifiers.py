@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from raudeep.config import CLASSIFIERS, ClassifierConfig, FitConfig, MlpConfig, build
 from raudeep.errors import ConfigError, TableError
-from raudeep.evaluation.classifier import Classifier, Fit, Fitted, fit_classifier, seeds_for
+from raudeep.evaluation.classifier import Classifier, FitFunction, Fitted, fit_classifier, seeds_for
 from raudeep.evaluation.svm import LinearSvms, fit_svms
 from raudeep.pipeline.classification.predictions import (
     in_key_order,
@@ -75,7 +75,7 @@ def describe_classifier(config: ClassifierConfig) -> dict[str, Any]:
     return {"classifier": kind, kind: asdict(config)}
 
 
-def fit_function(config: ClassifierConfig) -> Fit:
+def fit_function(config: ClassifierConfig) -> FitFunction:
     """Return the function that fits the classifier; torch is imported for networks only."""
     if isinstance(config, MlpConfig):
         from raudeep.models.inference import default_device

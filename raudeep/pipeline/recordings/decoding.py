@@ -19,16 +19,16 @@ from raudeep.config import ChunkConfig, SpectrogramConfig
 from raudeep.errors import AudioError
 from raudeep.storage.recordings import open_recording, read_recording
 
-__all__ = ["Recording", "Views", "load_header", "load_mono", "load_views"]
+__all__ = ["RecordingRow", "Views", "load_header", "load_mono", "load_views"]
 
-Recording = Mapping[str, Any]
+RecordingRow = Mapping[str, Any]
 """A row of a manifest."""
 Views = dict[str, list[Spectrogram]]
 """Chunks by view: all of a recording or, where it is read block by block, one."""
 
 
 def load_views(
-    recording: Recording,
+    recording: RecordingRow,
     *,
     views: Mapping[str, SpectrogramConfig],
     chunks: ChunkConfig | None = None,
@@ -66,7 +66,7 @@ def load_views(
 
 
 def load_mono(
-    recording: Recording, *, sample_rate: int, max_duration: float | None = None
+    recording: RecordingRow, *, sample_rate: int, max_duration: float | None = None
 ) -> Iterator[NDArray[np.float32]]:
     """Yield the mean of a recording's channels at a sample rate in Hz, shape (samples,)."""
     samples, rate = decode(read_recording(recording["uri"]), max_duration=max_duration)
@@ -74,7 +74,7 @@ def load_mono(
     yield resample(mono, sample_rate=rate, target_rate=sample_rate)[0]
 
 
-def load_header(recording: Recording) -> Iterator[Header]:
+def load_header(recording: RecordingRow) -> Iterator[Header]:
     """Yield the header of a recording."""
     with open_recording(recording["uri"]) as file:
         yield read_header(file)

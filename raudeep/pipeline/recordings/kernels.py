@@ -27,7 +27,7 @@ from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table
 from raudeep.storage.table import TableWriter
 
-__all__ = ["Kernel", "Piece", "Rows", "map_recordings"]
+__all__ = ["Kernel", "MakeRows", "Piece", "map_recordings"]
 
 
 class Piece(NamedTuple):
@@ -40,7 +40,7 @@ class Piece(NamedTuple):
 
 Kernel = Callable[[NDArray[np.float32]], Sequence[Piece]]
 """``kernel(samples)``: the pieces of a recording, of which a row each is written."""
-Rows = Callable[[pa.Table, Sequence[NDArray[np.float32]]], pa.Table]
+MakeRows = Callable[[pa.Table, Sequence[NDArray[np.float32]]], pa.Table]
 """``rows(keys, values)``: the rows of a table."""
 
 
@@ -50,7 +50,7 @@ def map_recordings(
     make_kernel: Callable[[], Kernel],
     *,
     identity: Identity,
-    rows: Rows,
+    rows: MakeRows,
     sample_rate: int,
     bytes_per_row: int,
     seconds_per_recording: float,
@@ -71,7 +71,7 @@ def map_recordings(
     identity : Identity
         What the table is made from.
     rows : callable
-        See `Rows`.
+        See `MakeRows`.
     sample_rate : int
         Recordings reach the kernel as the mean of their channels, at this rate in Hz.
     bytes_per_row : int
@@ -118,7 +118,7 @@ def map_recordings(
 class _KernelCollector:
     make_kernel: Callable[[], Kernel]
     writer: TableWriter
-    rows: Rows
+    rows: MakeRows
     _pieces: dict[int, Sequence[Piece]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -23,7 +23,7 @@ from raudeep.audio.decode import Header, check_duration, read_header
 from raudeep.config import Limits
 from raudeep.errors import AudioError, ManifestError, TableError
 from raudeep.manifest import complete_manifest, manifest_fingerprint
-from raudeep.pipeline.recordings.decoding import Recording
+from raudeep.pipeline.recordings.decoding import RecordingRow
 from raudeep.pipeline.recordings.slices import warn_of_errors, write_recordings
 from raudeep.pipeline.stage import StageSummary
 from raudeep.schema import MANIFEST, RECORDINGS
@@ -114,7 +114,9 @@ def pack_corpus(
     return summaries[0]
 
 
-def load_content(recording: Recording, *, max_duration: float | None = None) -> Iterator[_Content]:
+def load_content(
+    recording: RecordingRow, *, max_duration: float | None = None
+) -> Iterator[_Content]:
     """Yield the bytes of a recording with what they say of it."""
     data = read_recording(recording["uri"])
     if len(data) > _MOST_BYTES:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from raudeep.audio.decode import Header
 from raudeep.config import ChunkConfig, Limits, Readout, SpectrogramConfig
 from raudeep.errors import AudioError, RaudeepError, ResourceError
-from raudeep.pipeline.recordings.decoding import Recording, Views, load_header, load_views
+from raudeep.pipeline.recordings.decoding import RecordingRow, Views, load_header, load_views
 from raudeep.pipeline.recordings.encoding import EmbeddingCollector
 from raudeep.pipeline.recordings.isolation import Crew
 from raudeep.pipeline.recordings.slices import num_decoders
@@ -202,7 +202,7 @@ def _sample(manifest: pa.Table, limits: Limits) -> _Sample:
 def _time(
     manifest: pa.Table,
     sample: _Sample,
-    load: Callable[[Recording], Iterator[Views]],
+    load: Callable[[RecordingRow], Iterator[Views]],
     compute: Callable[[Sequence[Views]], None],
     chunks: ChunkConfig,
 ) -> float:
@@ -241,7 +241,7 @@ def _time(
 
 
 def _begin(
-    recording: Recording, *, load: Callable[[Recording], Iterator[Views]]
+    recording: RecordingRow, *, load: Callable[[RecordingRow], Iterator[Views]]
 ) -> Iterator[Views]:
     """Yield the first chunks of a recording."""
     yield from islice(load(recording), _TIMED_CHUNKS)

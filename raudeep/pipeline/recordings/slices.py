@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from raudeep.config import Limits
 from raudeep.errors import AudioError, TableError
 from raudeep.manifest import manifest_fingerprint
-from raudeep.pipeline.recordings.decoding import Recording
+from raudeep.pipeline.recordings.decoding import RecordingRow
 from raudeep.pipeline.recordings.isolation import Crew, keep_memory
 from raudeep.pipeline.runtime import metrics
 from raudeep.pipeline.runtime.cluster import assigned_cores, is_fresh_cpu_actor
@@ -108,7 +108,7 @@ def write_recordings(
     writers: Mapping[str, TableWriter],
     plans: Mapping[str, Plan],
     *,
-    load: Callable[[Recording], Iterator[Any]],
+    load: Callable[[RecordingRow], Iterator[Any]],
     make_collector: Callable[[], Collector],
     seconds_per_recording: float,
     limits: Limits,
@@ -222,7 +222,7 @@ class _SliceWorker:
         self,
         *,
         title: str,
-        load: Callable[[Recording], Iterator[Any]],
+        load: Callable[[RecordingRow], Iterator[Any]],
         make_collector: Callable[[], Collector],
     ) -> None:
         self._title = title
@@ -253,7 +253,7 @@ class _SliceWorker:
         example = f"{errors[0]['file']!r}: {errors[0]['message']}" if errors else ""
         return {"recordings": len(rows), "errors": len(errors), "example": example}
 
-    def _decode(self, recordings: Sequence[Recording]) -> Iterator[Iterator[Any]]:
+    def _decode(self, recordings: Sequence[RecordingRow]) -> Iterator[Iterator[Any]]:
         """Yield the pieces of each recording."""
         uri = recordings[0]["uri"]
         if self._is_alone and uris.is_local(uri):
@@ -322,7 +322,7 @@ def _clips(recordings: pa.Table) -> float:
     return float(np.maximum(1.0, sizes / _CLIP_BYTES).sum())
 
 
-def _check_reachable(recording: Recording, error: Exception) -> None:
+def _check_reachable(recording: RecordingRow, error: Exception) -> None:
     """Raise where nobody can tell whether a recording is good, and what the stage itself raises."""
     if isinstance(error, TableError):
         raise error
@@ -334,7 +334,7 @@ def _check_reachable(recording: Recording, error: Exception) -> None:
         ) from error
 
 
-def _error_row(recording: Recording, error: Exception) -> dict[str, str]:
+def _error_row(recording: RecordingRow, error: Exception) -> dict[str, str]:
     """Return the row of the errors table for a recording that could not be used."""
     stage = "decode" if isinstance(error, AudioError) else "read"
     return {
