@@ -44,3 +44,12 @@ def write_model(
         str(place), trained, history=[{"epoch": 1, "loss": 1.0}], examples=rows, optimizer_state={}
     )
     return str(place)
+
+
+def write_two_models(folder):
+    """Write two small autoencoders of half a second, the second of which is wider."""
+    settings = {"fixed_seconds": 0.5, "n_mels": 16}
+    return {
+        "a": write_model(folder / "a", units=8, **settings),
+        "b": write_model(folder / "b", units=12, seed=1, **settings),
+    }

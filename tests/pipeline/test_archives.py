@@ -1,12 +1,6 @@
 """Embedding straight from audio: chunks, fusion, what is new, what is bad, what it costs."""
 
-import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from functools import partial
 from pathlib import Path
 
@@ -32,11 +26,9 @@ from raudeep.pipeline.stage import embedding_array
 from raudeep.pipeline.tables.fusing import fuse_tables
 from raudeep.storage.plan import read_plans
 from raudeep.storage.table import read_errors, read_index, read_table
-from tests.models import write_model
+from tests.models import write_two_models
 from tests.poison import views_or_die
-from tests.support import assert_one_line, run, start
 
-JOB = Path(__file__).parents[2] / "jobs" / "embed_corpus.py"
 RATE = 16000
 OVERLAPPING = ChunkConfig(chunk_seconds=0.5, chunk_hop_seconds=0.2)
 
@@ -44,12 +36,7 @@ OVERLAPPING = ChunkConfig(chunk_seconds=0.5, chunk_hop_seconds=0.2)
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     """Two small autoencoders, the second of which is wider."""
-    folder = tmp_path_factory.mktemp("models")
-    settings = {"fixed_seconds": 0.5, "n_mels": 16}
-    return {
-        "a": write_model(folder / "a", units=8, **settings),
-        "b": write_model(folder / "b", units=12, seed=1, **settings),
-    }
+    return write_two_models(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture
@@ -335,121 +322,6 @@ def test_what_does_not_fit_is_refused_with_a_way_out(corpus, models, tmp_path, m
     monkeypatch.setattr(planning.shutil, "disk_usage", lambda place: full)
     with pytest.raises(ResourceError, match="Choose another output"):
         plan_spectrograms(manifest, view, str(tmp_path / "table"))
-
-
-def test_files_are_embedded_by_name(corpus, models, tmp_path):
-    files = sorted(corpus.rglob("*.wav"))[:3]
-    code, _, stderr = run("embed", *files, "--model", models["a"], "--output", tmp_path / "table")
-    assert code == 0, stderr
-    folder = Path(os.path.commonpath(files))
-    folder = folder if folder.is_dir() else folder.parent
-    names = [file.relative_to(folder).as_posix() for file in files]
-    assert sorted(read_table(str(tmp_path / "table"))["file"].to_pylist()) == sorted(names)
-    code, _, stderr = run(
-        "embed", *files, corpus, "--model", models["a"], "--output", tmp_path / "b"
-    )
-    assert (code, stderr.count("\n")) == (1, 1)
-    assert "Several sources are single files" in stderr
-
-
-def test_the_commands_plan_embed_verify_and_repair(corpus, models, tmp_path):
-    output = tmp_path / "table"
-    command = ("embed", corpus, "--model", models["a"], "--output", output)
-    code, stdout, stderr = run(*command, "--dry-run", "--json")
-    assert code == 0, stderr
-    assert json.loads(stdout)["recordings"] == 25
-    assert not output.exists()
-    job = [sys.executable, str(JOB), *map(str, command[1:])]
-    done = subprocess.run(job, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    code, stdout, _ = run("verify", output)
-    assert (code, stdout) == (0, f"{output} is as its index says.\n")
-    before = read_table(str(output))
-    (output / "part-00002.parquet").unlink()
-    code, stdout, stderr = run("verify", output, "--json")
-    assert code == 1
-    assert json.loads(stdout)[0]["name"] == "part-00002.parquet"
-    makes = "the command that made the table makes it again"
-    dropped = f"--repair drops what is broken; {makes}."
-    assert stderr == f"raudeep: {output}: 1 fault(s). {dropped}\n"
-    code, stdout, stderr = run("verify", output, "--repair")
-    assert (code, "is missing" in stdout) == (1, True)
-    assert stderr == f"raudeep: {output}: 1 fault(s). What was broken is dropped; {makes}.\n"
-    assert run(*command)[0] == 0
-    assert read_table(str(output)).equals(before)
-
-
-@pytest.mark.parametrize(
-    ("address", "said"),
-    [("127.0.0.1:1", "no cluster answers"), ("nowhere", "cannot be joined")],
-)
-def test_a_wrong_cluster_is_an_error_with_little_work_too(corpus, models, tmp_path, address, said):
-    command = ("embed", corpus, "--model", models["a"], "--output", tmp_path / "table")
-    code, _, stderr = run(*command, RAY_ADDRESS=address)
-    assert code == 1
-    assert_one_line(stderr.splitlines(keepends=True)[-1], f"RAY_ADDRESS={address}", said)
-
-
-@pytest.mark.parametrize(
-    ("flags", "said"),
-    [
-        (["--max-errors", "few"], "must be a whole number, or a share"),
-        (["--max-duration", "0"], "must be greater than 0 or None"),
-        (["--chunk-seconds", "-1"], "must be greater than 0 or None"),
-        (["--chunk-hop-seconds", "1"], "needs chunk_seconds"),
-        (["--fuse"], "--fuse takes two or more --model"),
-    ],
-)
-def test_wrong_flags_are_one_line(corpus, models, tmp_path, flags, said):
-    command = ("embed", corpus, "--model", models["a"], "--output", tmp_path / "table")
-    code, _, stderr = run(*command, *flags)
-    assert (code, stderr.count("\n")) == (1, 1)
-    assert said in stderr
-    assert not (tmp_path / "table").exists()
-
-
-@pytest.mark.parametrize("flag", ["--overwrite", "--dry-run"])
-def test_chunks_that_hold_no_window_are_refused_before_the_first(
-    corpus, models, tmp_path, flag, cli
-):
-    command = ("embed", corpus, "--model", models["a"], "--output", tmp_path / "table", flag)
-    code, _, stderr = cli(*command, "--chunk-seconds", "0.07")
-    assert code == 1
-    assert "at least a window of the model 'a', which is 0.08 s. Got 0.07" in stderr
-    assert not (tmp_path / "table").exists()
-
-
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    ("sent", "said"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")]
-)
-def test_an_interrupted_run_says_how_to_go_on_and_goes_on(corpus, models, tmp_path, sent, said):
-    clips = [path for path in sorted(corpus.rglob("*.*")) if path.is_file()]
-    rows = "".join(f"{number:05d},{clips[number % 25]}\n" for number in range(5000))
-    manifest, output = tmp_path / "many.csv", tmp_path / "table"
-    manifest.write_text(f"file,uri\n{rows}")
-    command = ("embed", manifest, "--model", models["a"], "--output", output)
-    process = start(*command)
-    while not list(output.glob("part-*.parquet")):
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.01)
-    assert process.poll() is None  # or there is nothing to interrupt
-    process.send_signal(sent)
-    _, stderr = process.communicate(timeout=120)
-    assert process.returncode == 128 + sent, stderr
-    assert stderr.splitlines()[-1] == (
-        f"raudeep: {said}. What is finished stays; the same command goes on from there."
-    )
-    assert "Traceback" not in stderr
-    finished = {path: path.stat().st_mtime_ns for path in output.glob("part-*.parquet")}
-    with pytest.raises(TableError, match=r"is unfinished\. Run the same command again"):
-        read_index(str(output))
-    code, _, stderr = run(*command)
-    assert code == 0, stderr
-    assert all(path.stat().st_mtime_ns == when for path, when in finished.items())
-    assert sorted(read_table(str(output))["file"].to_pylist()) == [
-        f"{number:05d}" for number in range(5000)
-    ]
 
 
 def test_a_store_that_is_away_ends_the_run_and_no_row_is_called_bad(models, tmp_path, monkeypatch):
