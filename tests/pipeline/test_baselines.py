@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import soundfile
-from safetensors.torch import save_file
 
 from raudeep.audio.statistics import band_statistics
 from raudeep.config import (
@@ -19,18 +18,14 @@ from raudeep.config import (
     EvaluationConfig,
     Limits,
     MlpConfig,
-    SoundNetConfig,
     SparseCodingConfig,
     SpectrogramConfig,
     SvmConfig,
 )
 from raudeep.errors import AudioError, EvaluationError, TableError
 from raudeep.models.piczak import fit_cnn
-from raudeep.models.soundnet import SoundNet
 from raudeep.pipeline.baselines import convolutional, scores, sparse_codes
 from raudeep.pipeline.baselines.scores import score_band_statistics, score_cnn, score_sparse_coding
-from raudeep.pipeline.baselines.soundnet import embed_soundnet
-from raudeep.pipeline.classification.scoring import evaluate_embeddings
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.recordings.packing import pack_corpus
 from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
@@ -220,26 +215,24 @@ def test_a_table_is_no_place_for_a_folder_of_tables(manifest, scored_cnn):
         score_band_statistics({"t": place}, {"t": place}, mlp=MlpConfig(), evaluation=ONCE)
 
 
-@pytest.mark.parametrize("name", ["predictions", "spectrograms", "frames", "embeddings"])
-def test_baselines_do_not_delete_the_audio_that_they_are_made_of(corpus, tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "score", "settings"),
+    [
+        ("predictions", score_cnn, {"config": CNN}),
+        ("spectrograms", score_cnn, {"config": CNN}),
+        ("predictions", score_sparse_coding, {"config": CODES, "svm": SVM}),
+        ("frames", score_sparse_coding, {"config": CODES, "svm": SVM}),
+        ("embeddings", score_sparse_coding, {"config": CODES, "svm": SVM}),
+    ],
+)
+def test_baselines_do_not_delete_the_audio_that_they_are_made_of(
+    corpus, tmp_path, name, score, settings
+):
     place = str(tmp_path / name)
     pack_corpus(load_manifest(str(corpus))[0], place)
     packed, before = load_manifest(place)[0], read_table(place)
-    for score, settings in (
-        (score_cnn, {"config": CNN}),
-        (score_sparse_coding, {"config": CODES, "svm": SVM}),
-    ):
-        if score is score_cnn and name not in ("predictions", "spectrograms"):
-            continue
-        if score is score_sparse_coding and name == "spectrograms":
-            continue
-        with pytest.raises(TableError, match=f"{name} is a table of recordings.*Choose another"):
-            score(packed, str(tmp_path), evaluation=ONCE, overwrite=True, **settings)
-        assert read_table(place).equals(before)
-    weights = str(weights_file(tmp_path / "weights.safetensors"))
-    config = SoundNetConfig(layer="pool1")
     with pytest.raises(TableError, match=f"{name} is a table of recordings.*Choose another"):
-        embed_soundnet(packed, weights, place, config=config, overwrite=True)
+        score(packed, str(tmp_path), evaluation=ONCE, overwrite=True, **settings)
     assert read_table(place).equals(before)
 
 
@@ -253,41 +246,6 @@ def test_band_statistics_do_not_delete_their_spectrograms(manifest, tmp_path, na
             {"t": table}, {"t": str(tmp_path)}, mlp=MlpConfig(), evaluation=ONCE, overwrite=True
         )
     assert read_table(table).equals(before)
-
-
-def weights_file(path):
-    save_file(SoundNet("pool2").state_dict(), path)
-    return path
-
-
-def test_soundnet_writes_embeddings_that_can_be_scored(manifest, tmp_path):
-    weights = weights_file(tmp_path / "weights.safetensors")
-    table = str(tmp_path / "table")
-    config = SoundNetConfig(layer="pool1", pooling="max")
-    summary = embed_soundnet(manifest, str(weights), table, config=config)
-    assert (summary.rows, summary.errors) == (manifest.num_rows, 0)
-    assert read_table(table)["embedding"].type.list_size == 16
-    assert read_index(table).config == {"readout": "soundnet", "layer": "pool1", "pooling": "max"}
-    result = evaluate_embeddings(
-        {"t": table},
-        {"t": str(tmp_path / "p")},
-        classifier=MlpConfig(num_epochs=5),
-        evaluation=ONCE,
-    )
-    assert result["t"].score.num_splits == 5
-    with pytest.raises(TableError, match=r"config\.pooling is 'max' there and 'mean' now"):
-        embed_soundnet(manifest, str(weights), table, config=SoundNetConfig(layer="pool1"))
-
-
-def test_weights_of_soundnet_that_are_not_there_leave_no_output(manifest, tmp_path):
-    with pytest.raises(TableError, match=r"no weights at .*missing\.npy"):
-        embed_soundnet(
-            manifest,
-            str(tmp_path / "missing.npy"),
-            str(tmp_path / "table"),
-            config=SoundNetConfig(),
-        )
-    assert not (tmp_path / "table").exists()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from importlib.metadata import version
 import pytest
 
 from raudeep.config import AUTOENCODERS, CLASSIFIERS
-from raudeep.corpora.demo import DEMO_CLASSES, write_demo_corpus
+from raudeep.corpora.demo import write_demo_corpus
 from tests.support import assert_one_line
 
 
@@ -304,33 +304,6 @@ def test_a_reader_that_has_enough_is_no_error(tmp_path, form):
     )
     os.close(writer)
     assert (done.returncode, "rror" in done.stderr) == (141, False), done.stderr
-
-
-def test_corpus_is_inspected_as_json(cli, corpus):
-    code, out, _ = cli("inspect", corpus, "--json")
-    facts = json.loads(out)
-    assert code == 0
-    assert facts["layout"] == "cross-validated"
-    assert facts["recordings"] == facts["labelled"] == 25
-    assert facts["labels"] == dict.fromkeys(DEMO_CLASSES, 5)
-    assert facts["folds"] == [{"train": 20, "valid": 5}] * 5
-    assert facts["sample_rates"] == {"16000": 25}
-    assert facts["unreadable"] == {}
-
-
-def test_corpus_is_inspected_as_a_table(cli, corpus):
-    code, out, _ = cli("inspect", corpus)
-    assert code == 0
-    for word in ("recordings", "25", "cross-validated", "noise-bursts: 5", "16000: 25"):
-        assert word in out
-
-
-def test_recording_that_cannot_be_read_is_named(cli, tmp_path):
-    (tmp_path / "corpus").mkdir()
-    (tmp_path / "corpus" / "broken.wav").write_bytes(b"not audio")
-    code, out, _ = cli("inspect", "corpus", "--json")
-    assert code == 0
-    assert "cannot be decoded" in json.loads(out)["unreadable"]["broken.wav"]
 
 
 def test_log_goes_to_a_file_as_well(cli, tmp_path, corpus):

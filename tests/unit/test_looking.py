@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from raudeep.corpora.demo import write_demo_corpus
+from raudeep.corpora.demo import DEMO_CLASSES, write_demo_corpus
 from raudeep.pipeline.classification.predictions import prediction_rows
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table
@@ -111,6 +111,40 @@ def test_parts_that_are_not_those_of_the_index_are_found(cli, table):
 
 
 # --- inspect
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """A corpus of 25 recordings."""
+    folder = tmp_path_factory.mktemp("corpus")
+    write_demo_corpus(folder, clips_per_class=5)
+    return folder
+
+
+def test_corpus_is_inspected_as_json(cli, corpus):
+    code, out, _ = cli("inspect", corpus, "--json")
+    facts = json.loads(out)
+    assert code == 0
+    assert facts["layout"] == "cross-validated"
+    assert facts["recordings"] == facts["labelled"] == 25
+    assert facts["labels"] == dict.fromkeys(DEMO_CLASSES, 5)
+    assert facts["folds"] == [{"train": 20, "valid": 5}] * 5
+    assert facts["sample_rates"] == {"16000": 25}
+    assert facts["unreadable"] == {}
+
+
+def test_corpus_is_inspected_as_a_table(cli, corpus):
+    code, out, _ = cli("inspect", corpus)
+    assert code == 0
+    for word in ("recordings", "25", "cross-validated", "noise-bursts: 5", "16000: 25"):
+        assert word in out
+
+
+def test_recording_that_cannot_be_read_is_named(cli, tmp_path):
+    (tmp_path / "broken.wav").write_bytes(b"not audio")
+    code, out, _ = cli("inspect", tmp_path, "--json")
+    assert code == 0
+    assert "cannot be decoded" in json.loads(out)["unreadable"]["broken.wav"]
 
 
 def test_a_recording_of_a_table_is_shown_by_its_rows(cli, table):
