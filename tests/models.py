@@ -20,6 +20,7 @@ def write_model(
     n_mels: int = 128,
     seed: int = 0,
     config: AutoencoderConfig | None = None,
+    training: TrainingConfig | None = None,
 ) -> str:
     """Write an untrained autoencoder, which embeds as fast as a trained one; two layers of GRU."""
     torch.manual_seed(seed)
@@ -35,7 +36,7 @@ def write_model(
         name=place.name,
         model=build_autoencoder(n_mels, config).eval(),
         input=asdict(view),
-        training=TrainingConfig(),
+        training=training or TrainingConfig(),
         identity={"stage": "training", "config": {"name": place.name, "seed": seed}, "inputs": {}},
         metrics={"epoch": 1, "loss": 1.0},
     )

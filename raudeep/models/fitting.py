@@ -101,7 +101,7 @@ class Fit:
         return EpochResult(
             epoch=epoch,
             loss=loss,
-            validation_loss=None if validation is None else self._validate(validation),
+            validation_loss=None if validation is None else self.validate(validation),
             seconds=seconds,
             chunks_per_second=num_rows / seconds,
         )
@@ -157,7 +157,7 @@ class Fit:
         )
 
     @torch.inference_mode()
-    def _validate(self, spectrograms: SpectrogramSource) -> float:
+    def validate(self, spectrograms: SpectrogramSource) -> float:
         """Return the RMSE over all cells, of which each worker computes its part."""
         self.model.eval()
         sums = torch.zeros(2, dtype=torch.float64, device=self.device)

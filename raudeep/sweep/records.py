@@ -25,7 +25,11 @@ class TrialRecord:
     status: Status = "running"
     """Or finished; stopped early; failed, which `message` explains."""
     history: list[dict[str, Any]] = field(default_factory=list)
-    """The epochs after which the objective was taken: epoch, loss, validation_loss, objective."""
+    """The epochs after which the objective was taken: epoch, objective, and of what it is.
+
+    That is the epoch, with its losses, whose weights the artifact would have: with early stopping,
+    the best one so far.
+    """
     seconds: float = 0.0
     message: str = ""
 
@@ -36,14 +40,16 @@ class TrialRecord:
 
     @property
     def epochs(self) -> int:
-        """The epoch that the objective belongs to."""
+        """The epoch after which the objective was taken."""
         return int(self.history[-1]["epoch"]) if self.history else 0
 
     def add(self, entry: dict[str, Any]) -> None:
         """Take an epoch; one that was trained again after an interruption counts once."""
-        names = ("epoch", "loss", "validation_loss", "objective")
-        kept = [each for each in self.history if each["epoch"] < entry["epoch"]]
-        self.history = [*kept, {name: entry.get(name) for name in names}]
+        earlier = [each for each in self.history if each["epoch"] < entry["epoch"]]
+        kept = entry.get("kept") or entry
+        figures = {"epoch": entry["epoch"], "objective": entry["objective"]}
+        losses = {name: kept.get(name) for name in ("loss", "validation_loss")}
+        self.history = [*earlier, figures | {"kept_epoch": kept["epoch"]} | losses]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values, for JSON."""
@@ -75,10 +81,15 @@ def rank_trials(records: Iterable[TrialRecord], *, maximises: bool) -> list[dict
             "status": record.status,
             "objective": record.objective,
             "epochs": record.epochs,
-            "loss": record.history[-1]["loss"] if record.history else None,
-            "validation_loss": record.history[-1]["validation_loss"] if record.history else None,
+            **_kept(record),
             "seconds": record.seconds,
             **{name: record.point.get(name) for name in fields},
         }
         for rank, record in enumerate(sorted(ended, key=key), start=1)
     ]
+
+
+def _kept(record: TrialRecord) -> dict[str, Any]:
+    """Return the epoch that a trial keeps, and its losses."""
+    last = record.history[-1] if record.history else {}
+    return {name: last.get(name) for name in ("kept_epoch", "loss", "validation_loss")}

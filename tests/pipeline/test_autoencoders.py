@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,9 +34,10 @@ from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
 from raudeep.pipeline.recordings.targets import Embedder
 from raudeep.pipeline.stage import embedding_array, spectrogram_values
 from raudeep.pipeline.tables.reconstruction import reconstruct_table
-from raudeep.pipeline.training.runs import Run, train_autoencoders
+from raudeep.pipeline.training.runs import Run, check_trainable, train_autoencoders
 from raudeep.report.reconstructions import write_reconstructions
 from raudeep.storage.table import read_index, read_table
+from tests.models import write_model
 
 VIEW = SpectrogramConfig(window_seconds=0.032, overlap_seconds=0.016, n_mels=16, clip_below_db=-60)
 SMALL = {"num_units": 8, "dropout": 0.0}
@@ -176,7 +178,31 @@ def test_continued_training_equals_a_longer_one(folder, tmp_path):
         train_autoencoders([other], checkpoints=str(tmp_path / "runs"))
 
 
-def test_early_stopping_keeps_the_epoch_of_the_lowest_validation_loss(folder, tmp_path):
+@pytest.mark.parametrize(
+    ("earlier", "said"),
+    [
+        ({}, "is of recordings that .*model was trained on, which held out none"),
+        ({"validation_fraction": 0.5, "seed": 4}, "validation_fraction=0.5 and seed=4 do again"),
+        ({"validation_fraction": 0.25}, None),
+    ],
+)
+def test_a_continued_training_that_holds_out_others_says_so(
+    folder, tmp_path, caplog, earlier, said
+):
+    settings = TrainingConfig(**earlier)
+    place = write_model(tmp_path / "model", config=KINDS["time"], n_mels=16, training=settings)
+    again = run(
+        folder,
+        "time",
+        training=TrainingConfig(validation_fraction=0.25),
+        continue_from=place,
+    )
+    check_trainable(again)
+    assert bool(caplog.text) == bool(said)
+    assert said is None or re.search(said, caplog.text)
+
+
+def test_early_stopping_keeps_the_epoch_of_the_lowest_validation_loss(folder, tmp_path, caplog):
     training = TrainingConfig(
         num_epochs=60,
         batch_size=8,
@@ -205,11 +231,19 @@ def test_early_stopping_keeps_the_epoch_of_the_lowest_validation_loss(folder, tm
         stopped,
         name="more",
         output=str(tmp_path / "more"),
-        training=replace(training, num_epochs=1),
+        training=replace(training, num_epochs=1, learning_rate=30.0),
         continue_from=stopped.output,
     )
     train_autoencoders([more], checkpoints=str(tmp_path / "runs"))
-    assert [epoch["epoch"] for epoch in read_history(more.output)] == [*range(1, best + 2)]
+    history = read_history(more.output)
+    assert [epoch["epoch"] for epoch in history] == [*range(1, best + 2)]
+    # What it began with is better than what became of it, and stays.
+    assert history[-1]["validation_loss"] > kept["validation_loss"]
+    assert read_metrics(more.output)["epoch"] == best
+    assert read_metrics(more.output)["validation_loss"] == pytest.approx(kept["validation_loss"])
+    for name, value in load_autoencoder(stopped.output).model.state_dict().items():
+        assert torch.equal(value, load_autoencoder(more.output).model.state_dict()[name])
+    assert caplog.text == ""
     (Path(stopped.output) / "optimizer.safetensors").unlink()
     with pytest.raises(TableError, match=r"optimizer\.safetensors cannot be read"):
         train_autoencoders([replace(more, output=f"{more.output}-2")], checkpoints="runs")

@@ -56,6 +56,18 @@ def test_finished_trials_rank_above_stopped_ones_however_good_those_were():
     assert [row["number"] for row in rank_trials(records, maximises=False)][:2] == [2, 4]
 
 
+def test_losses_of_a_row_are_those_of_the_epoch_that_the_objective_is_of():
+    """With early stopping, the best one until then, and not the last."""
+    trial = record(1, None)
+    kept = {"epoch": 4, "loss": 0.6, "validation_loss": 0.7}
+    trial.add({"epoch": 4, "loss": 0.6, "validation_loss": 0.7, "objective": 0.7})
+    last = {"epoch": 6, "loss": 0.5, "validation_loss": 0.8, "objective": 0.7}
+    trial.add(last | {"kept": kept})
+    (row,) = rank_trials([trial], maximises=False)
+    names = ("epochs", "kept_epoch", "loss", "validation_loss", "objective")
+    assert [row[name] for name in names] == [6, 4, 0.6, 0.7, 0.7]
+
+
 def test_a_row_has_a_column_for_every_field_that_any_trial_has():
     rows = rank_trials([record(1, 0.5, **{RATE: 0.1}), record(2, 0.4)], maximises=True)
     assert [row[RATE] for row in rows] == [0.1, None]

@@ -45,13 +45,24 @@ class Progress:
     def add(self, result: EpochResult, fit: Fit) -> None:
         """Count an epoch, and remember its weights if they are the best so far."""
         self.history.append(asdict(result))
-        loss = result.validation_loss
-        if fit.config.early_stopping_epochs is None or loss is None:
+        self.judge(result.validation_loss, fit)
+
+    def judge(self, validation_loss: float | None, fit: Fit) -> None:
+        """Remember the weights of the last epoch if they are the best so far."""
+        if fit.config.early_stopping_epochs is None or validation_loss is None:
             return
-        if not self.best_epoch or loss < self.best_loss:
-            self.best_epoch, self.best_loss = result.epoch, loss
+        if not self.best_epoch or validation_loss < self.best_loss:
+            self.best_epoch, self.best_loss = self.epoch, validation_loss
             self.best = _copied(fit.weights())
             self.best_optimizer = _copied(fit.optimizer_state())
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """Number and losses of the epoch whose weights the artifact would have by now."""
+        shown = self.history[(self.best_epoch or self.epoch) - 1]
+        kept = {name: shown[name] for name in ("epoch", "loss", "validation_loss")}
+        # That of weights that a training began with is not that of the training they come from.
+        return kept | ({"validation_loss": self.best_loss} if self.best_epoch else {})
 
 
 def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from contextlib import closing
 from itertools import pairwise
 from typing import Any
 
-from raudeep.config import ResourceConfig, Tracker
+from raudeep.config import ResourceConfig, Tracker, TrainingConfig
 from raudeep.errors import ConfigError, RaudeepError, TableError
 from raudeep.models.autoencoder import build_autoencoder
 from raudeep.pipeline.artifacts import (
@@ -196,6 +196,27 @@ def check_trainable(run: Run) -> None:
                 f"{run.continue_from} was trained on {earlier.model.bands} bands; "
                 f"{', '.join(run.spectrograms)} has {model.bands}."
             )
+        _warn_of_other_split(run, earlier.training)
+
+
+def _warn_of_other_split(run: Run, earlier: TrainingConfig) -> None:
+    """Say that recordings are held out on which the earlier training was trained."""
+    names = ("validation_fraction", "seed")
+    if run.training.validation_fraction is None or all(
+        getattr(run.training, name) == getattr(earlier, name) for name in names
+    ):
+        return
+    if earlier.validation_fraction is None:
+        advice = "which held out none"
+    else:
+        fraction, seed = earlier.validation_fraction, earlier.seed
+        advice = f"which held out others: validation_fraction={fraction} and seed={seed} do again"
+    logger.warning(
+        "%s: its validation loss is of recordings that %s was trained on, %s.",
+        run.name,
+        run.continue_from,
+        advice,
+    )
 
 
 def _check_alike(spectrograms: Sequence[str]) -> None:

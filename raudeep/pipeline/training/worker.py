@@ -136,6 +136,9 @@ def _train(job: WorkerJob) -> None:
     torch.manual_seed(run.training.seed % 2**63)
     fit = Fit(build_autoencoder(spectrograms.bands, run.model).to(device), run.training)
     progress = _restore(job, fit, ray.train.get_checkpoint())
+    begins_early = run.training.early_stopping_epochs is not None and not progress.best_epoch
+    if progress.epoch and begins_early and validation is not None:
+        progress.judge(fit.validate(validation), fit)  # or a worse epoch would be the best one
     num_chunks = len(spectrograms)
     rows = torch.arange(0, num_chunks, max(1, num_chunks // _NUM_EXAMPLES))[:_NUM_EXAMPLES]
     examples = Examples(metadata.take(rows.numpy()), spectrograms.take(rows).loaded())
@@ -250,12 +253,10 @@ def _measure(
     if not (last or objective.is_due(progress.epoch)):
         return {}
     if objective.kind == "loss":
-        value = (
-            progress.best_loss if progress.best_epoch else progress.history[-1]["validation_loss"]
-        )
+        value = progress.kept["validation_loss"]
     else:
         value = objective.score(fit.model, progress.best, spectrograms, job.run.spectrograms)
-    return {"objective": value, "last": last}
+    return {"objective": value, "last": last, "kept": progress.kept}
 
 
 def _tell(job: WorkerJob, progress: Progress, *, goes_on: bool = False) -> None:
@@ -288,17 +289,13 @@ def _write(
     if progress.best:
         fit.model.load_state_dict(progress.best)
         optimizer_state = progress.best_optimizer
-    shown = progress.history[(progress.best_epoch or progress.epoch) - 1]
     trained = TrainedAutoencoder(
         name=job.run.name,
         model=fit.model,
         input=read_index(job.run.spectrograms[0]).config,
         training=job.run.training,
         identity=asdict(job.identity),
-        metrics={
-            "chunks": num_chunks,
-            **{key: shown[key] for key in ("epoch", "loss", "validation_loss")},
-        },
+        metrics={"chunks": num_chunks, **progress.kept},
     )
     write_artifact(
         job.run.output,

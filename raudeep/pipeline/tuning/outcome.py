@@ -88,7 +88,7 @@ def _comment(
     """Return what the best recipe says of itself."""
     lines = [
         f"The best trial ({best['trial']}) of a sweep over {recipe.name}, autoencoder {base.name}:",
-        f"{tune.objective} {best['objective']:.4f} after {best['epochs']} epochs.",
+        f"{tune.objective} {best['objective']:.4f} after {best['kept_epoch']} epochs.",
     ]
     if tune.objective == "loss":
         lines.append("The lowest reconstruction loss is not the best representation: score it.")

@@ -104,7 +104,7 @@ def _train(plan: TrialPlan, candidate: Candidate) -> Generator[dict[str, Any], N
 
 def _result(entry: dict[str, Any]) -> dict[str, Any]:
     """Return what is reported of an epoch."""
-    figures = {name: entry.get(name) for name in ("loss", "validation_loss", "objective")}
+    figures = {name: entry.get(name) for name in ("loss", "validation_loss", "objective", "kept")}
     known = {name: value for name, value in figures.items() if value is not None}
     return {"epoch": entry["epoch"], **known}
 
