@@ -4,10 +4,12 @@ Views that share decoding, mix and transform share that work: whatever a view ha
 another is computed once (`compute_views`).
 """
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import scipy.fft
@@ -33,7 +35,10 @@ _MIN_RANGE_DB = 1e-4
 
 @dataclass(frozen=True)
 class Spectrogram:
-    """One chunk of a recording: `values` of shape (T, F), from `start` to `end` in seconds."""
+    """One chunk of a recording: `values` of shape (T, F), from `start` to `end` in seconds.
+
+    Both are of the recording as it was: what is padded lies outside of them.
+    """
 
     values: NDArray[np.float32]
     start: float
@@ -83,8 +88,8 @@ def compute_views(
     Freitag et al., auDeep: Unsupervised Learning of Representations from Audio with Deep Recurrent
     Neural Networks, JMLR 18(173), section 2.
     """
-    decibels: dict[tuple[object, ...], tuple[NDArray[np.float32], bool, float]] = {}
-    powers: dict[tuple[object, ...], tuple[NDArray[np.float32], int, float]] = {}
+    decibels: dict[tuple[object, ...], tuple[NDArray[np.float32], bool, _Extent]] = {}
+    powers: dict[tuple[object, ...], tuple[NDArray[np.float32], int, _Extent]] = {}
     views = []
     for config in configs:
         power_key = (
@@ -98,12 +103,12 @@ def compute_views(
         )
         if power_key not in powers:
             powers[power_key] = _power(samples, sample_rate, config)
-        power, hop_length, duration = powers[power_key]
+        power, hop_length, extent = powers[power_key]
         db_key = (*power_key, config.n_mels, config.mel)
         rate = config.sample_rate or sample_rate
         if db_key not in decibels:
             bands = power if config.n_mels is None else power @ _filters(rate, config).T
-            decibels[db_key] = (power_to_db(bands), not bands.any(), duration)
+            decibels[db_key] = (power_to_db(bands), not bands.any(), extent)
         views.append(_finish(*decibels[db_key], rate=rate, hop_length=hop_length, config=config))
     return views
 
@@ -124,14 +129,30 @@ def power_to_db(power: NDArray[np.float32]) -> NDArray[np.float32]:
     return decibels
 
 
+class _Extent(NamedTuple):
+    """Where a signal lies in its recording, in seconds."""
+
+    begin: float
+    """Of the first sample; negative after padding."""
+    length: float
+    recorded: float
+    """The duration of the recording."""
+
+    def span(self, start: float, end: float) -> tuple[float, float]:
+        """Return what part of the recording a part of the signal is."""
+        first, last = (min(max(self.begin + t, 0.0), self.recorded) for t in (start, end))
+        return first, last
+
+
 @np.errstate(over="ignore", invalid="ignore")  # found at the end, in one place
 def _power(
     samples: NDArray[np.float32], sample_rate: int, config: SpectrogramConfig
-) -> tuple[NDArray[np.float32], int, float]:
-    """Return power (T, 1 + n_fft // 2), the hop length in samples, the duration in seconds."""
+) -> tuple[NDArray[np.float32], int, _Extent]:
+    """Return power (T, 1 + n_fft // 2), the hop length in samples, and what it is of."""
     if config.sample_rate is not None:
         samples = resample(samples, sample_rate=sample_rate, target_rate=config.sample_rate)
         sample_rate = config.sample_rate
+    recorded = samples.shape[-1]
     if config.fixed_seconds is not None:
         num_samples = int(config.fixed_seconds * sample_rate)
         samples = fix_length(samples, num_samples=num_samples, center=config.center)
@@ -165,7 +186,10 @@ def _power(
     power /= window.sum() ** 2 * window_length
     if not np.isfinite(power.sum()):
         raise AudioError("holds amplitudes too large for float32; normalise it to [-1, 1]")
-    return power.astype(np.float32, copy=False), hop_length, signal.size / sample_rate
+    cut = recorded - signal.size
+    before = math.copysign(abs(cut) // 2, cut) if config.center else 0.0
+    extent = _Extent(before / sample_rate, signal.size / sample_rate, recorded / sample_rate)
+    return power.astype(np.float32, copy=False), hop_length, extent
 
 
 @lru_cache(maxsize=64)
@@ -194,7 +218,7 @@ def _filters(sample_rate: int, config: SpectrogramConfig) -> NDArray[np.float32]
 def _finish(
     decibels: NDArray[np.float32],
     silent: bool,
-    duration: float,
+    extent: _Extent,
     *,
     rate: int,
     hop_length: int,
@@ -207,7 +231,7 @@ def _finish(
     if config.clip_above_db is not None:
         decibels = np.minimum(decibels, np.float32(config.clip_above_db))
     if config.chunk_seconds is None or config.chunk_count is None:
-        pieces = [(decibels, 0.0, duration)]
+        pieces = [(decibels, 0.0, extent.length)]
     else:
         length = int(rate * config.chunk_seconds) // hop_length
         if length < 1:
@@ -228,7 +252,7 @@ def _finish(
         ]
     if config.normalise:
         pieces = [(_normalise(values, silent), start, end) for values, start, end in pieces]
-    return [Spectrogram(*piece) for piece in pieces]
+    return [Spectrogram(values, *extent.span(start, end)) for values, start, end in pieces]
 
 
 def _normalise(decibels: NDArray[np.float32], silent: bool) -> NDArray[np.float32]:

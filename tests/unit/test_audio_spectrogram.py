@@ -171,6 +171,30 @@ def test_recording_without_chunks_reaches_from_zero_to_its_duration():
     assert (chunk.start, chunk.end) == (0.0, 0.5)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "config", "spans"),
+    [
+        (0.5, {"fixed_seconds": 0.9}, [(0, 0.5)]),
+        (0.5, {"fixed_seconds": 0.9, "center": True}, [(0, 0.5)]),
+        (0.9, {"fixed_seconds": 0.5}, [(0, 0.5)]),
+        (0.9, {"fixed_seconds": 0.5, "center": True}, [(0.2, 0.7)]),
+        (
+            0.5,
+            {"fixed_seconds": 0.9, "chunk_seconds": 0.3, "chunk_count": 2},
+            [(0, 0.3), (0.3, 0.5)],
+        ),
+        (
+            0.2,
+            {"fixed_seconds": 1.0, "center": True, "chunk_seconds": 0.3, "chunk_count": 3},
+            [(0, 0), (0, 0.2), (0.2, 0.2)],
+        ),
+    ],
+)
+def test_times_are_those_of_the_recording_and_not_of_what_is_padded(seconds, config, spans):
+    found = [(chunk.start, chunk.end) for chunk in chunks(noise(seconds), **config)]
+    np.testing.assert_allclose(found, spans, rtol=0, atol=1e-9)
+
+
 def test_too_few_chunks_are_an_audio_error():
     with pytest.raises(AudioError, match=r"24 frames are too few for 3 chunks of 10 frames"):
         chunks(noise(0.5), chunk_seconds=0.2, chunk_count=3)
