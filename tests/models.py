@@ -18,6 +18,8 @@ def write_model(
     units: int = 256,
     fixed_seconds: float | None = 5.0,
     n_mels: int = 128,
+    chunk_seconds: float | None = None,
+    chunk_count: int | None = None,
     seed: int = 0,
     config: AutoencoderConfig | None = None,
     training: TrainingConfig | None = None,
@@ -30,6 +32,8 @@ def write_model(
         n_mels=n_mels,
         fixed_seconds=fixed_seconds,
         clip_below_db=-60,
+        chunk_seconds=chunk_seconds,
+        chunk_count=chunk_count,
     )
     config = config or AutoencoderConfig(num_layers=2, num_units=units, bidirectional_decoder=True)
     trained = TrainedAutoencoder(

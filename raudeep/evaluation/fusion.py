@@ -7,10 +7,12 @@ from numpy.typing import NDArray
 
 from raudeep.errors import FusionError
 
-__all__ = ["Key", "check_same_metadata", "fuse"]
+__all__ = ["Key", "Span", "are_same_part", "check_same_metadata", "check_same_parts", "fuse"]
 
 Key = tuple[str, int]
 """Recording and chunk."""
+Span = tuple[float | None, float | None]
+"""Where a chunk starts and ends, in seconds; None where nobody knows."""
 
 
 def fuse(
@@ -87,6 +89,42 @@ def check_same_metadata(
                 f"in {column!r}, e.g. {key} is {tables[first][key]!r} in {first!r} and "
                 f"{tables[other][key]!r} in {other!r}."
             )
+
+
+def check_same_parts(tables: Mapping[str, Mapping[Key, Span]]) -> None:
+    """Raise unless the chunks of a key are much the same part of their recording in all tables.
+
+    Recordings of one chunk are not asked: how much of them a table takes is its own choice.
+
+    Parameters
+    ----------
+    tables : mapping of str to mapping of (file, chunk) to (start, end)
+        By name of the table: seconds for each key, the same keys in all.
+
+    Raises
+    ------
+    FusionError
+        If a chunk is another part; the message names the key and both parts.
+    """
+    first, *others = tables
+    chunked = {file for file, chunk in tables[first] if chunk > 0}
+    for other in others:
+        for key, span in tables[first].items():
+            found = tables[other][key]
+            if key[0] in chunked and not are_same_part(span, found):
+                raise FusionError(
+                    f"cannot fuse {first!r} and {other!r}: chunks of other lengths, e.g. {key} is "
+                    f"{span[0]:g} to {span[1]:g} s in {first!r} and {found[0]:g} to {found[1]:g} s "
+                    f"in {other!r}."
+                )
+
+
+def are_same_part(one: Span, other: Span) -> bool:
+    """Return whether two parts share half of the longer: views cut between frames of their own."""
+    if one[0] is None or one[1] is None or other[0] is None or other[1] is None:
+        return True
+    shared = min(one[1], other[1]) - max(one[0], other[0])
+    return 2 * shared >= max(one[1] - one[0], other[1] - other[0])
 
 
 def _row_of_key(name: str, keys: Sequence[Key], values: NDArray[np.float32]) -> dict[Key, int]:

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from raudeep.config import ChunkConfig, Limits, SpectrogramConfig
-from raudeep.errors import AudioError, ConfigError, ResourceError, TableError
+from raudeep.errors import AudioError, ConfigError, FusionError, ResourceError, TableError
 from raudeep.manifest import Recording, manifest_table
 from raudeep.pipeline import stage
 from raudeep.pipeline.artifacts import load_autoencoder
@@ -26,7 +26,7 @@ from raudeep.pipeline.stage import embedding_array
 from raudeep.pipeline.tables.fusing import fuse_tables
 from raudeep.storage.plan import read_plans
 from raudeep.storage.table import read_errors, read_index, read_table
-from tests.models import write_two_models
+from tests.models import write_model, write_two_models
 from tests.poison import views_or_die
 
 RATE = 16000
@@ -113,6 +113,24 @@ def test_models_are_fused_in_the_pass_that_embeds(corpus, models, tmp_path):
     assert summary.rows == 25
     assert fused.drop_columns(["embedding"]).equals(later.drop_columns(["embedding"]))
     np.testing.assert_allclose(embedding_array(fused), embedding_array(later), atol=1e-6)
+
+
+def test_chunks_of_other_lengths_are_not_fused(corpus, tmp_path):
+    """Although there are as many of them."""
+    manifest, _ = load_manifest(str(corpus))
+    embedders = []
+    for name, seconds in (("a", 0.4), ("b", 0.15)):
+        view = {"fixed_seconds": 1.0, "chunk_seconds": seconds, "chunk_count": 2}
+        model = write_model(tmp_path / name, units=8, n_mels=16, **view)
+        embedders.append(
+            Embedder(name=name, model=model, outputs={"state": str(tmp_path / f"table-{name}")})
+        )
+    with pytest.raises(TableError, match="'b' cuts recordings into other chunks than 'a'"):
+        embed_corpus(manifest, embedders, fused={"state": str(tmp_path / "fused")})
+    embed_corpus(manifest, embedders)
+    tables = {each.name: each.outputs["state"] for each in embedders}
+    with pytest.raises(FusionError, match=r"chunks of other lengths.* 0\.4 s in 'a'"):
+        fuse_tables(tables, str(tmp_path / "later"))
 
 
 def test_embedders_of_one_name_are_refused(corpus, models, tmp_path):

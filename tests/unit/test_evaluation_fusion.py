@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from raudeep.errors import FusionError
-from raudeep.evaluation.fusion import check_same_metadata, fuse
+from raudeep.evaluation.fusion import check_same_metadata, check_same_parts, fuse
 
 
 def table(keys, width, start=0):
@@ -67,3 +67,26 @@ def test_differing_labels_of_a_key_are_named():
 
 def test_equal_metadata_passes():
     check_same_metadata({"x": {("a", 0): None}, "y": {("a", 0): None}}, column="partition")
+
+
+@pytest.mark.parametrize(
+    ("other", "passes"),
+    [
+        ({("a", 0): (0, 1), ("a", 1): (1, 2)}, True),
+        ({("a", 0): (0, 0.96), ("a", 1): (0.96, 1.92)}, True),  # cut between its own frames
+        ({("a", 0): (0, 1), ("a", 1): (None, None)}, True),
+        ({("a", 0): (0, 0.4), ("a", 1): (0.4, 0.8)}, False),
+        ({("a", 0): (0, 1), ("a", 1): (0.5, 1.4)}, False),
+    ],
+)
+def test_chunks_of_one_number_are_one_part_of_a_recording(other, passes):
+    tables = {"x": {("a", 0): (0.0, 1.0), ("a", 1): (1.0, 2.0)}, "y": other}
+    if passes:
+        check_same_parts(tables)
+        return
+    with pytest.raises(FusionError, match=r"other lengths, e\.g\. .* in 'x' and .* s in 'y'"):
+        check_same_parts(tables)
+
+
+def test_how_much_of_a_recording_its_only_chunk_takes_is_free():
+    check_same_parts({"x": {("a", 0): (0.0, 12.0)}, "y": {("a", 0): (0.0, 5.0)}})

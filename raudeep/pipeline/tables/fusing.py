@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from raudeep.evaluation.fusion import check_same_metadata, fuse
+from raudeep.evaluation.fusion import Key, Span, check_same_metadata, check_same_parts, fuse
 from raudeep.pipeline.stage import StageSummary, embedding_array, embedding_rows, slices
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table
@@ -31,7 +31,8 @@ def fuse_tables(tables: Mapping[str, str], output: str, *, overwrite: bool = Fal
     Raises
     ------
     FusionError
-        If the tables do not hold the same chunks, or differ in a chunk's label, partition or folds.
+        If the tables do not hold the same chunks, or differ in a chunk's label, partition, folds or
+        part of its recording.
     """
     started = time.perf_counter()
     check_outputs([output], tables.values())
@@ -54,6 +55,7 @@ def fuse_tables(tables: Mapping[str, str], output: str, *, overwrite: bool = Fal
                 for name, table in loaded.items()
             }
             check_same_metadata(values, column=column)
+        check_same_parts({name: _spans(keys[name], table) for name, table in loaded.items()})
         rows = embedding_rows(next(iter(loaded.values())), fused)
         for part in missing:
             start, end = bounds[part]
@@ -62,5 +64,10 @@ def fuse_tables(tables: Mapping[str, str], output: str, *, overwrite: bool = Fal
     return StageSummary.of_table("fusion", output, index, made=len(missing), started=started)
 
 
-def _keys(table: pa.Table) -> list[tuple[str, int]]:
+def _keys(table: pa.Table) -> list[Key]:
     return list(zip(table["file"].to_pylist(), table["chunk"].to_pylist(), strict=True))
+
+
+def _spans(keys: list[Key], table: pa.Table) -> dict[Key, Span]:
+    spans = zip(table["start"].to_pylist(), table["end"].to_pylist(), strict=True)
+    return dict(zip(keys, spans, strict=True))
