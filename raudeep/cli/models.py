@@ -1,5 +1,6 @@
 """Commands on autoencoders: `raudeep train`, `raudeep embed` and `raudeep reconstruct`."""
 
+import logging
 from collections.abc import Callable
 from inspect import getdoc
 from typing import Annotated
@@ -29,6 +30,8 @@ from raudeep.config import (
 from raudeep.errors import ConfigError
 
 __all__ = ["embed", "reconstruct"]
+
+logger = logging.getLogger(__name__)
 
 train_app = App(name="train", help="Train an autoencoder on spectrogram tables.")
 app.command(train_app)
@@ -81,6 +84,8 @@ def _training_command(kind: type[AutoencoderConfig]) -> Callable[..., None]:
         summaries = train_autoencoders(
             [run], checkpoints=join(place, "runs"), resources=resources, overwrite=overwrite
         )
+        if name is not None and (kept := load_autoencoder(place).name) != name:
+            logger.warning("%s was trained before, and is called %r.", place, kept)
         print_summary_rows(summaries, as_json=as_json)
 
     return train

@@ -244,6 +244,8 @@ def test_trained_model_embeds_by_epoch_and_reconstructs(cli, spectrograms, tmp_p
     flags = ("--num-units", 8, "--num-epochs", 3, "--checkpoints-to-keep", 2)
     code, _, err = cli("train", "time", spectrograms, "--output", model, *flags)
     assert code == 0, err
+    _, _, err = cli("train", "time", spectrograms, "--output", model, *flags, "--name", "other")
+    assert "model was trained before, and is called 'model'" in err
     table = tmp_path / "embeddings"
     code, out, err = cli(
         *("embed", spectrograms, "--model", model, "--output", table, "--epochs", 2, 3, "--json")

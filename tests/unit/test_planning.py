@@ -58,3 +58,21 @@ def test_a_length_that_memory_does_not_hold_is_one_line(cli, tmp_path, flag):
     code, out, err = cli(*command)
     assert (code, out) == (1, "")
     assert_one_line(err.splitlines()[-1], "not enough memory: Unable to allocate", "fixed_seconds")
+
+
+@pytest.mark.parametrize("hop", [0.25, 0.5, 0.9])
+def test_as_many_chunks_are_planned_as_are_embedded(cli, tmp_path, rng, hop):
+    """Of lengths around whole chunks, with gaps between chunks, too."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for number, seconds in enumerate([0.3, 0.5, 0.52, 0.9, 0.95, 1.0, 1.3, 1.8, 1.95, 2.7]):
+        samples = 0.1 * rng.standard_normal(int(16000 * seconds))
+        soundfile.write(folder / f"{number}.wav", samples, 16000)
+    model = write_model(tmp_path / "model", units=4, n_mels=16, fixed_seconds=0.5)
+    command = ("embed", folder, "--model", model, "--output", tmp_path / "table", "--json")
+    chunks = ("--chunk-seconds", 0.5, "--chunk-hop-seconds", hop)
+    code, planned, err = cli(*command, *chunks, "--dry-run")
+    assert code == 0, err
+    code, made, err = cli(*command, *chunks)
+    assert code == 0, err
+    assert json.loads(planned)["rows"] == json.loads(made)[0]["rows"]

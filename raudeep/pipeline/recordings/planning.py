@@ -270,8 +270,11 @@ def _count_rows(
 ) -> int:
     if chunks.chunk_seconds is None or chunks.hop_seconds is None:
         return len(durations) * max(view.chunk_count or 1 for view in views.values())
-    more = np.ceil(np.maximum(0, durations - chunks.chunk_seconds) / chunks.hop_seconds)
-    return int((1 + more).sum())
+    # Chunks begin every hop until one ends with the recording; less than a window is none.
+    hop, window = chunks.hop_seconds, max(view.window_seconds for view in views.values())
+    begun = np.ceil(np.maximum(0, durations - max(chunks.chunk_seconds, hop)) / hop)
+    whole = np.floor(np.maximum(0, durations - window) / hop)
+    return int((1 + np.minimum(begun, whole)).sum())
 
 
 def _memory(sample: _Sample, chunks: ChunkConfig) -> int:
