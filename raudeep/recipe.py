@@ -158,6 +158,7 @@ def parse_recipe(
         If a key is unknown, a value is out of its range, or an override reaches nothing.
     """
     _check_forms(content, where)
+    reject_unknown(overrides or {}, SECTIONS, where=f"overrides of {where}")
     content = dict(content)
     for section, values in (overrides or {}).items():
         content[section] = {**content.get(section, {}), **values}

@@ -31,7 +31,7 @@ from raudeep.config.evaluation import (
     SvmConfig,
 )
 from raudeep.config.exchange import ExchangeFormat, ExportConfig, ImportConfig
-from raudeep.config.fields import build, fingerprint, reject_unknown
+from raudeep.config.fields import build, fingerprint, reject_text, reject_unknown
 from raudeep.config.limits import Limits
 from raudeep.config.spectrogram import SpectrogramConfig
 from raudeep.config.tuning import TuneConfig
@@ -65,5 +65,6 @@ __all__ = [
     "TuneConfig",
     "build",
     "fingerprint",
+    "reject_text",
     "reject_unknown",
 ]

@@ -13,7 +13,16 @@ import numpy as np
 
 from raudeep.errors import ConfigError
 
-__all__ = ["accepted", "build", "check", "convert", "fingerprint", "reject_unknown", "settle"]
+__all__ = [
+    "accepted",
+    "build",
+    "check",
+    "convert",
+    "fingerprint",
+    "reject_text",
+    "reject_unknown",
+    "settle",
+]
 
 Config = TypeVar("Config")
 
@@ -42,6 +51,12 @@ def reject_unknown(keys: Iterable[str], known: Iterable[str], *, where: str) -> 
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(known)}."
             raise ConfigError(f"{where}: unknown key {key!r}. {hint}")
+
+
+def reject_text(values: object, name: str) -> None:
+    """Raise `ConfigError` for one text where several are wanted, or its letters would be these."""
+    if isinstance(values, str):
+        raise ConfigError(f"{name} must be a list, also of one. Got {values!r}.")
 
 
 def fingerprint(*parts: Any) -> str:

@@ -15,7 +15,7 @@ class Limits:
 
     max_duration: float | None = None
     """Longest recording to take, in seconds; a longer one is a row of the errors."""
-    max_errors: str | None = None
+    max_errors: int | str | None = None
     """Fail once more recordings than this could not be used: a number, or a share such as 1%."""
     retry_errors: bool = False
     """Try the recordings again that could not be used before, with the others of their parts."""
@@ -30,8 +30,9 @@ class Limits:
         """Return how many of some recordings may fail; None for any number."""
         if self.max_errors is None:
             return None
-        number = self.max_errors.strip().removesuffix("%")
-        is_share = number != self.max_errors.strip()
+        given = str(self.max_errors).strip()
+        number = given.removesuffix("%")
+        is_share = number != given
         try:
             value = Decimal(number) if is_share else Decimal(int(number))
         except (ValueError, InvalidOperation):

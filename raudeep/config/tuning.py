@@ -41,7 +41,7 @@ class TuneConfig:
 
     def __post_init__(self) -> None:
         settle(self)
-        check(self, "num_trials", self.num_trials >= 1, "at least 1")
+        check(self, "num_trials", 1 <= self.num_trials <= 10**6, "in the range [1, 1000000]")
         check(self, "seed", self.seed >= 0, "at least 0")
         check_complexity(self)
         check(self, "validation_fraction", 0 < self.validation_fraction < 1, "in (0, 1)")

@@ -19,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from raudeep.config import reject_text
 from raudeep.errors import ConfigError, EvaluationError, TableError
 from raudeep.evaluation.neighbours import Metric, similarities
 from raudeep.pipeline.alike import embed_alike
@@ -70,6 +71,7 @@ def embed_query(query: str, table: str, models: Sequence[str]) -> Vectors:
     AudioError
         If the recording cannot be used.
     """
+    reject_text(models, "models")
     sources = embedding_sources(read_index(table, stage="embeddings").config) or []
     if has_joined_chunks(sources):
         raise EvaluationError(

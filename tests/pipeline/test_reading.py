@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from raudeep import read_table
 from raudeep.config import SpectrogramConfig
-from raudeep.errors import TableError
+from raudeep.errors import ConfigError, TableError
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.recordings.embedding import embed_corpus
 from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
@@ -137,6 +137,10 @@ def test_mistakes_are_said_in_one_line(embeddings, monkeypatch):
         read_table(embeddings, form="xml")
     with pytest.raises(TableError, match=r"has no column 'x'. It has file, chunk"):
         read_table(embeddings, ["file", "x"])
+    with pytest.raises(TableError, match="column 'file' is asked for twice"):
+        read_table(embeddings, ["file", "label", "file"])
+    with pytest.raises(ConfigError, match=r"columns must be a list, also of one\. Got 'label'"):
+        read_table(embeddings, "label")
     with pytest.raises(TableError, match="holds no table"):
         read_table(embeddings + "-not")
 

@@ -170,6 +170,8 @@ def test_a_fused_table_is_searched_with_all_its_models(corpus, models, file, tmp
         assert find_nearest(place, query)["file"][0] == file
     with pytest.raises(EvaluationError, match="was not made with"):
         embed_query(str(corpus / file), place, models[:1])
+    with pytest.raises(ConfigError, match="models must be a list, also of one"):
+        embed_query(str(corpus / file), place, models[0])
 
 
 @pytest.fixture(scope="module")

@@ -202,6 +202,12 @@ def test_override_that_is_unknown_names_the_nearest():
         load_recipe("demo", overrides={"training": {"num_epoch": 1}})
 
 
+@pytest.mark.parametrize("overrides", [{"name": "x"}, {"trainings": {}}])
+def test_overrides_are_of_sections(overrides):
+    with pytest.raises(ConfigError, match=r"overrides of demo: unknown key '(name|trainings)'"):
+        load_recipe("demo", overrides=overrides)
+
+
 def test_override_out_of_range_is_refused():
     with pytest.raises(ConfigError, match=r"demo: .*'num_epochs' .*at least 1. Got 0"):
         load_recipe("demo", overrides={"training": {"num_epochs": 0}})

@@ -4,8 +4,8 @@ import pyarrow as pa
 import pytest
 
 from raudeep.config import EvaluationConfig
-from raudeep.errors import EvaluationError
-from raudeep.pipeline.classification.predictions import splits_of
+from raudeep.errors import ConfigError, EvaluationError
+from raudeep.pipeline.classification.predictions import rows_of_partitions, splits_of
 
 SIDES = EvaluationConfig(train_partitions=("train",), eval_partitions=("test",))
 
@@ -41,3 +41,8 @@ def test_a_split_that_cannot_be_scored_is_refused(labels, said):
     partitions = ["train", "train", "test", "test"]
     with pytest.raises(EvaluationError, match=said.replace("fold 0", "the partition")):
         splits_of(metadata(labels, partitions=partitions), SIDES, "t")
+
+
+def test_one_name_of_a_partition_is_not_its_letters():
+    with pytest.raises(ConfigError, match=r"partitions must be a list, also of one\. Got 'test'"):
+        rows_of_partitions(metadata(["a"] * 4, partitions=["test"] * 4), "test", "t")

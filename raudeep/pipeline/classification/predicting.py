@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from raudeep.config import Limits
+from raudeep.config import Limits, reject_text
 from raudeep.errors import AudioError, TableError
 from raudeep.evaluation.metrics import majority_vote
 from raudeep.manifest import manifest_fingerprint
@@ -298,6 +298,7 @@ def _check_made_alike(classifier: TrainedClassifier, table: str) -> None:
 
 def _models_of(classifier: TrainedClassifier, models: Sequence[str]) -> dict[str, str]:
     """Return the place of each model of the classifier's embeddings by its fingerprint."""
+    reject_text(models, "models")
     if classifier.sources is None:
         raise TableError(
             "the classifier was trained on a table that names no autoencoder, so it cannot tell "

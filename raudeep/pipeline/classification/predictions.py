@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from raudeep.config import EvaluationConfig
+from raudeep.config import EvaluationConfig, reject_text
 from raudeep.errors import EvaluationError
 from raudeep.evaluation.classifier import UNLABELLED, Name
 from raudeep.evaluation.folds import (
@@ -154,6 +154,7 @@ def rows_of_partitions(
     EvaluationError
         If a partition has no rows.
     """
+    reject_text(partitions, "partitions")
     if not partitions:
         return np.arange(metadata.num_rows)
     column = metadata["partition"].to_pylist()

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from raudeep.config import reject_text
 from raudeep.errors import EvaluationError, FusionError, TableError
 from raudeep.evaluation.folds import (
     check_agreement,
@@ -134,6 +135,7 @@ def upsample_table(
     """
     keys = _keys(table)
     present = set(keys["partition"].to_pylist())
+    reject_text(partitions, "partitions")
     absent = [name for name in partitions if name not in present]
     if absent:
         raise TableError(f"{table} has no rows in partition {absent[0]!r}.")

@@ -9,6 +9,7 @@ import pyarrow.dataset
 import pyarrow.fs
 import pyarrow.parquet as pq
 
+from raudeep.config import reject_text
 from raudeep.errors import TableError
 from raudeep.storage import table as tables
 from raudeep.storage import uri as uris
@@ -138,8 +139,11 @@ def _torch_dataset(uri: str, columns: Sequence[str] | None) -> Any:
 
 
 def _check_columns(uri: str, index: TableIndex, columns: Sequence[str] | None) -> None:
+    reject_text(columns, "columns")
     if columns is None:
         return
+    if repeated := [name for name in columns if list(columns).count(name) > 1]:
+        raise TableError(f"column {repeated[0]!r} is asked for twice; each is there once.")
     place = uris.join(uri, index.parts[0].name)
     try:
         with uris.open_file(place) as file:
