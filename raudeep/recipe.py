@@ -31,7 +31,14 @@ from raudeep.config import (
 )
 from raudeep.errors import ConfigError
 
-__all__ = ["FUSED", "NamedAutoencoder", "Recipe", "parse_recipe", "shipped_recipes"]
+__all__ = [
+    "FUSED",
+    "NamedAutoencoder",
+    "Recipe",
+    "autoencoder_seed",
+    "parse_recipe",
+    "shipped_recipes",
+]
 
 FUSED = "fused"
 """The name of the vectors of all autoencoders side by side, which none of them can have."""
@@ -75,6 +82,8 @@ class Recipe:
     description: str = ""
     corpus_layout: str | None = None
     seed: int = 0
+    """What the seeds of the evaluation and of each autoencoder were made from, and are not made
+    from again: another one is given to `raudeep.load_recipe`."""
     readouts: tuple[Readout, ...] = ("state", "pooled")
     views: dict[str, SpectrogramConfig] = field(default_factory=dict)
     autoencoders: dict[str, NamedAutoencoder] = field(default_factory=dict)
@@ -222,9 +231,7 @@ def _parse(content: Mapping[str, Any], where: str) -> Recipe:
     autoencoders = {}
     for key, extra in content.get("autoencoders", {}).items():
         place = f"autoencoders.{key}"
-        # Autoencoders that begin alike and are shown alike find much the same, and fusing them
-        # gains little: each has a seed of its own.
-        own = int(fingerprint(seed, key)[:8], 16)
+        own = autoencoder_seed(seed, key)
         reject_unknown(extra, ["view", *sorted(_SHAPES), *trainings], where=f"{where}: [{place}]")
         autoencoders[key] = NamedAutoencoder(
             view=str(extra.get("view", key)),
@@ -247,6 +254,15 @@ def _parse(content: Mapping[str, Any], where: str) -> Recipe:
         cnn=section("cnn", {}, "cnn"),
         sparse_coding=section("sparse_coding", {}, "sparse_coding"),
     )
+
+
+def autoencoder_seed(seed: int, name: str) -> int:
+    """Return the seed of the autoencoder of this name in a recipe.
+
+    Autoencoders that begin alike and are shown alike find much the same, and fusing them gains
+    little: each has a seed of its own.
+    """
+    return int(fingerprint(seed, name)[:8], 16)
 
 
 def _autoencoder(values: dict[str, Any], *, place: str) -> AutoencoderConfig:

@@ -5,9 +5,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from raudeep.config import AutoencoderConfig, SpectrogramConfig, TrainingConfig, fingerprint
+from raudeep.config import AutoencoderConfig, SpectrogramConfig, TrainingConfig
 from raudeep.errors import ConfigError
-from raudeep.recipe import SECTIONS, Recipe
+from raudeep.recipe import SECTIONS, Recipe, autoencoder_seed
 
 __all__ = ["recipe_toml"]
 
@@ -31,7 +31,7 @@ def recipe_toml(recipe: Recipe, *, comment: str = "") -> str:
         model = _differences(each.model, type(each.model)())
         kind = {} if each.model.kind == AutoencoderConfig.kind else {"kind": each.model.kind}
         # The seed that a recipe makes for the name is left for it to make.
-        seed = int(fingerprint(recipe.seed, name)[:8], 16)
+        seed = autoencoder_seed(recipe.seed, name)
         training = _differences(each.training, TrainingConfig(seed=seed))
         header = _pairs({"view": each.view, **kind})
         lines += ["", f"[autoencoders.{_key(name)}]", *header, *model, *training]
