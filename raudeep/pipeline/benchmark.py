@@ -215,7 +215,8 @@ def run_benchmark(
             "layout": layout,
             "recordings": manifest.num_rows,
             "labels": label_map(manifest),
-            "num_folds": len(next(iter(filter(None, manifest["folds"].to_pylist())), [])),
+            "num_folds": recipe.evaluation.num_folds
+            or len(next(iter(filter(None, manifest["folds"].to_pylist())), [])),
         },
         "output": places.output,
         "seconds": time.perf_counter() - started,

@@ -97,7 +97,7 @@ def _readouts(results: Mapping[str, Any]) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "rows": [{**score, "is_fused": score["embedding"] == FUSED} for score in rows],
-                "num_classes": len(labels) if labels else None,
+                "most_frequent": _most_frequent(rows[0]),
                 "num_splits": rows[0].get("num_splits"),
                 "repeats": rows[0].get("repeats"),
                 "spreads": _spreads(rows),
@@ -105,6 +105,15 @@ def _readouts(results: Mapping[str, Any]) -> list[dict[str, Any]]:
             }
         )
     return readouts
+
+
+def _most_frequent(score: Mapping[str, Any]) -> dict[str, float] | None:
+    """Return what it scores to predict the most frequent class for all."""
+    counts = [sum(row) for row in score.get("confusion") or ()]
+    if not sum(counts):
+        return None
+    scored = sum(count > 0 for count in counts)
+    return {"accuracy": max(counts) / sum(counts), "uar": 1 / scored}
 
 
 def _spreads(rows: Sequence[Mapping[str, Any]]) -> list[str]:

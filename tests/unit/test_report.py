@@ -171,10 +171,14 @@ def test_single_autoencoder_has_no_fused_row_but_its_own_confusion(results):
     assert "<figcaption>state, low</figcaption>" in html_text
 
 
-def test_scores_are_percent_with_both_spreads_and_chance(results):
+def test_scores_are_percent_with_both_spreads_and_those_of_one_class_for_all(results):
+    for row in results["scores"]:
+        row["confusion"] = [[6, 4, 0], [1, 4, 0], [0, 5, 0]]
     html_text = page(results)
-    for shown in ("71.2", "± 3.1", "± 0.9", "69.9", "± 3.2", "± 0.8", "33.3"):
+    for shown in ("71.2", "± 3.1", "± 0.9", "69.9", "± 3.2", "± 0.8"):
         assert f">{shown}</td>" in html_text
+    (naive,) = {*re.findall(r"<th>most frequent class for all</th>(.*?)</tr>", html_text, re.S)}
+    assert re.findall(r">([\d.]+)</td>", naive) == ["50.0", "33.3"]
     assert "over the 2 folds" in html_text
     assert "over the 5 repeats" in html_text
 
