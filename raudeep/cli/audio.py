@@ -23,7 +23,7 @@ __all__ = ["extract", "inspect", "pack", "preview"]
 
 @app.command
 def inspect(
-    path: Annotated[str, Parameter(help="A corpus, a manifest or a table.")],
+    path: Annotated[str, Parameter(help="A corpus, a manifest, a table, a model or a classifier.")],
     *,
     recording: Annotated[
         str | None, Parameter(help="Show what is known of this recording, given by its file.")
@@ -34,7 +34,10 @@ def inspect(
     corpus_layout: CorpusLayout = None,
     as_json: Json = False,
 ) -> None:
-    """Show what a corpus or a table holds: counts, labels, folds, durations, sample rates."""
+    """Show what a corpus or a table holds: counts, labels, folds, durations, sample rates.
+
+    Of a model or a classifier, how it was made.
+    """
     from raudeep.pipeline import inspection
     from raudeep.report.console import print_facts, print_json
 

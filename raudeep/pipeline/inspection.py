@@ -4,15 +4,17 @@ import difflib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from raudeep.audio.decode import Header, read_header
+from raudeep.config import Readout
 from raudeep.errors import RaudeepError, TableError
 from raudeep.manifest import summarise
 from raudeep.pipeline.corpus import load_manifest
+from raudeep.pipeline.recordings.sources import describe_sources
 from raudeep.schema import PARTITIONS
 from raudeep.storage import uri as uris
 from raudeep.storage.recordings import AUDIO, open_recording
@@ -25,9 +27,14 @@ _VALUES = ("spectrogram", "embedding", "probabilities", AUDIO)
 
 
 def inspect_path(uri: str, *, layout: str | None = None) -> dict[str, Any]:
-    """Return facts about whatever lies at `uri`: a table of raudeep or a corpus."""
+    """Return facts about whatever lies at `uri`: a table, a model or a classifier, or a corpus."""
     uri = uris.absolute(uri)
-    return inspect_table(uri) if is_table(uri) else inspect_corpus(uri, layout=layout)
+    if is_table(uri):
+        return inspect_table(uri)
+    for weights, inspect in _TRAINED.items():
+        if uris.exists(uris.join(uri, weights)):
+            return inspect(uri)
+    return inspect_corpus(uri, layout=layout)
 
 
 def inspect_recording(uri: str, recording: str, *, layout: str | None = None) -> dict[str, Any]:
@@ -145,6 +152,48 @@ def inspect_table(uri: str) -> dict[str, Any]:
         "inputs": index.inputs,
         "versions": index.versions,
     }
+
+
+def inspect_model(uri: str) -> dict[str, Any]:
+    """Return what an autoencoder is: kind, size, input, training, and the epoch that it holds."""
+    from raudeep.pipeline.artifacts import artifact_identity, load_autoencoder
+
+    trained = load_autoencoder(uri)
+    model = trained.model
+    return {
+        "model": uri,
+        "name": trained.name,
+        "fingerprint": artifact_identity(uri).fingerprint,  # by which tables name it
+        "kind": model.config.kind,
+        "bands": model.bands,
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "embedding sizes": {
+            readout: model.embedding_size(readout) for readout in get_args(Readout)
+        },
+        **trained.metrics,
+        "autoencoder": asdict(model.config),
+        "input": trained.input,
+        "training": asdict(trained.training),
+        "inputs": trained.identity["inputs"],
+    }
+
+
+def inspect_classifier(uri: str) -> dict[str, Any]:
+    """Return what a kept classifier is: its settings, classes and the embeddings that it takes."""
+    from raudeep.pipeline.classification.classifiers import load_classifier
+
+    trained = load_classifier(uri)
+    return {
+        "classifier": uri,
+        "classes": trained.labels,
+        "embedding size": trained.size,
+        "embeddings": None if trained.sources is None else describe_sources(trained.sources),
+        "config": trained.identity.config,
+        "inputs": trained.identity.inputs,
+    }
+
+
+_TRAINED = {"model.safetensors": inspect_model, "classifier.safetensors": inspect_classifier}
 
 
 def _header(uri: str) -> Header | str:

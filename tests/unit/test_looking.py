@@ -11,6 +11,8 @@ from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table
 from raudeep.storage.table import read_table
 from tests.chunks import CHUNKS, LABELS, rows_of, write
+from tests.embeddings import separable
+from tests.models import write_model
 from tests.support import refused
 
 # --- validate
@@ -131,6 +133,31 @@ def test_corpus_is_inspected_as_json(cli, corpus):
     assert facts["folds"] == [{"train": 20, "valid": 5}] * 5
     assert facts["sample_rates"] == {"16000": 25}
     assert facts["unreadable"] == {}
+
+
+def test_model_is_inspected(cli, tmp_path):
+    model = write_model(tmp_path / "model", units=4, n_mels=16)
+    code, out, err = cli("inspect", model, "--json")
+    assert (code, err) == (0, "")
+    facts = json.loads(out)
+    assert (facts["kind"], facts["bands"], facts["epoch"]) == ("time", 16, 1)
+    # Two layers of four units into a decoder of two directions.
+    assert facts["embedding sizes"] == {"state": 16, "pooled": 8}
+    assert facts["input"]["n_mels"] == 16
+    assert facts["autoencoder"]["num_units"] == 4
+    assert facts["parameters"] > 0
+
+
+def test_classifier_is_inspected(cli, tmp_path):
+    separable(tmp_path / "table")
+    place = tmp_path / "classifier"
+    assert cli("train-classifier", "svm", tmp_path / "table", "--output", place)[0] == 0
+    code, out, err = cli("inspect", place, "--json")
+    assert (code, err) == (0, "")
+    facts = json.loads(out)
+    assert (facts["classes"], facts["embedding size"]) == (["bark", "meow", "moo"], 4)
+    assert facts["config"]["classifier"] == "svm"
+    assert "bark" in cli("inspect", place)[1]
 
 
 def test_corpus_is_inspected_as_a_table(cli, corpus):
