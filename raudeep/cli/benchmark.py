@@ -7,12 +7,12 @@ from cyclopts import Parameter
 
 from raudeep.cli.app import app
 from raudeep.cli.parameters import (
-    CorpusLayout,
     DryRun,
     Flat,
     Json,
     Output,
     Overwrite,
+    RecipeLayout,
     given,
     overrides_of,
 )
@@ -43,7 +43,7 @@ def benchmark(
     corpus: Annotated[
         str | None, Parameter(help="Folder or manifest; the demo recipe makes its own without.")
     ] = None,
-    corpus_layout: CorpusLayout = None,
+    corpus_layout: RecipeLayout = None,
     baselines: Annotated[
         tuple[Baseline, ...] | None,
         Parameter(

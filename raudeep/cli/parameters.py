@@ -24,6 +24,7 @@ __all__ = [
     "Output",
     "Overwrite",
     "OverwriteFile",
+    "RecipeLayout",
     "TableUri",
     "given",
     "is_quiet",
@@ -37,7 +38,13 @@ Corpus = Annotated[
     str, Parameter(help="Folder of audio, or a CSV or Parquet manifest; local or URI.")
 ]
 CorpusLayout = Annotated[
-    str | None, Parameter(help="Name of the corpus layout; detected if not given.")
+    str | None, Parameter(help="Name of the layout of a folder; detected if not given.")
+]
+RecipeLayout = Annotated[
+    str | None,
+    Parameter(
+        help="Name of the layout of a folder; the recipe's if not given, detected if it has none."
+    ),
 ]
 Output = Annotated[str, Parameter(help="Where the output goes, a local path or a URI.")]
 Overwrite = Annotated[

@@ -92,7 +92,9 @@ def read_corpus(
         except LayoutMismatch as error:
             if layout.partition(":")[0] not in _WITH_FIELD:
                 _check_audio(tree)
-            raise ManifestError(f"{tree.root}: not of layout {layout!r}: {error}.") from error
+            fitting, _ = _fitting(tree)
+            hint = f" --corpus-layout {' or '.join(fitting)} fits." if fitting else ""
+            raise ManifestError(f"{tree.root}: not of layout {layout!r}: {error}.{hint}") from error
     manifest = manifest_table(recordings)
     check_manifest(manifest, name=tree.root)
     return manifest, layout
@@ -120,7 +122,8 @@ def _check_audio(tree: Tree) -> None:
         raise ManifestError(f"{tree.root}: no audio found: {count}. Looked for {suffixes}.")
 
 
-def _detect(tree: Tree, *, labelled: bool) -> tuple[list[Recording], str]:
+def _fitting(tree: Tree) -> tuple[dict[str, list[Recording]], list[str]]:
+    """Return the recordings by each labelled layout that fits, and why the others do not."""
     fitting: dict[str, list[Recording]] = {}
     reasons = []
     for name, read in _DETECTED.items():
@@ -131,6 +134,11 @@ def _detect(tree: Tree, *, labelled: bool) -> tuple[list[Recording], str]:
                 reasons.append(f"{name}: no recordings")
         except LayoutMismatch as error:
             reasons.append(f"{name}: {error}")
+    return fitting, reasons
+
+
+def _detect(tree: Tree, *, labelled: bool) -> tuple[list[Recording], str]:
+    fitting, reasons = _fitting(tree)
     if not fitting:
         _check_audio(tree)
     if len(fitting) > 1:
