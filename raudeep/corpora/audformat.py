@@ -31,7 +31,7 @@ def read_audformat(tree: Tree, field: str | None = None) -> list[Recording]:
     ------
     LayoutMismatch
         If there is no database that can be read, no such column, several without `field`, or a
-        file has two values in it.
+        file has two values in it or is in two splits.
     """
     if _HEADER not in tree.files:
         raise LayoutMismatch(f"no {_HEADER}")
@@ -41,8 +41,12 @@ def read_audformat(tree: Tree, field: str | None = None) -> list[Recording]:
     partitions, labels = dict[str, str | None](), dict[str, str]()
     for table in tables.values():
         split = database.splits[table.split_id].type if table.split_id else ""
+        found = _PARTITIONS.get(split)
         for file in table.df.index:
-            partitions[file] = _PARTITIONS.get(split) or partitions.get(file)
+            before = partitions.get(file)
+            if before and found and before != found:
+                raise LayoutMismatch(f"{file!r} is in the splits of {before} and of {found}")
+            partitions[file] = found or before
         if column in table.columns:
             for file, value in table.df[column].dropna().items():
                 if labels.setdefault(file, str(value)) != str(value):

@@ -239,6 +239,23 @@ def test_a_column_that_is_not_one_for_files_is_refused(database, layout, reason)
         read_corpus(tree(database), layout=layout)
 
 
+@pandas_of_audformat
+def test_a_file_of_two_splits_is_refused(tmp_path):
+    """Or it would be trained on and scored, as the last of its tables says."""
+    db = audformat.Database("twice")
+    db.schemes["emotion"] = audformat.Scheme(labels=["anger", "joy"])
+    for split in ("train", "test"):
+        db.splits[split] = audformat.Split(split)
+        index = audformat.filewise_index(["a.wav", f"{split}.wav"])
+        table = db[split] = audformat.Table(index, split_id=split)
+        table["emotion"] = audformat.Column(scheme_id="emotion")
+        table["emotion"].set(["anger", "joy"])
+    db.save(str(tmp_path))
+    contents = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ManifestError, match=r"'a\.wav' is in the splits of (test|train) and of"):
+        read_corpus(tree(contents), layout="audformat")
+
+
 def test_a_damaged_database_says_so():
     with pytest.raises(ManifestError, match=r"not of layout 'audformat': db\.yaml: "):
         read_corpus(tree({"db.yaml": b"\t{"}), layout="audformat")
