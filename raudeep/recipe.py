@@ -93,6 +93,13 @@ class Recipe:
     cnn: CnnConfig = field(default_factory=CnnConfig)
     sparse_coding: SparseCodingConfig = field(default_factory=SparseCodingConfig)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON, with the kind of each autoencoder."""
+        values = dataclasses.asdict(self)
+        for name, each in self.autoencoders.items():
+            values["autoencoders"][name]["model"]["kind"] = each.model.kind
+        return values
+
     def __post_init__(self) -> None:
         for name in [*self.views, *self.autoencoders]:
             # Names become folders, so they may not reach outside the output.

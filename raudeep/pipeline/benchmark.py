@@ -9,7 +9,7 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -74,6 +74,11 @@ class BenchmarkLayout:
     def baselines(self) -> str:
         """URI of the folder of the baselines."""
         return uris.join(self.output, "baselines")
+
+    @property
+    def recipe(self) -> str:
+        """URI of the recipe as it was run."""
+        return uris.join(self.output, "recipe.json")
 
     @property
     def results(self) -> str:
@@ -231,8 +236,8 @@ def run_benchmark(
         "versions": package_versions(),
     }
     # Only now: a run that is refused must not replace the recipe of the run that was done.
-    resolved = json.dumps(asdict(recipe), indent=1)
-    uris.write_bytes(uris.join(places.output, "recipe.json"), resolved.encode())
+    resolved = json.dumps(recipe.to_dict(), indent=1)
+    uris.write_bytes(places.recipe, resolved.encode())
     uris.write_bytes(places.results, json.dumps(results, indent=1).encode())
     return results
 
@@ -259,7 +264,7 @@ def plan_benchmark(recipe: Recipe, corpus: str | None, output: str) -> dict[str,
     _check_output(places)
     if corpus is None:
         check_synthesised(recipe)
-        return {"recipe": asdict(recipe), "corpus": "synthesised", "output": places.output}
+        return {"recipe": recipe.to_dict(), "corpus": "synthesised", "output": places.output}
     manifest, layout = load_manifest(corpus, layout=recipe.corpus_layout)
     _check_scorable(manifest, recipe, corpus)
     shapes = view_shapes(recipe.views, first_header(manifest))
@@ -277,7 +282,7 @@ def plan_benchmark(recipe: Recipe, corpus: str | None, output: str) -> dict[str,
         for view, config in recipe.views.items()
     }
     return {
-        "recipe": asdict(recipe),
+        "recipe": recipe.to_dict(),
         "corpus": {"uri": corpus, "layout": layout, "recordings": manifest.num_rows},
         "output": places.output,
         "views": views,

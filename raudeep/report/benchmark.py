@@ -15,12 +15,7 @@ __all__ = ["read_results", "write_report"]
 def read_results(output: str) -> dict[str, Any]:
     """Return the results of the benchmark whose output lies at `output`."""
     place = BenchmarkLayout(output).results
-    try:
-        results = dict(json.loads(uris.read_bytes(place)))
-    except FileNotFoundError as error:
-        raise TableError(f"no benchmark results at {place}. Run `raudeep benchmark`.") from error
-    except (OSError, ValueError, TypeError) as error:
-        raise TableError(f"{place} cannot be read: {error}") from error
+    results = _read(place)
     if "ranking" in results:
         raise TableError(
             f"{place} is of a sweep, which has no report: ranking.csv and the pictures beside it "
@@ -29,6 +24,15 @@ def read_results(output: str) -> dict[str, Any]:
     if not isinstance(results.get("autoencoders"), dict):
         raise TableError(f"{place} holds no results of a benchmark. Run `raudeep benchmark`.")
     return results
+
+
+def _read(place: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(uris.read_bytes(place)))
+    except FileNotFoundError as error:
+        raise TableError(f"no benchmark results at {place}. Run `raudeep benchmark`.") from error
+    except (OSError, ValueError, TypeError) as error:
+        raise TableError(f"{place} cannot be read: {error}") from error
 
 
 def write_report(output: str) -> str:
@@ -44,6 +48,7 @@ def write_report(output: str) -> str:
     names = list(results["autoencoders"])
     page = render_report(
         results,
+        recipe=_read(places.recipe),
         histories={name: read_history(places.model(name)) for name in names},
         examples={name: read_examples(places.model(name)) for name in names},
     )

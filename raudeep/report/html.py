@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from raudeep.recipe import FUSED
 from raudeep.report import plots
+from raudeep.report.settings import settings_of
 from raudeep.report.templates import render
 from raudeep.report.text import SPREADS, with_own_spreads
 
@@ -24,6 +25,7 @@ MAX_EXAMPLES = 3
 def render_report(
     results: Mapping[str, Any],
     *,
+    recipe: Mapping[str, Any],
     histories: Mapping[str, Sequence[Mapping[str, Any]]],
     examples: Mapping[str, pa.Table],
 ) -> str:
@@ -35,7 +37,9 @@ def render_report(
     Parameters
     ----------
     results : Mapping
-        What the benchmark stores as JSON: recipe, corpus, scores, stages, errors, tables, versions.
+        What the benchmark stores as JSON: corpus, scores, stages, errors, tables, versions.
+    recipe : Mapping
+        The recipe, which it stores, too.
     histories : Mapping of str to Sequence of Mapping
         Per autoencoder, one record per epoch with `epoch`, `loss` and optional `validation_loss`.
     examples : Mapping of str to pyarrow.Table
@@ -60,6 +64,7 @@ def render_report(
         errors=errors[:MAX_ERRORS],
         num_errors=len(errors),
         stages=_stages(results),
+        settings=settings_of(recipe),
         places=_places(results),
         versions=dict(results.get("versions") or {}),
     )

@@ -117,8 +117,33 @@ def example_table(rows, frames=5, bands=4):
     )
 
 
-def page(results, histories=None, examples=None):
-    return render_report(results, histories=histories or {}, examples=examples or {})
+def page(results, histories=None, examples=None, recipe=None):
+    return render_report(
+        results, recipe=recipe or {}, histories=histories or {}, examples=examples or {}
+    )
+
+
+RECIPE = {
+    "views": {
+        "low": {"n_mels": 16, "clip_below_db": -30},
+        "high": {"n_mels": 16, "center": True},
+    },
+    "autoencoders": {"only": {"view": "low", "model": {"cell": "gru"}, "training": {"seed": 3}}},
+    "evaluation": {"repeats": 5, "num_folds": None, "folds": [0, 1]},
+}
+
+
+def test_settings_are_those_of_all_and_of_each(results):
+    section = page(results, recipe=RECIPE).split("<h2>Settings</h2>")[1].split("</table>")[0]
+    rows = dict(re.findall(r'<th class="name">(.*?)</th><td class="wrap">(.*?)</td>', section))
+    plain = {name: re.sub(r"</?code>", "", text).split(" · ") for name, text in rows.items()}
+    assert {name: [each.split("&nbsp;") for each in text] for name, text in plain.items()} == {
+        "views": [["n_mels", "16"]],
+        "view low": [["clip_below_db", "-30"]],
+        "view high": [["center", "True"]],
+        "autoencoders": [["view", "low"], ["cell", "gru"], ["seed", "3"]],
+        "evaluation": [["repeats", "5"], ["folds", "0, 1"]],
+    }
 
 
 def headings(page):
