@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from raudeep.config import SpectrogramConfig, TrainingConfig
-from raudeep.errors import TableError
+from raudeep.errors import ConfigError, TableError
 from raudeep.models.batching import Shard
+from raudeep.pipeline.artifacts import delete_artifact
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.recordings.embedding import embed_corpus
 from raudeep.pipeline.recordings.packing import pack_corpus
@@ -22,6 +23,7 @@ from raudeep.pipeline.tables.reading import read_table
 from raudeep.pipeline.training.data import read_training_data
 from raudeep.storage import stores
 from raudeep.storage import uri as uris
+from raudeep.storage.outputs import check_apart
 from raudeep.storage.row_groups import row_groups
 from raudeep.storage.verification import verify_table
 from tests.models import write_model
@@ -100,6 +102,27 @@ def test_corpus_model_and_table_may_lie_in_a_store(store, model, expected):
     assert verify_table("s3://out/table") == []
     assert len(read_table("s3://out/table", form="polars")) == 25
     assert len(read_table("s3://out/table", form="duckdb").fetchall()) == 25
+
+
+def test_a_model_is_deleted_with_nothing_else_of_its_prefix(store, model):
+    place = "s3://out/to-be-deleted"
+    kept = [f"{place}/notes.txt", f"{place}-too/config.json"]
+    for path in filter(Path.is_file, Path(model).rglob("*")):
+        uris.write_bytes(f"{place}/{path.relative_to(model).as_posix()}", path.read_bytes())
+    for other in kept:
+        uris.write_bytes(other, b"mine")
+    delete_artifact(place)
+    delete_artifact(place)
+    assert list(uris.list_files(place)) == ["notes.txt"]
+    assert [uris.read_bytes(other) for other in kept] == [b"mine"] * 2
+
+
+def test_outputs_of_a_store_lie_beside_each_other(store):
+    check_apart(["s3://out/a", "s3://out/a-b", "s3://audio/a"])
+    with pytest.raises(ConfigError, match="s3://out/a/b lies in the output s3://out/a"):
+        check_apart(["s3://out/a-b", "s3://out/a/b", "s3://out/a"])
+    with pytest.raises(ConfigError, match="is the output s3://out/a"):
+        check_apart(["s3://out/a", "s3://out/a/"])
 
 
 def test_a_ray_that_was_started_without_credentials_reads_a_store(port, corpus, monkeypatch):
