@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from raudeep.errors import FusionError
 
-__all__ = ["Key", "Span", "are_same_part", "check_same_metadata", "check_same_parts", "fuse"]
+__all__ = ["Key", "Span", "are_cut_alike", "check_same_chunks", "check_same_metadata", "fuse"]
 
 Key = tuple[str, int]
 """Recording and chunk."""
@@ -91,10 +91,8 @@ def check_same_metadata(
             )
 
 
-def check_same_parts(tables: Mapping[str, Mapping[Key, Span]]) -> None:
-    """Raise unless the chunks of a key are much the same part of their recording in all tables.
-
-    Recordings of one chunk are not asked: how much of them a table takes is its own choice.
+def check_same_chunks(tables: Mapping[str, Mapping[Key, Span]]) -> None:
+    """Raise unless each recording is cut into much the same chunks in all tables.
 
     Parameters
     ----------
@@ -104,27 +102,39 @@ def check_same_parts(tables: Mapping[str, Mapping[Key, Span]]) -> None:
     Raises
     ------
     FusionError
-        If a chunk is another part; the message names the key and both parts.
+        If a recording is cut otherwise; the message names it and both cuts.
     """
     first, *others = tables
-    chunked = {file for file, chunk in tables[first] if chunk > 0}
+    chunks: dict[str, list[Key]] = {}
+    for key in sorted(tables[first]):
+        chunks.setdefault(key[0], []).append(key)
     for other in others:
-        for key, span in tables[first].items():
-            found = tables[other][key]
-            if key[0] in chunked and not are_same_part(span, found):
+        for file, keys in chunks.items():
+            one, two = ([tables[name][key] for key in keys] for name in (first, other))
+            if not are_cut_alike(one, two):
                 raise FusionError(
-                    f"cannot fuse {first!r} and {other!r}: chunks of other lengths, e.g. {key} is "
-                    f"{span[0]:g} to {span[1]:g} s in {first!r} and {found[0]:g} to {found[1]:g} s "
-                    f"in {other!r}."
+                    f"cannot fuse {first!r} and {other!r}: {file!r} is cut into other chunks, "
+                    f"{_described(one)} in {first!r} and {_described(two)} in {other!r}."
                 )
 
 
-def are_same_part(one: Span, other: Span) -> bool:
-    """Return whether two parts share half of the longer: views cut between frames of their own."""
-    if one[0] is None or one[1] is None or other[0] is None or other[1] is None:
-        return True
-    shared = min(one[1], other[1]) - max(one[0], other[0])
-    return 2 * shared >= max(one[1] - one[0], other[1] - other[0])
+def are_cut_alike(one: Sequence[Span], other: Sequence[Span]) -> bool:
+    """Return whether the chunks of a recording are as many, and much the same parts of it.
+
+    Starts and ends may differ by half a chunk: views cut between frames of their own. How much a
+    single chunk takes of a recording is free, and where a time is not known none is asked for.
+    """
+    if len(one) < 2 or len(one) != len(other):
+        return len(one) == len(other)
+    known = [pair for pair in zip(one, other, strict=True) if None not in (*pair[0], *pair[1])]
+    times = np.array(known, dtype=np.float64).reshape(-1, 2, 2)
+    longest = np.ptp(times, axis=2).max(initial=0.0)
+    return bool((np.abs(np.diff(times, axis=1)) <= longest / 2).all())
+
+
+def _described(spans: Sequence[Span]) -> str:
+    """Return the first two parts in words."""
+    return ", ".join(f"{start} to {end} s" for start, end in spans[:2])
 
 
 def _row_of_key(name: str, keys: Sequence[Key], values: NDArray[np.float32]) -> dict[Key, int]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from raudeep.errors import FusionError
-from raudeep.evaluation.fusion import check_same_metadata, check_same_parts, fuse
+from raudeep.evaluation.fusion import are_cut_alike, check_same_chunks, check_same_metadata, fuse
 
 
 def table(keys, width, start=0):
@@ -72,21 +72,31 @@ def test_equal_metadata_passes():
 @pytest.mark.parametrize(
     ("other", "passes"),
     [
-        ({("a", 0): (0, 1), ("a", 1): (1, 2)}, True),
-        ({("a", 0): (0, 0.96), ("a", 1): (0.96, 1.92)}, True),  # cut between its own frames
-        ({("a", 0): (0, 1), ("a", 1): (None, None)}, True),
-        ({("a", 0): (0, 0.4), ("a", 1): (0.4, 0.8)}, False),
-        ({("a", 0): (0, 1), ("a", 1): (0.5, 1.4)}, False),
+        ([(0, 1), (1, 2)], True),
+        ([(0, 0.96), (0.96, 1.92)], True),  # cut between its own frames
+        ([(0, 1), (None, None)], True),
+        ([(0, 0.4), (0.4, 0.8)], False),
+        ([(0, 1), (0.5, 1.4)], False),
     ],
 )
-def test_chunks_of_one_number_are_one_part_of_a_recording(other, passes):
-    tables = {"x": {("a", 0): (0.0, 1.0), ("a", 1): (1.0, 2.0)}, "y": other}
+def test_recordings_are_cut_into_the_same_chunks(other, passes):
+    keys = [("a", 0), ("a", 1)]
+    tables = {"x": dict(zip(keys, [(0.0, 1.0), (1.0, 2.0)], strict=True))}
+    tables["y"] = dict(zip(reversed(keys), reversed(other), strict=True))
     if passes:
-        check_same_parts(tables)
+        check_same_chunks(tables)
         return
-    with pytest.raises(FusionError, match=r"other lengths, e\.g\. .* in 'x' and .* s in 'y'"):
-        check_same_parts(tables)
+    said = "'a' is cut into other chunks, 0.0 to 1.0 s, 1.0 to 2.0 s in 'x' and .* s in 'y'"
+    with pytest.raises(FusionError, match=said):
+        check_same_chunks(tables)
+
+
+def test_where_a_recording_ends_chunks_of_any_view_are_short():
+    """A cut of one view just before the end, and of the other behind it."""
+    one = [(0.0, 1.0), (1.0, 2.0), (2.0, 2.02)]
+    assert are_cut_alike(one, [(0.0, 1.02), (1.02, 2.02), (2.02, 2.02)])
+    assert not are_cut_alike(one, one[:2])
 
 
 def test_how_much_of_a_recording_its_only_chunk_takes_is_free():
-    check_same_parts({"x": {("a", 0): (0.0, 12.0)}, "y": {("a", 0): (0.0, 5.0)}})
+    check_same_chunks({"x": {("a", 0): (0.0, 12.0)}, "y": {("a", 0): (0.0, 5.0)}})

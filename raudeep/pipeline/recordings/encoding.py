@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from raudeep.config import Readout
 from raudeep.errors import AudioError, TableError
-from raudeep.evaluation.fusion import are_same_part
+from raudeep.evaluation.fusion import are_cut_alike
 from raudeep.pipeline.artifacts import load_autoencoder
 from raudeep.pipeline.recordings.decoding import Views
 from raudeep.pipeline.recordings.slices import key_rows
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["EmbeddingCollector", "TableEncoder"]
 
 Floats = NDArray[np.float32]
-Spans = list[tuple[float, float]]
 
 
 class _Models:
@@ -77,7 +76,7 @@ class _Models:
 class _Embedded:
     """The chunks of a recording in one model: where each lies, and its vectors by readout."""
 
-    spans: Spans = field(default_factory=list)
+    spans: list[tuple[float, float]] = field(default_factory=list)
     vectors: dict[Readout, list[Floats]] = field(default_factory=dict)
 
 
@@ -153,7 +152,9 @@ class EmbeddingCollector:
         pieces = [self._done[name] for name in target.sources]
         spans = {number: done.spans for number, done in pieces[0].items()}
         for name, piece in zip(target.sources, pieces, strict=True):
-            if not _are_alike(spans, {number: done.spans for number, done in piece.items()}):
+            if piece.keys() != spans.keys() or not all(
+                are_cut_alike(spans[number], done.spans) for number, done in piece.items()
+            ):
                 raise TableError(
                     f"{name!r} cuts recordings into other chunks than {target.sources[0]!r}, so "
                     "their vectors cannot be fused. Pass --chunk-seconds."
@@ -164,15 +165,6 @@ class EmbeddingCollector:
             for piece in pieces
         ]
         return self._models.rows(target, keys, columns)
-
-
-def _are_alike(first: Mapping[int, Spans], other: Mapping[int, Spans]) -> bool:
-    """Return whether the chunks of each recording are as many, and much the same parts of it."""
-    return first.keys() == other.keys() and all(
-        len(spans) == len(other[number])
-        and (len(spans) == 1 or all(map(are_same_part, spans, other[number])))
-        for number, spans in first.items()
-    )
 
 
 class TableEncoder:

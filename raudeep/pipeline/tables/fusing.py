@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from raudeep.evaluation.fusion import Key, Span, check_same_metadata, check_same_parts, fuse
+from raudeep.evaluation.fusion import Key, Span, check_same_chunks, check_same_metadata, fuse
 from raudeep.pipeline.stage import StageSummary, embedding_array, embedding_rows, slices
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table
@@ -55,7 +55,7 @@ def fuse_tables(tables: Mapping[str, str], output: str, *, overwrite: bool = Fal
                 for name, table in loaded.items()
             }
             check_same_metadata(values, column=column)
-        check_same_parts({name: _spans(keys[name], table) for name, table in loaded.items()})
+        check_same_chunks({name: _spans(keys[name], table) for name, table in loaded.items()})
         rows = embedding_rows(next(iter(loaded.values())), fused)
         for part in missing:
             start, end = bounds[part]
