@@ -32,7 +32,7 @@ def inspect_path(uri: str, *, layout: str | None = None) -> dict[str, Any]:
     if is_table(uri):
         return inspect_table(uri)
     for weights, inspect in _TRAINED.items():
-        if uris.exists(uris.join(uri, weights)):
+        if _is_there(uris.join(uri, weights)):
             return inspect(uri)
     return inspect_corpus(uri, layout=layout)
 
@@ -194,6 +194,13 @@ def inspect_classifier(uri: str) -> dict[str, Any]:
 
 
 _TRAINED = {"model.safetensors": inspect_model, "classifier.safetensors": inspect_classifier}
+
+
+def _is_there(uri: str) -> bool:
+    try:
+        return uris.exists(uri)
+    except (OSError, TableError):  # a key that reads a corpus may read nothing beside it
+        return False
 
 
 def _header(uri: str) -> Header | str:
