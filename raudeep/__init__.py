@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         train_classifier,
     )
     from raudeep.pipeline.classification.predicting import predict_corpus, predict_table
+    from raudeep.pipeline.classification.predictions import score_table
     from raudeep.pipeline.classification.scoring import evaluate_embeddings
     from raudeep.pipeline.corpus import load_manifest
     from raudeep.pipeline.inspection import inspect_folds, inspect_path, inspect_recording
@@ -139,6 +140,7 @@ _PLACES = {
     "score_band_statistics": "pipeline.baselines.scores",
     "score_cnn": "pipeline.baselines.scores",
     "score_sparse_coding": "pipeline.baselines.scores",
+    "score_table": "pipeline.classification.predictions",
     "train_autoencoders": "pipeline.training.runs",
     "train_classifier": "pipeline.classification.classifiers",
     "tune_autoencoders": "pipeline.tuning.sweep",
@@ -215,6 +217,7 @@ __all__ = [
     "score_band_statistics",
     "score_cnn",
     "score_sparse_coding",
+    "score_table",
     "train_autoencoders",
     "train_classifier",
     "tune_autoencoders",

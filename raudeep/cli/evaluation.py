@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from inspect import getdoc
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
@@ -14,6 +14,7 @@ from raudeep.cli.parameters import (
     Json,
     Output,
     Overwrite,
+    OverwriteFile,
     given,
     is_quiet,
     overrides_of,
@@ -31,9 +32,14 @@ from raudeep.config import (
 from raudeep.config.fields import build
 from raudeep.errors import ConfigError
 
-__all__ = ["evaluate_mlp", "evaluate_svm", "predict"]
+if TYPE_CHECKING:
+    from raudeep.evaluation.metrics import Score
 
-evaluate_app = App(name="evaluate", help="Score an embedding table with a classifier.")
+__all__ = ["evaluate_mlp", "evaluate_predictions", "evaluate_svm", "predict"]
+
+evaluate_app = App(
+    name="evaluate", help="Score an embedding table with a classifier, or what was predicted."
+)
 train_app = App(
     name="train-classifier", help="Train a classifier on an embedding table and keep it."
 )
@@ -61,6 +67,10 @@ Plot = Annotated[
         help="SVG file for the confusion matrix, rows shaded by their shares. The same picture may "
         "be there already; any other file is replaced with --overwrite only."
     ),
+]
+MajorityVote = Annotated[
+    bool,
+    Parameter(negative="", help="Score recordings by the most frequent class of their chunks."),
 ]
 Scores = Annotated[str, Parameter(help="Where the predictions table goes.")]
 _OnceForEachFold = overrides_of(EvaluationConfig, defaults=ONCE)
@@ -242,6 +252,29 @@ for _name, _kind in CLASSIFIERS.items():
     )
 
 
+@evaluate_app.command(name="predictions")
+def evaluate_predictions(
+    table: Annotated[str, Parameter(help="Predictions table, of which rows have labels.")],
+    *,
+    majority_vote: MajorityVote = False,
+    plot: Plot = None,
+    overwrite: OverwriteFile = False,
+    as_json: Json = False,
+) -> None:
+    """Score what was predicted where the labels are known: other rows are left out.
+
+    With --quiet the result is one line: accuracy,UAR.
+    """
+    from raudeep.pipeline.classification.predictions import score_table
+    from raudeep.report.pictures import check_picture
+    from raudeep.storage.uri import absolute
+
+    if plot is not None:
+        check_picture(absolute(plot), overwrite=overwrite)
+    score = score_table(absolute(table), majority_vote=majority_vote)
+    _show(score, None, plot=plot, overwrite=overwrite, as_json=as_json)
+
+
 def _evaluate(
     table: str,
     output: str,
@@ -253,10 +286,7 @@ def _evaluate(
     as_json: bool,
 ) -> None:
     from raudeep.pipeline.classification.scoring import evaluate_embeddings
-    from raudeep.report.console import print_json, print_score
     from raudeep.report.pictures import check_picture
-    from raudeep.report.plots import confusion_matrix
-    from raudeep.storage.outputs import write_file
     from raudeep.storage.uri import absolute
 
     if plot is not None:
@@ -268,13 +298,25 @@ def _evaluate(
         evaluation=evaluation,
         overwrite=overwrite,
     )["table"]
+    _show(result.score, result.size, plot=plot, overwrite=overwrite, as_json=as_json)
+
+
+def _show(
+    score: "Score", size: int | None, *, plot: str | None, overwrite: bool, as_json: bool
+) -> None:
+    """Print a score of embeddings of so many values, and write its confusion matrix."""
+    from raudeep.report.console import print_json, print_score
+    from raudeep.report.plots import confusion_matrix
+    from raudeep.storage.outputs import write_file
+    from raudeep.storage.uri import absolute
+
     if plot is not None:
-        picture = confusion_matrix(result.score.confusion, result.score.labels)
+        picture = confusion_matrix(score.confusion, score.labels)
         write_file(absolute(plot), picture.encode(), overwrite=overwrite)
-    score: dict[str, Any] = {"size": result.size, **result.score.to_dict()}
+    plain: dict[str, Any] = {"size": size, **score.to_dict()}
     if as_json:
-        print_json(score)
+        print_json(plain)
     elif is_quiet():
-        print(f"{result.score.accuracy:.4f},{result.score.uar:.4f}")
+        print(f"{score.accuracy:.4f},{score.uar:.4f}")
     else:
-        print_score(score)
+        print_score(plain)

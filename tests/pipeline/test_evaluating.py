@@ -53,6 +53,45 @@ def test_every_chunk_of_a_recording_is_scored(cli, tmp_path):
     assert np.sum(json.loads(out)["confusion"]) == 6
 
 
+def test_what_was_predicted_is_scored_where_labels_are_known(cli, tmp_path):
+    table, classifier, place = (tmp_path / name for name in ("table", "classifier", "predictions"))
+    cli("train-classifier", "svm", separable(tmp_path / "train", size=3), "--output", classifier)
+    code, _, err = cli("predict", chunked(table), "--classifier", classifier, "--output", place)
+    assert code == 0, err
+    command = ("evaluate", "predictions", place)
+    code, out, err = cli(*command, "--json", "--plot", tmp_path / "score.svg")
+    assert code == 0, err
+    score = json.loads(out)
+    # A third of the chunks of the six recordings in test sound like another class.
+    assert score["accuracy"] == pytest.approx(66 / 72)
+    assert (np.sum(score["confusion"]), score["num_splits"], score["repeats"]) == (72, 1, 1)
+    assert (tmp_path / "score.svg").exists()
+    assert cli(*command, "--majority-vote", "--quiet")[1] == "1.0000,1.0000\n"
+    assert "bark" in cli(*command)[1]
+    assert_one_line(cli("evaluate", "predictions", table)[2], "is a table of embeddings")
+
+
+@pytest.mark.parametrize(
+    ("labels", "accuracy"), [(["bark", "meow", None, "howl"], 2 / 3), ([None] * 4, None)]
+)
+def test_labels_that_no_classifier_knows_are_wrong_and_missing_ones_no_matter(
+    cli, tmp_path, labels, accuracy
+):
+    classifier, place = tmp_path / "classifier", tmp_path / "predictions"
+    cli("train-classifier", "svm", separable(tmp_path / "train", size=3), "--output", classifier)
+    rows = [(f"{i}.wav", 0, label, "test", None) for i, label in enumerate(labels)]
+    table = write_table(tmp_path / "table", rows, 5 * np.eye(3)[[0, 1, 2, 0]])
+    code, _, err = cli("predict", table, "--classifier", classifier, "--output", place)
+    assert code == 0, err
+    code, out, err = cli("evaluate", "predictions", place, "--json")
+    if accuracy is None:
+        assert code == 1
+        assert_one_line(err, "no row of", "has a label to compare with")
+        return
+    assert json.loads(out)["accuracy"] == pytest.approx(accuracy)
+    assert json.loads(out)["labels"] == ["bark", "meow", "moo", "howl"]
+
+
 def test_quiet_evaluation_is_a_line_of_accuracy_and_recall(cli, tmp_path):
     rows = [(f"{i}.wav", 0, LABELS[i % 4 == 3], "train", None) for i in range(8)]
     rows += [(f"t{i}.wav", 0, LABELS[i > 2], "test", None) for i in range(4)]

@@ -19,8 +19,8 @@ from raudeep.evaluation.folds import (
     stratified_folds,
 )
 from raudeep.evaluation.metrics import Score, score_predictions
-from raudeep.schema import predictions_schema, with_metadata
-from raudeep.storage.table import read_table
+from raudeep.schema import predictions_schema, read_metadata, with_metadata
+from raudeep.storage.table import read_index, read_schema, read_table
 
 __all__ = [
     "describe_evaluation",
@@ -206,10 +206,34 @@ def prediction_rows(
     return pa.Table.from_arrays(columns, schema=with_metadata(schema, {"labels": list(labels)}))
 
 
-def score_table(predictions: str, labels: Sequence[str], *, majority_vote: bool) -> Score:
-    """Return the score of a table of predictions; see `score_predictions`."""
+def score_table(
+    predictions: str, labels: Sequence[str] | None = None, *, majority_vote: bool = False
+) -> Score:
+    """Return the score of a table of predictions of which rows have a label.
+
+    Parameters
+    ----------
+    predictions : str
+        URI of a predictions table.
+    labels : sequence of str, optional
+        Classes in label_id order; without, those that were predicted from, then what other labels
+        the rows have, none of which can be right.
+    majority_vote : bool
+        Score recordings by the most frequent class of their chunks instead of every chunk.
+
+    Raises
+    ------
+    EvaluationError
+        If no row has a label, or a label is none of `labels`.
+    """
+    read_index(predictions, stage="predictions")
     columns = ["file", "label", "predicted", "fold", "repeat"]
     rows = read_table(predictions, columns=columns).to_pydict()
+    if not any(rows["label"]):
+        raise EvaluationError(f"no row of {predictions} has a label to compare with.")
+    if labels is None:
+        known = read_metadata(read_schema(predictions))["labels"]
+        labels = [*known, *sorted({*rows["label"]} - {*known, None})]
     return score_predictions(
         files=rows["file"],
         labels=rows["label"],
