@@ -247,6 +247,7 @@ def test_missing_inputs_are_one_line(cli, tmp_path, arguments, said):
         *(f"export {name} nowhere --output out" for name in ("csv", "arff", "netcdf")),
         *(f"import {name} nowhere --output out" for name in ("csv", "arff", "netcdf")),
         *(f"evaluate {name} nowhere --output out" for name in CLASSIFIERS),
+        "evaluate predictions nowhere --plot out.svg",
         *(f"train-classifier {name} nowhere --output out" for name in CLASSIFIERS),
         *(f"predict {name} nowhere --train-table nowhere --output out" for name in CLASSIFIERS),
         "predict nowhere --classifier nowhere --output out",
