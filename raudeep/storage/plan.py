@@ -214,9 +214,11 @@ def _with_sizes_of_missing(
     planned: pa.Table, manifest: pa.Table, present: Container[str]
 ) -> pa.Table:
     """Return planned recordings with today's sizes where their part is yet to be made."""
-    then = planned["bytes"]
     parts = pc.unique(planned["part"]).to_pylist()
     missing = pa.array([part for part in parts if part_name(part) not in present], pa.int32())
+    if not len(missing):
+        return planned
+    then = planned["bytes"]
     row_of = pc.index_in(planned["file"], value_set=manifest["file"].combine_chunks())
     # A manifest need not say the size.
     today = pc.coalesce(manifest["bytes"].take(row_of), then)
