@@ -3,6 +3,12 @@
 import logging
 import os
 import sys
+from pathlib import Path
+
+# Workers of Ray find `tests.poison`, wherever the test stood that started it.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")])
+)
 
 # Before anything imports torch: on a busy machine, waiting for a second thread makes small
 # networks 1000 times slower.

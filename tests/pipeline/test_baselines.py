@@ -24,6 +24,7 @@ from raudeep.config import (
 )
 from raudeep.errors import AudioError, EvaluationError, TableError
 from raudeep.models.piczak import fit_cnn
+from raudeep.pipeline import stage
 from raudeep.pipeline.baselines import convolutional, scores, sparse_codes
 from raudeep.pipeline.baselines.scores import score_band_statistics, score_cnn, score_sparse_coding
 from raudeep.pipeline.corpus import load_manifest
@@ -193,7 +194,8 @@ def test_band_statistics_of_several_tables_are_one_stage_whose_seconds_add_up(
     manifest, tmp_path, monkeypatch
 ):
     clock = SimpleNamespace(perf_counter=itertools.count().__next__)  # a second at each look
-    monkeypatch.setattr(scores, "time", clock)
+    for module in (scores, stage):
+        monkeypatch.setattr(module, "time", clock)
     tables = {name: str(tmp_path / name) for name in ("a", "b")}
     views = {name: SpectrogramConfig(n_mels=12) for name in tables}
     extract_spectrograms(manifest, views, tables)
