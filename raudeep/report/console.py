@@ -163,12 +163,14 @@ def _searched(value: Any) -> str:
 def _score_table(scores: Sequence[Mapping[str, Any]], title: str | None) -> Table:
     named = "embedding" in scores[0]
     names = ("readout", "embedding") if named else ()
-    table = _table(*names, "values", "accuracy", "± folds", "± repeats", "UAR", title=title)
+    sized = any(row["size"] is not None for row in scores)
+    columns = (*names, *["values"] * sized, "accuracy", "± folds", "± repeats", "UAR")
+    table = _table(*columns, title=title)
     for row in map(with_own_spreads, scores):
         figures = ("accuracy", "accuracy_std_folds", "accuracy_std_repeats", "uar")
         table.add_row(
             *(escape(row[name]) for name in names),
-            "" if row["size"] is None else str(row["size"]),
+            *["" if row["size"] is None else str(row["size"])] * sized,
             *(percent(row[figure]) for figure in figures),
             style="bold" if named and row["embedding"] == FUSED else "",
         )

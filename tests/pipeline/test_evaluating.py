@@ -67,7 +67,9 @@ def test_what_was_predicted_is_scored_where_labels_are_known(cli, tmp_path):
     assert (np.sum(score["confusion"]), score["num_splits"], score["repeats"]) == (72, 1, 1)
     assert (tmp_path / "score.svg").exists()
     assert cli(*command, "--majority-vote", "--quiet")[1] == "1.0000,1.0000\n"
-    assert "bark" in cli(*command)[1]
+    shown = cli(*command)[1]
+    assert "bark" in shown
+    assert "values" not in shown  # of what, the predictions do not say
     assert_one_line(cli("evaluate", "predictions", table)[2], "is a table of embeddings")
 
 
