@@ -2,13 +2,14 @@
 
 Below the output: ``manifest/``, ``spectrograms/VIEW/``, ``models/NAME/``,
 ``embeddings/READOUT/NAME/``, ``predictions/READOUT/NAME/``, ``baselines/NAME/``, ``runs/``
-(checkpoints), ``recipe.json`` and ``results.json``. Run again, it computes only what is missing.
+(checkpoints), ``recipe.json`` and ``results.json``, which has what the last run asked for. Run
+again, it computes only what is missing.
 """
 
 import json
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -230,7 +231,7 @@ def run_benchmark(
             *(_score_row(BASELINE, name, baseline) for name, baseline in baselines.items()),
         ],
         "autoencoders": {name: _training_row(places.model(name)) for name in recipe.autoencoders},
-        "stages": _by_stage(stages),
+        "stages": _by_stage(stages, before=_seconds_before(places)),
         "errors": errors,
         "tables": {_relative(summary.table, places): summary.table for summary in stages},
         "versions": package_versions(),
@@ -338,8 +339,22 @@ def _training_row(uri: str) -> dict[str, Any]:
     }
 
 
-def _by_stage(summaries: Sequence[StageSummary]) -> list[dict[str, Any]]:
-    """Return one row for each stage; tables of a stage are made side by side."""
+def _seconds_before(places: BenchmarkLayout) -> dict[tuple[str, int], float]:
+    """Return the time of each stage and number of parts in the results that this run replaces."""
+    try:
+        stages = json.loads(uris.read_bytes(places.results))["stages"]
+        return {(row["stage"], row["parts"]): float(row["seconds"]) for row in stages}
+    except (OSError, ValueError, KeyError, TypeError):  # there are none, or none of a benchmark
+        return {}
+
+
+def _by_stage(
+    summaries: Sequence[StageSummary], *, before: Mapping[tuple[str, int], float]
+) -> list[dict[str, Any]]:
+    """Return one row for each stage; tables of a stage are made side by side.
+
+    A stage that was all there keeps its time of `before`, when it was made.
+    """
     rows: dict[str, dict[str, Any]] = {}
     for summary in summaries:
         row = rows.setdefault(
@@ -357,6 +372,9 @@ def _by_stage(summaries: Sequence[StageSummary]) -> list[dict[str, Any]]:
         for key in ("parts", "reused", "rows"):
             row[key] += getattr(summary, key)
         row["errors"] = max(row["errors"], summary.errors)
+    for stage, row in rows.items():
+        if row["reused"] == row["parts"]:
+            row["seconds"] = before.get((stage, row["parts"]), row["seconds"])
     return list(rows.values())
 
 

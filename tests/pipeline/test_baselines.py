@@ -363,3 +363,13 @@ def test_a_benchmark_scores_baselines_beside_its_embeddings(recipe, corpus, tmp_
     assert (own["cnn: log-mel"], own["cnn: networks"]) == (recordings, recordings)
     assert own["band-statistics: embeddings"] == stages["spectrograms"] == 2 * recordings
     assert "Readout: baseline" in (tmp_path / "out" / "report.html").read_text()
+
+    # Asked for less, the results show less; what was scored stays, with the time that it took.
+    code, stdout, stderr = run(*command, "--json")
+    assert code == 0, stderr
+    fewer = json.loads(stdout)
+    own = [row["embedding"] for row in fewer["scores"] if row["readout"] == "baseline"]
+    assert own == ["band-statistics-30db", "band-statistics-60db"]
+    assert read_index(str(tmp_path / "out/baselines/cnn/predictions")).rows == recordings
+    times = {row["stage"]: row["seconds"] for row in results["stages"]}
+    assert {row["stage"]: row["seconds"] for row in fewer["stages"]}.items() <= times.items()
