@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from raudeep.config import Limits, ResourceConfig
 from raudeep.errors import EvaluationError, TableError
+from raudeep.evaluation.folds import Split
 from raudeep.manifest import label_map
 from raudeep.pipeline.artifacts import read_history, read_metrics
 from raudeep.pipeline.baselines.scores import BaselineScore, run_baselines
@@ -151,7 +152,7 @@ def run_benchmark(
         check_tracker(resources.tracker)  # now, and not when the spectrograms are done
     corpus = corpus_of(recipe, corpus, places.output)
     manifest, layout = load_manifest(corpus, layout=recipe.corpus_layout)
-    _check_scorable(manifest, recipe, corpus)
+    splits = _splits(manifest, recipe, corpus)
     logger.info("recipe %s -> %s", recipe.name, places.output)
     stages = [write_manifest(manifest, places.manifest, overwrite=overwrite)]
     spectrograms = {view: places.spectrograms(view) for view in recipe.views}
@@ -221,8 +222,7 @@ def run_benchmark(
             "layout": layout,
             "recordings": manifest.num_rows,
             "labels": label_map(manifest),
-            "num_folds": recipe.evaluation.num_folds
-            or len(next(iter(filter(None, manifest["folds"].to_pylist())), [])),
+            "num_folds": sum(split.fold is not None for split in splits),
         },
         "output": places.output,
         "seconds": time.perf_counter() - started,
@@ -267,7 +267,7 @@ def plan_benchmark(recipe: Recipe, corpus: str | None, output: str) -> dict[str,
         check_synthesised(recipe)
         return {"recipe": recipe.to_dict(), "corpus": "synthesised", "output": places.output}
     manifest, layout = load_manifest(corpus, layout=recipe.corpus_layout)
-    _check_scorable(manifest, recipe, corpus)
+    _splits(manifest, recipe, corpus)
     shapes = view_shapes(recipe.views, first_header(manifest))
     size = bytes_per_recording(recipe.views, shapes)
     parts = len(recording_slices(manifest, bytes_per_row=size))
@@ -291,8 +291,8 @@ def plan_benchmark(recipe: Recipe, corpus: str | None, output: str) -> dict[str,
     }
 
 
-def _check_scorable(manifest: pa.Table, recipe: Recipe, corpus: str) -> None:
-    """Refuse at once what the evaluation would refuse after hours of training."""
+def _splits(manifest: pa.Table, recipe: Recipe, corpus: str) -> list[Split]:
+    """Return what is scored; what the evaluation would refuse after the training, is refused."""
     if len(label_map(manifest)) < 2:
         raise EvaluationError(
             f"{corpus} has fewer than two labels, so a benchmark cannot score it. Pass "
@@ -305,7 +305,7 @@ def _check_scorable(manifest: pa.Table, recipe: Recipe, corpus: str) -> None:
             f"{corpus} has no folds. Pass --evaluation.num-folds N to make stratified ones, or "
             "--evaluation.train-partitions and --evaluation.eval-partitions."
         )
-    splits_of(manifest, evaluation, corpus)
+    return splits_of(manifest, evaluation, corpus)
 
 
 def _unusable(tables: Iterable[str]) -> list[dict[str, Any]]:
