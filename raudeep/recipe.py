@@ -76,14 +76,14 @@ class NamedAutoencoder:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A named experiment: views, autoencoders, readouts, classifier, baselines and seed."""
+    """A named experiment: views, autoencoders, readouts, classifier and baselines.
+
+    It has no seed of its own: that of a file is the evaluation's, and makes each autoencoder's.
+    """
 
     name: str
     description: str = ""
     corpus_layout: str | None = None
-    seed: int = 0
-    """What the seeds of the evaluation and of each autoencoder were made from, and are not made
-    from again: another one is given to `raudeep.load_recipe`."""
     readouts: tuple[Readout, ...] = ("state", "pooled")
     views: dict[str, SpectrogramConfig] = field(default_factory=dict)
     autoencoders: dict[str, NamedAutoencoder] = field(default_factory=dict)
@@ -251,7 +251,6 @@ def _parse(content: Mapping[str, Any], where: str) -> Recipe:
         name=name,
         description=content.get("description", ""),
         corpus_layout=content.get("corpus_layout"),
-        seed=seed,
         readouts=tuple(content.get("readouts", ("state", "pooled"))),
         views=views,
         autoencoders=autoencoders,

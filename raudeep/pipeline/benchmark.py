@@ -216,7 +216,7 @@ def run_benchmark(
         "schema_version": RESULTS_VERSION,
         "recipe": recipe.name,
         "description": recipe.description,
-        "seed": recipe.seed,
+        "seed": recipe.evaluation.seed,
         "corpus": {
             "uri": corpus,
             "layout": layout,

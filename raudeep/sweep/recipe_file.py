@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from raudeep.config import AutoencoderConfig, SpectrogramConfig, TrainingConfig
+from raudeep.config import AutoencoderConfig, EvaluationConfig, SpectrogramConfig, TrainingConfig
 from raudeep.errors import ConfigError
 from raudeep.recipe import SECTIONS, Recipe, autoencoder_seed
 
@@ -21,7 +21,8 @@ def recipe_toml(recipe: Recipe, *, comment: str = "") -> str:
         If a value is None where the default is not: TOML has nothing to write for it.
     """
     lines = [f"# {line}".rstrip() for line in comment.splitlines()]
-    plain = {"name": recipe.name, "description": recipe.description, "seed": recipe.seed}
+    seed = recipe.evaluation.seed
+    plain = {"name": recipe.name, "description": recipe.description, "seed": seed}
     if recipe.corpus_layout is not None:
         plain["corpus_layout"] = recipe.corpus_layout
     lines += _pairs({**plain, "readouts": recipe.readouts, "baselines": recipe.baselines})
@@ -31,14 +32,12 @@ def recipe_toml(recipe: Recipe, *, comment: str = "") -> str:
         model = _differences(each.model, type(each.model)())
         kind = {} if each.model.kind == AutoencoderConfig.kind else {"kind": each.model.kind}
         # The seed that a recipe makes for the name is left for it to make.
-        seed = autoencoder_seed(recipe.seed, name)
-        training = _differences(each.training, TrainingConfig(seed=seed))
+        made = TrainingConfig(seed=autoencoder_seed(seed, name))
+        training = _differences(each.training, made)
         header = _pairs({"view": each.view, **kind})
         lines += ["", f"[autoencoders.{_key(name)}]", *header, *model, *training]
-    for section in ("evaluation", "mlp", "cnn", "sparse_coding"):
-        cls = SECTIONS[section]
-        seeded = "seed" in {field.name for field in dataclasses.fields(cls)}
-        default = cls(seed=recipe.seed) if seeded else cls()
+    defaults = {name: SECTIONS[name]() for name in ("mlp", "cnn", "sparse_coding")}
+    for section, default in {"evaluation": EvaluationConfig(seed=seed), **defaults}.items():
         if found := _differences(getattr(recipe, section), default):
             lines += ["", f"[{section}]", *found]
     return "\n".join(lines) + "\n"

@@ -1,5 +1,6 @@
 """Recipes: what raudeep ships, overrides, and every way a recipe can be wrong."""
 
+import dataclasses
 from unittest.mock import Mock
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 import raudeep
 from raudeep.config import AutoencoderConfig, SpectrogramConfig
 from raudeep.errors import ConfigError
-from raudeep.recipe import NamedAutoencoder, Recipe, shipped_recipes
+from raudeep.recipe import NamedAutoencoder, Recipe, autoencoder_seed, shipped_recipes
 from raudeep.storage import uri as uris
 from raudeep.storage.recipes import load_recipe
 
@@ -215,18 +216,23 @@ def test_override_out_of_range_is_refused():
 
 def test_seed_reaches_training_and_evaluation():
     recipe = load_recipe("demo", seed=7)
-    assert recipe.seed == recipe.evaluation.seed == 7
+    assert recipe.evaluation.seed == 7
     again, other = load_recipe("demo", seed=7), load_recipe("demo", seed=8)
     seeds = [[a.training.seed for a in r.autoencoders.values()] for r in (recipe, again, other)]
     assert seeds[0] == seeds[1]
     assert len({*seeds[0], *seeds[2]}) == 4  # each autoencoder has one of its own
-    assert load_recipe("demo").seed == load_recipe("demo").evaluation.seed == 0
+    assert load_recipe("demo").evaluation.seed == 0
+
+
+def test_a_recipe_is_given_another_seed_as_it_is_loaded_alone():
+    with pytest.raises(TypeError, match="seed"):  # which would be the name of another experiment
+        dataclasses.replace(load_recipe("demo"), seed=7)
 
 
 def test_seed_of_a_recipe_reaches_what_says_nothing_of_its_own(write):
     text = "seed = 3\n" + MINIMAL + "[evaluation]\nseed = 5\n"
     recipe = load_recipe(write(text))
-    assert recipe.seed == 3
+    assert recipe.autoencoders["a"].training.seed == autoencoder_seed(3, "a")
     assert recipe.evaluation.seed == 5
     given = load_recipe(write(text + "[training]\nseed = 9\n"))
     assert given.autoencoders["a"].training.seed == 9
@@ -237,7 +243,7 @@ def test_a_recipe_may_lie_anywhere(scheme, tmp_path):
     folder = f"{scheme}://{tmp_path}"
     uris.write_bytes(f"{folder}/best.toml", b"seed = 3\n" + MINIMAL.encode())
     recipe = raudeep.load_recipe(f"{folder}/best.toml")
-    assert (recipe.name, recipe.seed, list(recipe.views)) == ("best", 3, ["a"])
+    assert (recipe.name, recipe.evaluation.seed, list(recipe.views)) == ("best", 3, ["a"])
     with pytest.raises(ConfigError, match=rf"no recipe '{folder}/other.toml'. Give the path"):
         raudeep.load_recipe(f"{folder}/other.toml")
     uris.delete(folder)

@@ -22,7 +22,7 @@ def test_flags_win_over_the_recipe(cli):
     )
     recipe = json.loads(out)["recipe"]
     assert code == 0
-    assert recipe["seed"] == recipe["evaluation"]["seed"] == 5
+    assert recipe["evaluation"]["seed"] == 5
     assert recipe["mlp"]["dropout"] == 0.1
     assert {a["training"]["num_epochs"] for a in recipe["autoencoders"].values()} == {2}
     assert {view["n_mels"] for view in recipe["views"].values()} == {20}
@@ -89,7 +89,7 @@ def test_folds_of_a_benchmark_are_given_after_one_flag(cli):
     code, out, err = cli(*COMMAND, "--evaluation.folds", "3", "4", "--seed", "5")
     assert code == 0, err
     recipe = json.loads(out)["recipe"]
-    assert (recipe["evaluation"]["folds"], recipe["seed"]) == ([3, 4], 5)
+    assert (recipe["evaluation"]["folds"], recipe["evaluation"]["seed"]) == ([3, 4], 5)
 
 
 def _values(out, section, name):

@@ -49,7 +49,7 @@ def test_recipe_and_space_of_a_sweep_may_lie_in_a_store(cli, tmp_path, monkeypat
     assert (json.loads(out)["recipe"], json.loads(out)["spectrogram_tables"]) == ("demo", 2)
     code, out, err = cli("benchmark", f"{folder}/best.toml", *flags)
     assert code == 0, err
-    assert json.loads(out)["recipe"]["seed"] == 5
+    assert json.loads(out)["recipe"]["evaluation"]["seed"] == 5
     code, _, err = cli("tune", "demo", f"{folder}/none.toml", *flags)
     assert code == 1
     assert f"no search space at {folder}/none.toml" in err
