@@ -27,6 +27,7 @@ from raudeep.config import (
     TrainingConfig,
     build,
     fingerprint,
+    reject_text,
     reject_unknown,
 )
 from raudeep.errors import ConfigError
@@ -101,6 +102,8 @@ class Recipe:
         return values
 
     def __post_init__(self) -> None:
+        reject_text(self.readouts, f"recipe {self.name!r}: readouts")
+        reject_text(self.baselines, f"recipe {self.name!r}: baselines")
         for name in [*self.views, *self.autoencoders]:
             # Names become folders, so they may not reach outside the output.
             if not name.replace("-", "").replace("_", "").isalnum() or name == FUSED:

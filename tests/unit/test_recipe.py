@@ -342,3 +342,9 @@ def test_recipe_made_in_python_is_checked_as_well():
     assert isinstance(autoencoder, NamedAutoencoder)
     with pytest.raises(ConfigError, match=r"recipe 'x': autoencoder 'a' is trained on view '30db'"):
         Recipe(name="x", views={"b": SpectrogramConfig()}, autoencoders={"a": autoencoder})
+
+
+@pytest.mark.parametrize(("field", "text"), [("readouts", "state"), ("baselines", "cnn")])
+def test_one_text_is_no_list_in_python_either(field, text):
+    with pytest.raises(ConfigError, match=rf"'demo': {field} must be a list, .*Got '{text}'"):
+        dataclasses.replace(load_recipe("demo"), **{field: text})

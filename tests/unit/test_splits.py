@@ -5,7 +5,7 @@ import pytest
 
 from raudeep.config import EvaluationConfig
 from raudeep.errors import ConfigError, EvaluationError
-from raudeep.pipeline.classification.predictions import rows_of_partitions, splits_of
+from raudeep.pipeline.classification.predictions import rows_of_partitions, score_table, splits_of
 
 SIDES = EvaluationConfig(train_partitions=("train",), eval_partitions=("test",))
 
@@ -43,6 +43,8 @@ def test_a_split_that_cannot_be_scored_is_refused(labels, said):
         splits_of(metadata(labels, partitions=partitions), SIDES, "t")
 
 
-def test_one_name_of_a_partition_is_not_its_letters():
+def test_one_name_of_a_partition_or_label_is_not_its_letters():
     with pytest.raises(ConfigError, match=r"partitions must be a list, also of one\. Got 'test'"):
         rows_of_partitions(metadata(["a"] * 4, partitions=["test"] * 4), "test", "t")
+    with pytest.raises(ConfigError, match=r"labels must be a list, also of one\. Got 'dog'"):
+        score_table("t", "dog")

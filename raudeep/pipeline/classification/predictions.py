@@ -226,6 +226,7 @@ def score_table(
     EvaluationError
         If no row has a label, or a label is none of `labels`.
     """
+    reject_text(labels, "labels")
     read_index(predictions, stage="predictions")
     columns = ["file", "label", "predicted", "fold", "repeat"]
     rows = read_table(predictions, columns=columns).to_pydict()
