@@ -47,7 +47,8 @@ def load_manifest(
         table, or of packed recordings (a table of `raudeep pack`, Parquet files with an ``audio``
         column, or a folder of them); or those of several recordings.
     layout : str, optional
-        Name of the corpus layout; detected without.
+        Name of the layout of a folder of audio; detected without. Of anything else there is none,
+        and a line says that it is not used.
     labelled : bool
         Refuse a folder in which no layout with labels is recognised.
 
@@ -57,6 +58,13 @@ def load_manifest(
         If there is nothing there, no layout or more than one fits, or the manifest breaks a rule.
     """
     places = [uris.absolute(each) for each in ([corpus] if isinstance(corpus, str) else corpus)]
+    manifest, found = _load(places, layout=layout, labelled=labelled)
+    if layout not in (None, found):
+        logger.warning("%s: no folder of audio, so the layout %r is not used.", places[0], layout)
+    return manifest, found
+
+
+def _load(places: Sequence[str], *, layout: str | None, labelled: bool) -> tuple[pa.Table, str]:
     if len(places) > 1:
         return _manifest_of_files(places), "bare"
     place = places[0]
@@ -73,7 +81,7 @@ def load_manifest(
         if not files and not uris.exists(place):
             raise ManifestError(f"no corpus at {place}: there is no such folder or file.")
     tree = Tree(root=place, files=files, read=lambda path: uris.read_bytes(uris.join(place, path)))
-    if layout is None and (packed := _packed_files(tree)):
+    if packed := _packed_files(tree):
         return read_packed(packed, name=place, root=place), "packed"
     manifest, found = read_corpus(tree, layout=layout, labelled=labelled)
     logger.info("%s: %d recordings, layout %s", place, manifest.num_rows, found)

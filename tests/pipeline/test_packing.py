@@ -160,7 +160,7 @@ def hugging_face(pack, tmp_path):
 
 def test_audio_of_hugging_face_is_read_in_place(corpus, hugging_face, tmp_path):
     folder = hugging_face()
-    manifest, layout = load_manifest(str(folder.parent))
+    manifest, layout = load_manifest(str(folder.parent), layout="esc-10")  # as a recipe names one
     assert layout == "packed"
     direct = load_manifest(str(corpus))[0]
     assert manifest.select(["file", "label"]).equals(direct.select(["file", "label"]))

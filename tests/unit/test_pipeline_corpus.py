@@ -40,6 +40,19 @@ def test_folder_named_like_a_recording_is_a_folder(place):
     assert manifest["file"].to_pylist() == ["a.wav"]
 
 
+def test_a_layout_that_is_not_used_is_named(tmp_path, caplog):
+    (tmp_path / "m.csv").write_text("file,uri\na,/a\n")
+    (tmp_path / "a.wav").write_bytes(b"x")
+    for name, kind in (("m.csv", "manifest"), ("a.wav", "bare")):
+        place = str(tmp_path / name)
+        assert load_manifest(place, layout="esc-10")[1] == kind
+        line = f"{place}: no folder of audio, so the layout 'esc-10' is not used."
+        assert caplog.messages[-1] == line
+        caplog.clear()
+        load_manifest(place)
+        assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
 @pytest.mark.parametrize("name", ["m.parquet", "m.csv"])
 def test_a_table_is_one_whatever_it_is_called(place, name):
     table = uris.join(place, name)
