@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 import sys
 import time
@@ -12,9 +13,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter
+from cyclopts import (
+    App,
+    ArgumentCollection,
+    CycloptsError,
+    CycloptsPanel,
+    Group,
+    MissingArgumentError,
+    Parameter,
+)
 
-from raudeep.errors import RaudeepError, error_for_user
+from raudeep.errors import ConfigError, RaudeepError, error_for_user
 
 __all__ = ["app", "main"]
 
@@ -40,10 +49,22 @@ def _choices_in_any_case(
         ]
 
 
+def _explain(error: CycloptsError) -> Any:
+    """Return what is said of wrong usage: of what is missing, its help, too; called by cyclopts."""
+    argument = error.argument
+    if argument is None or not isinstance(error, MissingArgumentError) or error.keyword is not None:
+        return CycloptsPanel(error)
+    is_positional = argument.field_info.is_positional
+    name = argument.name.removeprefix("--").upper() if is_positional else argument.name
+    said = f"parameter {argument.name} requires an argument."
+    return CycloptsPanel(str(error).replace(said, f"needs {name}: {argument.parameter.help}"))
+
+
 app = App(
     name="raudeep",
     version=_version,
     config=_choices_in_any_case,
+    error_formatter=_explain,
     default_parameter=Parameter(negative_iterable=(), consume_multiple=1),
     help="Unsupervised representations of sound: recurrent autoencoders on spectrograms, on Ray.",
     help_format="markdown",
@@ -94,7 +115,10 @@ def _launch(
         said = error if isinstance(error, OSError) else error_for_user(error)
         if said is None or debug:
             raise
-        print(f"raudeep: {' '.join(str(said).split())}", file=sys.stderr)
+        message = " ".join(str(said).split())
+        if isinstance(said, ConfigError):
+            message = _as_typed(message, tokens)
+        print(f"raudeep: {message}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         terminated = termination.was_asked_for
@@ -105,6 +129,17 @@ def _launch(
         )
         return 128 + (signal.SIGTERM if terminated else signal.SIGINT)
     return 0
+
+
+def _as_typed(message: str, tokens: Sequence[str]) -> str:
+    """Return a message that calls a field by the flag, among `tokens`, that gives it."""
+    flags = {token.partition("=")[0] for token in tokens if token.startswith("--")}
+
+    def typed(found: re.Match[str]) -> str:
+        named = [f for f in flags if f[2:].rpartition(".")[2].replace("-", "_") == found[1]]
+        return named[0] if len(named) == 1 else found[0]
+
+    return re.sub(r"The '(\w+)' parameter of \w+", typed, message)
 
 
 class _Termination:

@@ -123,7 +123,8 @@ class EvaluationConfig:
         check(self, "folds", once and min(self.folds, default=0) >= 0, "folds from 0, each once")
         if bool(self.train_partitions) != bool(self.eval_partitions):
             raise ConfigError(
-                "'train_partitions' and 'eval_partitions' of EvaluationConfig go together. Got "
+                "'train_partitions' and 'eval_partitions' of EvaluationConfig go together "
+                "(--train-partitions, --eval-partitions). Got "
                 f"{self.train_partitions!r} and {self.eval_partitions!r}."
             )
         for name in ("num_folds", "folds"):

@@ -251,8 +251,8 @@ def test_chosen_partitions_are_predicted_in_the_order_of_the_table(cli, tmp_path
             ("train-classifier", "svm", "TABLE", "--train-partitions", "night"),
             ["'night'", "'devel', 'test', 'train'"],
         ),
-        (("train-classifier", "svm", "TABLE", "--complexity", 0), ["'complexity'", "Got 0"]),
-        (("train-classifier", "mlp", "TABLE", "--repeats", 0), ["'repeats'", "at least 1"]),
+        (("train-classifier", "svm", "TABLE", "--complexity", 0), ["--complexity must", "Got 0"]),
+        (("train-classifier", "mlp", "TABLE", "--repeats", 0), ["--repeats must be at least 1"]),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_leaves_nothing(cli, tmp_path, arguments, words):

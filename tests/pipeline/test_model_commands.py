@@ -61,14 +61,14 @@ def test_help_of_each_kind_shows_its_own_flags(cli, command, shown, hidden):
     [
         (
             ("frequency", "--window-bands", 17, "--overlap-bands", 1),
-            ["'window_bands'", "at most the 16 bands", "Got 17"],
+            ["--window-bands must be", "at most the 16 bands", "Got 17"],
         ),
-        (("frequency", "--overlap-bands", 32), ["'overlap_bands'", "[0, window_bands=32)"]),
+        (("frequency", "--overlap-bands", 32), ["--overlap-bands must be", "[0, window_bands=32)"]),
         (
             ("time", "--early-stopping-epochs", 2),
-            ["'early_stopping_epochs'", "validation_fraction"],
+            ["--early-stopping-epochs", "validation_fraction"],
         ),
-        (("time", "--checkpoints-to-keep", 0), ["'checkpoints_to_keep'", "at least 1"]),
+        (("time", "--checkpoints-to-keep", 0), ["--checkpoints-to-keep must be", "at least 1"]),
         (("time", "--continue-from", "nowhere"), ["nowhere", "no finished autoencoder"]),
     ],
 )

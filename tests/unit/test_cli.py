@@ -107,16 +107,18 @@ def test_unknown_command_is_wrong_usage_with_a_suggestion(cli):
 @pytest.mark.parametrize(
     ("arguments", "missing"),
     [
-        (["benchmark", "demo"], "--output"),
-        (["extract"], "--corpus"),
-        (["embed", "audio", "--output", "out"], "--model"),
-        (["evaluate", "mlp", "table"], "--output"),
+        (["benchmark", "demo"], "needs --output: Where the output goes, a local path or a URI."),
+        (["extract"], "needs CORPUS: Folder of audio"),
+        (["embed", "audio", "--output", "out"], "needs --model: Trained autoencoders."),
+        (["evaluate", "mlp", "table"], "needs --output: Where the predictions table goes."),
+        (["evaluate", "mlp", "x", "--outptu", "y"], "Did you mean --output instead of --outptu?"),
+        (["evaluate", "mlp", "table", "--output"], "--output requires an argument."),
     ],
 )
 def test_missing_required_argument_is_wrong_usage(cli, arguments, missing):
     code, out, err = cli(*arguments)
     assert (code, out) == (2, "")
-    assert f"{missing} requires an argument" in " ".join(err.split())
+    assert missing in " ".join(err.replace("│", " ").split())
 
 
 @pytest.mark.parametrize(
@@ -198,7 +200,14 @@ def test_recipe_with_an_unknown_key_is_one_line(cli, tmp_path):
 def test_value_out_of_range_is_one_line(cli, arguments):
     code, out, err = cli(*arguments, "--output", "out")
     assert (code, out) == (1, "")
-    assert_one_line(err, "parameter of", "must be", "Got")
+    assert_one_line(err, f"{arguments[-2]} must be", "Got")
+
+
+def test_a_flag_stands_for_its_own_field_alone(cli):
+    arguments = ("--training.num-epochs", "2", "--mlp.num-epochs=0")
+    code, out, err = cli("benchmark", "demo", "--output", "out", *arguments)
+    assert (code, out) == (1, "")
+    assert_one_line(err, "[mlp]: The 'num_epochs' parameter of MlpConfig must be at least 1")
 
 
 @pytest.mark.parametrize("command", [["extract"], ["benchmark", "demo", "--corpus"]])

@@ -44,7 +44,7 @@ def test_preview_draws_a_recording_and_says_what_it_is(
         (("--recording", "text.wav"), ["'text.wav'", "cannot be decoded"]),
         (("--recording", "none.wav"), ["no recording 'none.wav'", "0 to 3"]),
         (("--recording", "9"), ["no recording '9'"]),
-        (("--window-seconds", 0), ["'window_seconds'"]),
+        (("--window-seconds", 0), ["--window-seconds must be greater than 0"]),
     ],
 )
 def test_preview_of_what_cannot_be_drawn_is_one_line(cli, recordings, tmp_path, arguments, words):

@@ -41,13 +41,13 @@ def test_none_is_a_value_like_any_other(cli, flag):
 def test_none_is_refused_where_a_field_takes_none(cli):
     code, out, err = cli(*COMMAND, "--training.num-epochs", "None")
     assert (code, out) == (1, "")
-    assert_one_line(err, "'num_epochs' parameter of TrainingConfig must be int. Got None")
+    assert_one_line(err, "--training.num-epochs must be int. Got None")
 
 
 def test_none_is_refused_without_a_recipe_as_well(cli):
     code, out, err = cli("evaluate", "svm", "nowhere", "--output", "out", "--repeats", "None")
     assert (code, out) == (1, "")
-    assert_one_line(err, "'repeats' parameter of EvaluationConfig must be int. Got None")
+    assert_one_line(err, "--repeats must be int. Got None")
 
 
 @pytest.mark.parametrize(
