@@ -6,7 +6,6 @@ from cyclopts import App, Parameter
 
 from raudeep.cli.app import app
 from raudeep.cli.parameters import (
-    ONCE,
     Corpus,
     CorpusLayout,
     Flat,
@@ -39,7 +38,7 @@ baseline_app = App(
 app.command(baseline_app)
 
 # Without the flags that these baselines have no use for.
-_OfRecordings = overrides_of(EvaluationConfig, defaults=ONCE, without=("majority_vote",))
+_OfRecordings = overrides_of(EvaluationConfig, without=("majority_vote",))
 _OfCodes = overrides_of(EvaluationConfig, without=("majority_vote", "repeats"))
 Folder = Annotated[str, Parameter(help="Folder for features and predictions, a path or a URI.")]
 
@@ -70,7 +69,7 @@ def cnn(
         manifest,
         absolute(output),
         config=cnn or CnnConfig(),
-        evaluation=build(EvaluationConfig, ONCE | given(evaluation), where="flags"),
+        evaluation=build(EvaluationConfig, given(evaluation), where="flags"),
         limits=limits,
         overwrite=overwrite,
     )

@@ -8,16 +8,13 @@ from cyclopts import App, Parameter
 
 from raudeep.cli.app import app
 from raudeep.cli.parameters import (
-    ONCE,
     CorpusLayout,
     Flat,
     Json,
     Output,
     Overwrite,
     OverwriteFile,
-    given,
     is_quiet,
-    overrides_of,
     print_summary_rows,
 )
 from raudeep.config import (
@@ -29,7 +26,6 @@ from raudeep.config import (
     MlpConfig,
     SvmConfig,
 )
-from raudeep.config.fields import build
 from raudeep.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -73,7 +69,6 @@ MajorityVote = Annotated[
     Parameter(negative="", help="Score recordings by the most frequent class of their chunks."),
 ]
 Scores = Annotated[str, Parameter(help="Where the predictions table goes.")]
-_OnceForEachFold = overrides_of(EvaluationConfig, defaults=ONCE)
 
 
 @evaluate_app.command(name="mlp")
@@ -108,21 +103,20 @@ def evaluate_svm(
     *,
     output: Scores,
     svm: Annotated[SvmConfig | None, Flat] = None,
-    evaluation: Annotated[_OnceForEachFold, Flat] = None,  # type: ignore[valid-type]
+    evaluation: Annotated[EvaluationConfig | None, Flat] = None,
     plot: Plot = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Score embeddings with linear support vector machines, cross-validated or by partitions.
 
-    One fit for each fold unless --repeats says more: fits differ by rounding at most. With --quiet
-    the result is one line: accuracy,UAR.
+    With --quiet the result is one line: accuracy,UAR.
     """
     _evaluate(
         table,
         output,
         svm or SvmConfig(),
-        build(EvaluationConfig, ONCE | given(evaluation), where="flags"),
+        evaluation or EvaluationConfig(),
         plot=plot,
         overwrite=overwrite,
         as_json=as_json,

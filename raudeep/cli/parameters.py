@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from raudeep.pipeline.stage import StageSummary
 
 __all__ = [
-    "ONCE",
     "Corpus",
     "CorpusLayout",
     "DryRun",
@@ -55,8 +54,6 @@ Overwrite = Annotated[
     ),
 ]
 OverwriteFile = Annotated[bool, Parameter(negative="", help="Replace a file that is there.")]
-ONCE = {"repeats": 1}
-"""What replaces the default of the evaluation where fits of a fold differ by rounding at most."""
 TableUri = Annotated[str, Parameter(help="A table of raudeep.")]
 DryRun = Annotated[bool, Parameter(negative="", help="Print what would be done, and do nothing.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON.")]
@@ -76,24 +73,22 @@ def overrides_of(
     config: type[Any],
     *,
     of: str | None = None,
-    defaults: Mapping[str, Any] | None = None,
     without: Collection[str] = (),
 ) -> Any:
     """Return `config` with every field optional: only given flags count, see `given`.
 
     The help says what holds without a flag: what a file `of` that name says, or the default of the
-    field, or what is among `defaults`. Fields `without` are no flags. None cannot stand for "not
-    given": it is a value (`--training.checkpoints-to-keep None`). What the class is made with are
-    the flags that were given.
+    field. Fields `without` are no flags. None cannot stand for "not given": it is a value
+    (`--training.checkpoints-to-keep None`). What the class is made with are the flags that were
+    given.
     """
     described = {p.arg_name: p.description for p in parse_from_object(config).params}
     fields = []
     for field in dataclasses.fields(config):
         if field.name not in without:
-            default = (defaults or {}).get(field.name, field.default)
             known = [] if of is None else [f"the {of}'s"]
-            if default != ():
-                known.append(str(default))
+            if field.default != ():
+                known.append(str(field.default))
             parameter = Parameter(
                 help=described.get(field.name), show_default=", or ".join(known) or False
             )

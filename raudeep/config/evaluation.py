@@ -96,8 +96,8 @@ class FitConfig:
 class EvaluationConfig:
     """How embeddings are scored."""
 
-    repeats: int = 5
-    """Fits per fold, each with its own seed."""
+    repeats: int | None = None
+    """Fits per fold, each with its own seed; None: 5 for an MLP, 1 for an SVM or a CNN."""
     num_folds: int | None = None
     """Make this many stratified folds by recording; None uses the corpus's own folds."""
     folds: tuple[int, ...] = ()
@@ -115,7 +115,8 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         settle(self)
-        check(self, "repeats", 1 <= self.repeats <= _COUNTED, f"in the range [1, {_COUNTED}]")
+        some = self.repeats is None or 1 <= self.repeats <= _COUNTED
+        check(self, "repeats", some, f"in the range [1, {_COUNTED}] or None")
         check(self, "seed", self.seed >= 0, "at least 0")
         made = self.num_folds is None or 2 <= self.num_folds <= _COUNTED
         check(self, "num_folds", made, f"in the range [2, {_COUNTED}] or None")
@@ -133,3 +134,12 @@ class EvaluationConfig:
                     f"EvaluationConfig takes {name!r} or partitions, not both. Got "
                     f"{name}={getattr(self, name)!r}, train_partitions={self.train_partitions!r}."
                 )
+
+    def repeats_of(self, classifier: object) -> int:
+        """Return the fits per fold of a classifier, given by its configuration.
+
+        Those of an SVM differ by rounding at most; the CNN is trained once, as in its paper.
+        """
+        if self.repeats is not None:
+            return self.repeats
+        return 5 if isinstance(classifier, MlpConfig) else 1

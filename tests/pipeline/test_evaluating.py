@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from raudeep.config import EvaluationConfig
+from raudeep.config import EvaluationConfig, SvmConfig
 from raudeep.pipeline.classification.scoring import evaluate_embeddings
 from raudeep.storage.table import read_table
 from tests.embeddings import (
@@ -35,6 +35,15 @@ def test_separable_classes_score_one_and_permuted_labels_near_chance(cli, tmp_pa
     assert (perfect["num_splits"], perfect["repeats"], perfect["size"]) == (4, 3, 4)
     assert perfect["confusion"] == (np.eye(3, dtype=int) * 60).tolist()
     assert chance["accuracy"] == pytest.approx(1 / 3, abs=0.2)
+
+
+def test_an_svm_is_fit_once_for_each_fold_from_python_as_well(tmp_path):
+    tables = {"t": str(separable(tmp_path / "table"))}
+    outputs = {"t": str(tmp_path / "out")}
+    result = evaluate_embeddings(
+        tables, outputs, classifier=SvmConfig(), evaluation=EvaluationConfig()
+    )
+    assert (result["t"].score.num_splits, result["t"].score.repeats) == (4, 1)
 
 
 def test_every_chunk_of_a_recording_is_scored(cli, tmp_path):

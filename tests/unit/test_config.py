@@ -11,6 +11,7 @@ import pytest
 
 from raudeep.config import (
     AutoencoderConfig,
+    CnnConfig,
     EvaluationConfig,
     MlpConfig,
     ResourceConfig,
@@ -103,6 +104,12 @@ def test_value_out_of_range_names_parameter_rule_and_value(cls, given, rule):
         match=rf"The '{name}' parameter of {cls.__name__} must be .*{rule}.*{got}",
     ):
         cls(**given, **partner.get(name, {}))
+
+
+def test_a_fold_is_fit_as_often_as_asked_or_as_its_classifier_needs():
+    for classifier, repeats in ((MlpConfig(), 5), (SvmConfig(), 1), (CnnConfig(), 1)):
+        assert EvaluationConfig().repeats_of(classifier) == repeats
+        assert EvaluationConfig(repeats=3).repeats_of(classifier) == 3
 
 
 def test_a_rate_at_which_windows_do_not_move_is_refused():

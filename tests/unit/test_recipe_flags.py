@@ -44,10 +44,11 @@ def test_none_is_refused_where_a_field_takes_none(cli):
     assert_one_line(err, "--training.num-epochs must be int. Got None")
 
 
-def test_none_is_refused_without_a_recipe_as_well(cli):
-    code, out, err = cli("evaluate", "svm", "nowhere", "--output", "out", "--repeats", "None")
+def test_none_is_refused_without_a_recipe_as_well(cli, tmp_path):
+    (tmp_path / "m.csv").write_text("file,label\na.wav,a\nb.wav,b\n")
+    code, out, err = cli("baseline", "cnn", "m.csv", "--output", "out", "--seed", "None")
     assert (code, out) == (1, "")
-    assert_one_line(err, "--repeats must be int. Got None")
+    assert_one_line(err, "--seed must be int. Got None")
 
 
 @pytest.mark.parametrize(

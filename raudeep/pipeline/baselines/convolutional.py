@@ -129,8 +129,9 @@ def evaluate_cnn(
     )
     frames = metadata["frames"].to_numpy()
     work = sum(_operations(config, frames[splits[part].train], len(labels)) for part in missing)
-    estimate = evaluation.repeats * work / _OPERATIONS_PER_SECOND
-    total = len(missing) * evaluation.repeats
+    repeats = evaluation.repeats_of(config)
+    estimate = repeats * work / _OPERATIONS_PER_SECOND
+    total = len(missing) * repeats
     with stage_progress("networks", unit="networks", total=total) as progress:
         for done in stream([{"part": p} for p in missing], trainer, estimated_seconds=estimate):
             progress.advance(done["networks"])
@@ -145,7 +146,7 @@ def _open_predictions(
     output: str, config: CnnConfig, evaluation: EvaluationConfig, *, overwrite: bool
 ) -> TableWriter:
     """Return the writer of the predictions on the spectrograms that are there."""
-    described = describe_evaluation(evaluation)
+    described = describe_evaluation(evaluation, config)
     settings = {"classifier": "cnn", "cnn": asdict(config), "evaluation": described}
     inputs = {"spectrograms": read_index(uris.join(output, "spectrograms")).fingerprint}
     identity = Identity("predictions", settings, inputs)
@@ -188,7 +189,8 @@ class _Trainer:
             "floor_db": SILENCE_DB,
         }
         probabilities = []
-        for seed in seeds_for(self.evaluation.seed, split.fold, self.evaluation.repeats):
+        repeats = self.evaluation.repeats_of(self.config)
+        for seed in seeds_for(self.evaluation.seed, split.fold, repeats):
             net, scale = fit_cnn(
                 [spectrograms[row] for row in train],
                 ids[train],
@@ -203,7 +205,7 @@ class _Trainer:
             rows, split.valid, np.array(probabilities), self.labels, fold=split.fold
         )
         self.writer.write(item["part"], table)
-        return {"networks": self.evaluation.repeats}
+        return {"networks": repeats}
 
 
 def _operations(config: CnnConfig, frames: NDArray[np.int64], num_classes: int) -> float:

@@ -80,8 +80,7 @@ def run_baselines(
     output : str
         URI of the folder of all baselines.
     cnn, sparse_coding, mlp, evaluation
-        Their settings, and the splits and the seed of all. The network is trained once for each
-        fold, as in its paper, whatever the repeats.
+        Their settings, and the splits and the seed of all; the repeats are the MLP's.
     limits : Limits, optional
         Which recordings are taken, and how many may fail.
     overwrite : bool
@@ -102,7 +101,7 @@ def run_baselines(
                 manifest,
                 place,
                 config=cnn,
-                evaluation=replace(evaluation, repeats=1),
+                evaluation=replace(evaluation, repeats=None),
                 limits=limits,
                 overwrite=overwrite,
             )
@@ -211,8 +210,7 @@ def score_sparse_coding(
         {"codes": uris.join(output, "embeddings")},
         {"codes": predictions},
         classifier=svm,
-        # Fits of an SVM do not differ, so one is enough.
-        evaluation=replace(evaluation, majority_vote=True, repeats=1),
+        evaluation=replace(evaluation, majority_vote=True, repeats=None),
         overwrite=overwrite,
     )["codes"]
     return BaselineScore(

@@ -63,9 +63,9 @@ def row_names(rows: pa.Table) -> Name:
     return lambda row: f"chunk {rows['chunk'][row].as_py()} of {rows['file'][row].as_py()!r}"
 
 
-def describe_evaluation(evaluation: EvaluationConfig) -> dict[str, Any]:
-    """Return what of an evaluation the predictions depend on."""
-    described = asdict(evaluation)
+def describe_evaluation(evaluation: EvaluationConfig, classifier: object) -> dict[str, Any]:
+    """Return what of an evaluation the predictions of a classifier depend on."""
+    described = asdict(evaluation) | {"repeats": evaluation.repeats_of(classifier)}
     described.pop("majority_vote")  # concerns the score
     return described
 

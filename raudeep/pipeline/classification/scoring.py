@@ -81,7 +81,8 @@ def evaluate_embeddings(
     alone.
     """
     started = time.perf_counter()
-    described = describe_evaluation(evaluation)
+    repeats = evaluation.repeats_of(classifier)
+    described = describe_evaluation(evaluation, classifier)
     config = {**describe_classifier(classifier), "evaluation": described}
     indices = {name: read_index(uri, stage="embeddings") for name, uri in tables.items()}
     wanted = {
@@ -102,7 +103,7 @@ def evaluate_embeddings(
         items += [{"name": name, "part": part} for part in missing[name]]
         num_values = sum(part.bytes for part in indices[name].parts) // 4
         seconds = estimate_fit(classifier, num_values=num_values)
-        estimate += seconds * evaluation.repeats * len(missing[name])
+        estimate += seconds * repeats * len(missing[name])
 
     def score(item: dict[str, Any]) -> dict[str, Any]:
         name, split = item["name"], splits[item["name"]][item["part"]]
@@ -113,17 +114,17 @@ def evaluate_embeddings(
             split,
             fit=fit_function(classifier),
             num_classes=len(labels[name]),
-            seeds=seeds_for(evaluation.seed, split.fold, evaluation.repeats),
+            seeds=seeds_for(evaluation.seed, split.fold, repeats),
             upsample=evaluation.upsample,
             name=row_names(rows),
         )
         predicted = prediction_rows(rows, split.valid, probabilities, labels[name], fold=split.fold)
         writers[name].write(item["part"], predicted)
-        return {"fits": evaluation.repeats}
+        return {"fits": repeats}
 
     # The largest first: at the end no core waits for a long one.
     items.sort(key=lambda item: -indices[item["name"]].parts[0].bytes)
-    total = len(items) * evaluation.repeats
+    total = len(items) * repeats
     with stage_progress("evaluation", unit="fits", total=total) as progress:
         for done in stream(items, score, estimated_seconds=estimate):
             progress.advance(done["fits"])
