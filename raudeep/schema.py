@@ -18,6 +18,7 @@ __all__ = [
     "MANIFEST",
     "METADATA_KEY",
     "PARTITIONS",
+    "RECONSTRUCTION_RMSE",
     "RECORDINGS",
     "SCHEMA_VERSION",
     "embeddings_schema",
@@ -66,6 +67,9 @@ KEYS = [
     pa.field("end", pa.float64()),  # seconds
 ]
 
+RECONSTRUCTION_RMSE = pa.field("reconstruction_rmse", pa.float32(), nullable=False)
+"""How far a reconstruction is off, in units of the model's input; where it is asked for."""
+
 ERRORS = pa.schema(
     [
         pa.field("file", pa.string(), nullable=False),
@@ -112,7 +116,7 @@ def predictions_schema(num_classes: int) -> pa.Schema:
     """Return the schema of a predictions table; `probabilities` are in sorted label order."""
     return pa.schema(
         [
-            *KEYS[:2],
+            *KEYS,
             pa.field("label", pa.string()),
             pa.field("predicted", pa.string(), nullable=False),
             pa.field("probabilities", pa.list_(pa.float32(), num_classes), nullable=False),

@@ -131,6 +131,14 @@ def embed(
             help="Epochs of training that the model kept, each to a folder epoch-N.",
         ),
     ] = (),
+    reconstruction_rmse: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Decode, too, and add how far off each reconstruction is: large where the model "
+            "knows nothing like it.",
+        ),
+    ] = False,
     corpus_layout: CorpusLayout = None,
     chunks: Annotated[ChunkConfig | None, Flat] = None,
     limits: Annotated[Limits | None, Flat] = None,
@@ -151,8 +159,10 @@ def embed(
     from raudeep.storage.table import is_table, read_index
     from raudeep.storage.uri import absolute, join
 
-    if fuse and (epochs or len(model) < 2):
-        raise ConfigError("--fuse takes two or more --model, and no --epochs.")
+    if fuse and (epochs or reconstruction_rmse or len(model) < 2):
+        raise ConfigError(
+            "--fuse takes two or more --model, and no --epochs or --reconstruction-rmse."
+        )
     models, place = named(model), absolute(output)
     single = len(models) == 1 and len(readouts) == 1
     embedders = []
@@ -161,9 +171,14 @@ def embed(
         for name, uri in models.items():
             outputs = {r: folder if single else join(folder, r, name) for r in readouts}
             label = name if epoch is None else f"{name} of epoch {epoch}"
-            embedders.append(
-                Embedder(name=label, model=uri, outputs={} if fuse else outputs, epoch=epoch)
+            embedder = Embedder(
+                name=label,
+                model=uri,
+                outputs={} if fuse else outputs,
+                epoch=epoch,
+                reconstruction_rmse=reconstruction_rmse,
             )
+            embedders.append(embedder)
     fused = {r: place if len(readouts) == 1 else join(place, r) for r in readouts if fuse}
     table = absolute(source[0])
     if len(source) == 1 and is_table(table) and read_index(table).stage == "spectrograms":

@@ -12,7 +12,13 @@ from raudeep.config import Readout
 from raudeep.models.autoencoder import Autoencoder, reconstruction_error
 from raudeep.models.batching import Spectrograms, batches_by_length
 
-__all__ = ["default_batch_size", "default_device", "embed_spectrograms", "reconstruct_spectrograms"]
+__all__ = [
+    "default_batch_size",
+    "default_device",
+    "embed_spectrograms",
+    "measure_reconstructions",
+    "reconstruct_spectrograms",
+]
 
 Floats = NDArray[np.float32]
 
@@ -70,6 +76,20 @@ def embed_spectrograms(
 
 
 @torch.inference_mode()
+def measure_reconstructions(model: Autoencoder, spectrograms: Spectrograms) -> Floats:
+    """Return the RMSE of each reconstruction, shape (N,), as `reconstruct_spectrograms` does.
+
+    The decoder is fed the expected previous steps, as in training. `model` is in evaluation mode,
+    on the device to use.
+    """
+    device = next(model.parameters()).device
+    rmse = np.empty(len(spectrograms), np.float32)
+    for rows in batches_by_length(spectrograms.lengths, default_batch_size(device)):
+        _, rmse[rows.numpy()] = _reconstruct(model, spectrograms, rows)
+    return rmse
+
+
+@torch.inference_mode()
 def reconstruct_spectrograms(
     model: Autoencoder,
     spectrograms: Spectrograms,
@@ -95,15 +115,25 @@ def reconstruct_spectrograms(
     model.eval()
     try:
         for rows in batches_by_length(spectrograms.lengths, default_batch_size(device)):
-            batch, lengths = spectrograms.batch(rows, device)
-            decoded, target = model(batch, lengths, free_running=free_running)
-            error = reconstruction_error(decoded, target, lengths).flatten(1).sum(1)
-            cells = spectrograms.lengths[rows] * target[0, 0].numel()
-            rmse[rows.numpy()] = (error.cpu() / cells).sqrt().numpy()
+            decoded, rmse[rows.numpy()] = _reconstruct(
+                model, spectrograms, rows, free_running=free_running
+            )
             _scatter(model.to_spectrograms(decoded), rows, spectrograms.lengths, into=pieces)
     finally:
         model.train(was_training)
     return pieces, rmse
+
+
+def _reconstruct(
+    model: Autoencoder, spectrograms: Spectrograms, rows: Tensor, *, free_running: bool = False
+) -> tuple[Tensor, Floats]:
+    """Return the reconstructions of some spectrograms (B, T, ...) and the RMSE of each, (B,)."""
+    batch, lengths = spectrograms.batch(rows, next(model.parameters()).device)
+    decoded, target = model(batch, lengths, free_running=free_running)
+    error = reconstruction_error(decoded, target, lengths).flatten(1).sum(1)
+    cells = spectrograms.lengths[rows] * target[0, 0].numel()
+    rmse: Floats = (error.cpu() / cells).sqrt().numpy()
+    return decoded, rmse
 
 
 _NOTHING: Floats = np.empty(0, np.float32)

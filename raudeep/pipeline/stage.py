@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from raudeep.errors import TableError
 from raudeep.schema import (
+    RECONSTRUCTION_RMSE,
     embeddings_schema,
     read_metadata,
     spectrograms_schema,
@@ -29,6 +30,7 @@ __all__ = [
     "spectrogram_rows",
     "spectrogram_values",
     "to_ipc",
+    "with_rmse",
 ]
 
 _PART_BYTES = 128 * 2**20
@@ -176,6 +178,11 @@ def embedding_rows(keys: pa.Table, embeddings: NDArray[np.float32]) -> pa.Table:
     columns = [keys[name].combine_chunks() for name in schema.names[:-1]]
     described = {"size": size, **_label_numbers(keys)}
     return pa.Table.from_arrays([*columns, column], schema=with_metadata(schema, described))
+
+
+def with_rmse(rows: pa.Table, rmse: NDArray[np.float32]) -> pa.Table:
+    """Return rows with how far off the reconstruction of each is, shape (N,)."""
+    return rows.append_column(RECONSTRUCTION_RMSE, pa.array(rmse, pa.float32()))
 
 
 def embedding_array(table: pa.Table) -> NDArray[np.float32]:

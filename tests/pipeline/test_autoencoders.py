@@ -294,6 +294,50 @@ def test_reconstructions_have_the_shape_of_their_targets_and_say_how_far_off_the
     assert f"{rmse.max():.4f}" in html
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_embedding_says_how_far_off_its_reconstruction_is_where_it_is_asked_for(
+    folder, tmp_path, kind
+):
+    spectrograms = str(folder / "spectrograms")
+    reconstruct_table(spectrograms, str(folder / kind), str(tmp_path / "reconstructions"))
+    made = read_table(str(tmp_path / "reconstructions"), columns=["file", "reconstruction_rmse"])
+    wanted = dict(zip(*made.to_pydict().values(), strict=True))
+    readouts = ["pooled"] if kind == "frequency" else ["state", "pooled"]
+
+    def embedder(place, **changes):
+        outputs = {readout: str(tmp_path / place / readout) for readout in readouts}
+        return Embedder(name=kind, model=str(folder / kind), outputs=outputs, **changes)
+
+    manifest, _ = load_manifest(str(folder / "corpus"))
+    embed_corpus(manifest, [embedder("plain")])
+    embed_corpus(manifest, [embedder("audio", reconstruction_rmse=True)])
+    both = [embedder("table", reconstruction_rmse=True)]
+    embed_tables(both, {kind: spectrograms})
+    for readout in readouts:
+        plain = read_table(str(tmp_path / "plain" / readout))
+        for place in ("audio", "table"):
+            rows = read_table(str(tmp_path / place / readout))
+            rmse = dict(zip(*(rows[n].to_pylist() for n in made.column_names), strict=True))
+            assert rmse == pytest.approx(wanted, abs=1e-6)
+            np.testing.assert_allclose(embedding_array(rows), embedding_array(plain), atol=1e-6)
+    other = [embedder("plain", reconstruction_rmse=True)]
+    with pytest.raises(TableError, match="reconstruction_rmse"):
+        embed_tables(other, {kind: spectrograms})
+
+
+def test_the_state_of_a_model_that_keeps_time_has_no_reconstruction_error(folder, tmp_path):
+    output = tmp_path / "state"
+    asked = Embedder(
+        name="f",
+        model=str(folder / "frequency"),
+        outputs={"state": str(output)},
+        reconstruction_rmse=True,
+    )
+    with pytest.raises(ConfigError, match=r"'f' is a table of spectrograms.*raudeep reconstruct"):
+        embed_tables([asked], {"f": str(folder / "spectrograms")})
+    assert not output.exists()
+
+
 def test_a_bidirectional_decoder_cannot_run_freely(folder, tmp_path):
     model = AutoencoderConfig(**SMALL, bidirectional_decoder=True)
     training = TrainingConfig(num_epochs=1, batch_size=24)

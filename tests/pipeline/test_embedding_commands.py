@@ -64,6 +64,25 @@ def test_the_commands_plan_embed_verify_and_repair(corpus, model, tmp_path):
     assert read_table(str(output)).equals(before)
 
 
+def test_what_a_model_does_not_know_is_found_by_the_error_of_its_reconstruction(
+    corpus, model, tmp_path, cli
+):
+    output, pooled, fused = (tmp_path / name for name in ("table", "pooled", "fused"))
+    command = ("embed", corpus, "--model", model, "--output", output)
+    code, _, stderr = cli(*command, "--reconstruction-rmse")
+    assert code == 0, stderr
+    rows = read_table(str(output))
+    assert rows.schema.names[-1] == "reconstruction_rmse"
+    assert (rows["reconstruction_rmse"].to_numpy() > 0).all()
+    made = ("embed", corpus, "--model", model, "--output", pooled, "--readouts", "pooled")
+    assert cli(*made)[0] == 0
+    assert cli("fuse", output, pooled, "--output", fused)[0] == 0
+    assert "reconstruction_rmse" not in read_table(str(fused)).column_names  # it is of one model
+    code, _, stderr = cli(*command)
+    assert code == 1
+    assert_one_line(stderr.splitlines(keepends=True)[-1], str(output), "reconstruction_rmse")
+
+
 @pytest.mark.parametrize(
     ("address", "said"),
     [("127.0.0.1:1", "no cluster answers"), ("nowhere", "cannot be joined")],
@@ -83,6 +102,7 @@ def test_a_wrong_cluster_is_an_error_with_little_work_too(corpus, model, tmp_pat
         (["--chunk-seconds", "-1"], "must be greater than 0 or None"),
         (["--chunk-hop-seconds", "1"], "needs chunk_seconds"),
         (["--fuse"], "--fuse takes two or more --model"),
+        (["--fuse", "--reconstruction-rmse"], "and no --epochs or --reconstruction-rmse"),
     ],
 )
 def test_wrong_flags_are_one_line(corpus, model, tmp_path, flags, said):

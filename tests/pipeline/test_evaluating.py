@@ -8,6 +8,7 @@ import pytest
 from raudeep.config import EvaluationConfig, SvmConfig
 from raudeep.pipeline.classification.scoring import evaluate_embeddings
 from raudeep.storage.table import read_table
+from tests.chunks import rows_of, write
 from tests.embeddings import (
     LABELS,
     QUICK,
@@ -172,6 +173,20 @@ def test_predictions_are_in_the_order_of_their_table(tmp_path):
     assert [(row["file"], row["chunk"]) for row in predicted] == [
         (row["file"], row["chunk"]) for row in scored
     ]
+
+
+def test_a_prediction_says_where_its_chunk_lies(tmp_path):
+    labels = {"a.wav": "dog", "b.wav": "dog", "c.wav": "cat", "d.wav": "cat"}
+    rows = rows_of(labels, partition=lambda file: "test" if file in "b.wav d.wav" else "train")
+    table = write(tmp_path / "table", rows)
+    sides = EvaluationConfig(**SIDES)
+    evaluate_embeddings(
+        {"it": str(table)}, {"it": str(tmp_path / "out")}, classifier=SvmConfig(), evaluation=sides
+    )
+    wanted = [row for row in rows if row["partition"] == "test"]
+    found = read_table(str(tmp_path / "out"), columns=["file", "chunk", "start", "end"])
+    assert found.to_pylist() == [{name: row[name] for name in found.column_names} for row in wanted]
+    assert found["end"].to_pylist()[:3] == [2.0, 4.0, 6.0]
 
 
 def test_confusion_matrix_is_drawn_to_a_file(cli, tmp_path):

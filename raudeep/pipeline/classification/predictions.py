@@ -19,7 +19,7 @@ from raudeep.evaluation.folds import (
     stratified_folds,
 )
 from raudeep.evaluation.metrics import Score, score_predictions
-from raudeep.schema import predictions_schema, read_metadata, with_metadata
+from raudeep.schema import KEYS, predictions_schema, read_metadata, with_metadata
 from raudeep.storage.table import read_index, read_schema, read_table
 
 __all__ = [
@@ -192,7 +192,8 @@ def prediction_rows(
         Fold of all of them.
     """
     repeats, num_rows, num_classes = probabilities.shape
-    valid = rows.select(["file", "chunk", "label"]).take(pa.array(chosen))
+    keys_and_label = [*(field.name for field in KEYS), "label"]
+    valid = rows.select(keys_and_label).take(pa.array(chosen))
     keys = pa.concat_tables([valid] * repeats).combine_chunks()
     predicted = [labels[label_id] for label_id in probabilities.argmax(axis=2).ravel()]
     schema = predictions_schema(num_classes)

@@ -15,7 +15,12 @@ from raudeep.pipeline.artifacts import load_autoencoder
 from raudeep.pipeline.recordings.decoding import Views
 from raudeep.pipeline.recordings.slices import key_rows
 from raudeep.pipeline.recordings.targets import Embedder, Target
-from raudeep.pipeline.stage import embedding_rows, spectrogram_rows, spectrogram_values
+from raudeep.pipeline.stage import (
+    embedding_rows,
+    spectrogram_rows,
+    spectrogram_values,
+    with_rmse,
+)
 from raudeep.storage.table import read_part
 
 if TYPE_CHECKING:
@@ -43,23 +48,37 @@ class _Models:
         return self._models[name].bands
 
     def embed(
-        self, name: str, frames: Floats, lengths: NDArray[np.int64], readouts: Sequence[Readout]
-    ) -> dict[Readout, list[Floats]]:
-        """Return for each readout what is embedded of each spectrogram: (E,), or (T, S)."""
+        self, name: str, frames: Floats, lengths: NDArray[np.int64], targets: Sequence[Target]
+    ) -> tuple[dict[Readout, list[Floats]], Sequence[float]]:
+        """Return what tables want of each spectrogram.
+
+        For each readout what is embedded, (E,) or (T, S), and how far off the reconstructions are;
+        nothing where no table has them.
+        """
         from raudeep.models.batching import Spectrograms
-        from raudeep.models.inference import embed_spectrograms
+        from raudeep.models.inference import embed_spectrograms, measure_reconstructions
 
         model, spectrograms = self._models[name], Spectrograms.from_numpy(frames, lengths)
-        found = embed_spectrograms(model, spectrograms, readouts=tuple(readouts))
+        readouts = tuple(dict.fromkeys(target.readout for target in targets))
+        found = embed_spectrograms(model, spectrograms, readouts=readouts)
+        measured = any(target.has_rmse for target in targets)
+        rmse = measure_reconstructions(model, spectrograms).tolist() if measured else []
         ends = np.cumsum(lengths)
-        return {
+        vectors = {
             readout: np.split(values, ends)[: len(lengths)]
             if model.config.keeps_time and readout == "state"
             else list(values)
             for readout, values in found.items()
         }
+        return vectors, rmse
 
-    def rows(self, target: Target, keys: pa.Table, vectors: Sequence[Sequence[Floats]]) -> pa.Table:
+    def rows(
+        self,
+        target: Target,
+        keys: pa.Table,
+        vectors: Sequence[Sequence[Floats]],
+        rmse: Sequence[float],
+    ) -> pa.Table:
         """Return the rows of a table: what was embedded by each of the target's sources."""
         sizes = [self._models[name].embedding_size(target.readout) for name in target.sources]
         if target.keeps_time:
@@ -69,7 +88,8 @@ class _Models:
             for column, size in zip(vectors, sizes, strict=True)
         ]
         joined = columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1)
-        return embedding_rows(keys, joined)
+        rows = embedding_rows(keys, joined)
+        return with_rmse(rows, np.array(rmse, np.float32)) if target.has_rmse else rows
 
 
 @dataclass
@@ -78,6 +98,7 @@ class _Embedded:
 
     spans: list[tuple[float, float]] = field(default_factory=list)
     vectors: dict[Readout, list[Floats]] = field(default_factory=dict)
+    rmse: list[float] = field(default_factory=list)
 
 
 class EmbeddingCollector:
@@ -92,12 +113,6 @@ class EmbeddingCollector:
         """Start a slice, of which the parts of these tables are wanted."""
         self._targets = [self._all_targets[name] for name in targets]
         names = dict.fromkeys(name for target in self._targets for name in target.sources)
-        self._readouts: dict[str, list[Readout]] = {
-            name: list(
-                dict.fromkeys(each.readout for each in self._targets if name in each.sources)
-            )
-            for name in names
-        }
         self._done: dict[str, dict[int, _Embedded]] = {name: {} for name in names}
         self._waiting: dict[str, list[tuple[int, Floats]]] = {name: [] for name in names}
 
@@ -141,12 +156,15 @@ class EmbeddingCollector:
             return
         lengths = np.array([len(values) for _, values in waiting], np.int64)
         frames = np.concatenate([values for _, values in waiting])
-        found = self._models.embed(name, frames, lengths, self._readouts[name])
+        wanted = [target for target in self._targets if name in target.sources]
+        found, rmse = self._models.embed(name, frames, lengths, wanted)
         for readout, vectors in found.items():
             for (number, _), vector in zip(waiting, vectors, strict=True):
                 done = self._done[name][number]
                 # A copy: a view would keep the whole batch.
                 done.vectors.setdefault(readout, []).append(vector.copy())
+        for (number, _), error in zip(waiting, rmse, strict=False):  # or none at all
+            self._done[name][number].rmse.append(error)
 
     def _rows(self, target: Target, recordings: pa.Table) -> pa.Table:
         pieces = [self._done[name] for name in target.sources]
@@ -164,7 +182,8 @@ class EmbeddingCollector:
             [vector for done in piece.values() for vector in done.vectors.get(target.readout, [])]
             for piece in pieces
         ]
-        return self._models.rows(target, keys, columns)
+        rmse = [error for done in pieces[0].values() for error in done.rmse]
+        return self._models.rows(target, keys, columns, rmse)
 
 
 class TableEncoder:
@@ -180,10 +199,9 @@ class TableEncoder:
         table = read_part(item["table"], item["name"])
         frames, lengths = spectrogram_values(table, where=item["table"])
         targets = [self._targets[each] for each in item["targets"]]
-        readouts = [target.readout for target in targets]
-        found = self._models.embed(name, frames, lengths, readouts)
+        found, rmse = self._models.embed(name, frames, lengths, targets)
         for target in targets:
-            rows = self._models.rows(target, table, [found[target.readout]])
+            rows = self._models.rows(target, table, [found[target.readout]], rmse)
             target.writer.write(item["part"], rows)
         return {"rows": table.num_rows}
 

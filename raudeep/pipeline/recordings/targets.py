@@ -27,6 +27,8 @@ class Embedder:
     """URI of the table of each readout."""
     epoch: int | None = None
     """Epoch whose weights embed; those of the artifact without."""
+    reconstruction_rmse: bool = False
+    """Decode as well, and add a column of how far off the reconstruction of each row is."""
 
     def __post_init__(self) -> None:
         # Workers may have other working directories.
@@ -48,6 +50,11 @@ class Target:
     def keeps_time(self) -> bool:
         """Whether its rows hold a vector for each frame."""
         return self.writer.identity.stage == "spectrograms"
+
+    @property
+    def has_rmse(self) -> bool:
+        """Whether its rows say how far off their reconstruction is."""
+        return bool(self.writer.identity.config.get("reconstruction_rmse"))
 
 
 def load_models(embedders: Sequence[Embedder]) -> dict[str, TrainedAutoencoder]:
@@ -92,7 +99,8 @@ def embedding_targets(
     Raises
     ------
     ConfigError
-        If two embedders have one name, or one that of the vectors of all.
+        If two embedders have one name, or one that of the vectors of all; or reconstructions are
+        to be measured where an embedding keeps the frames.
     """
     names = tuple(each.name for each in embedders)
     taken = [*names, *([FUSED] if fused else [])]
@@ -107,9 +115,17 @@ def embedding_targets(
         for readout, uri in each.outputs.items():
             # A vector for each frame is what a spectrogram is, and can be trained on again.
             sequences = trained[each.name].model.config.keeps_time and readout == "state"
+            if sequences and each.reconstruction_rmse:
+                raise ConfigError(
+                    f"the 'state' of {each.name!r} is a table of spectrograms, which has no column "
+                    "reconstruction_rmse; `raudeep reconstruct` says how far off each is."
+                )
+            config = _config(each, readout) | settings
+            if each.reconstruction_rmse:
+                config["reconstruction_rmse"] = True
             identity = Identity(
                 "spectrograms" if sequences else "embeddings",
-                _config(each, readout) | settings,
+                config,
                 dict((inputs or {}).get(each.name, {})),
             )
             writer = TableWriter(uri, identity)
@@ -131,7 +147,9 @@ def _config(embedder: Embedder, readout: Readout) -> dict[str, Any]:
         "readout": readout,
         "model": artifact_identity(embedder.model).fingerprint,
     }
-    return config if embedder.epoch is None else config | {"epoch": embedder.epoch}
+    if embedder.epoch is not None:
+        config["epoch"] = embedder.epoch
+    return config
 
 
 def _cut(chunks: ChunkConfig) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from raudeep.pipeline.artifacts import artifact_identity, load_autoencoder
 from raudeep.pipeline.recordings.embedding import check_input
 from raudeep.pipeline.runtime.progress import stage_progress
 from raudeep.pipeline.runtime.streaming import Pool, stream
-from raudeep.pipeline.stage import StageSummary, spectrogram_rows, spectrogram_values
+from raudeep.pipeline.stage import StageSummary, spectrogram_rows, spectrogram_values, with_rmse
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table
 from raudeep.storage.table import TableWriter, read_index, read_part
@@ -108,8 +108,7 @@ class _Decoder:
             self._model, spectrograms, free_running=self._free_running
         )
         made = spectrogram_rows(rows, decoded, self._shape(rows.schema.field("spectrogram").type))
-        field = pa.field("reconstruction_rmse", pa.float32(), nullable=False)
-        self._writer.write(item["part"], made.append_column(field, pa.array(rmse)))
+        self._writer.write(item["part"], with_rmse(made, rmse))
         return {"rows": rows.num_rows}
 
     def _shape(self, spectrograms: pa.DataType) -> tuple[int | None, int | None]:
