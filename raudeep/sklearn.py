@@ -125,6 +125,9 @@ class _RecordingTransformer(
 class EmbeddingTransformer(_RecordingTransformer):
     """Embeds recordings with trained autoencoders, each decoded once for all of them.
 
+    There is a table for each selection of recordings, and nothing to fit: what is cross-validated
+    is faster embedded once, before it is split.
+
     Parameters
     ----------
     models : sequence of str
