@@ -17,7 +17,7 @@ from raudeep.config import AutoencoderConfig, Tracker, TrainingConfig, fingerpri
 from raudeep.errors import ConfigError, error_for_user
 from raudeep.models.artifact import TrainedAutoencoder
 from raudeep.models.autoencoder import build_autoencoder
-from raudeep.models.batching import SpectrogramSource
+from raudeep.models.batching import SpectrogramSource, mix_seed
 from raudeep.models.fitting import EpochResult, Fit, split_by_recording
 from raudeep.models.inference import default_device
 from raudeep.pipeline.artifacts import (
@@ -133,7 +133,7 @@ def _train(job: WorkerJob) -> None:
     if len(held_out):  # read once, if that can be: its rows are spread over all of the table
         validation = loaded_if_small(spectrograms.take(held_out), run.training).to(device)
 
-    torch.manual_seed(run.training.seed % 2**63)
+    torch.manual_seed(mix_seed(run.training.seed))
     fit = Fit(build_autoencoder(spectrograms.bands, run.model).to(device), run.training)
     progress = _restore(job, fit, ray.train.get_checkpoint())
     begins_early = run.training.early_stopping_epochs is not None and not progress.best_epoch
