@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import audformat
 import numpy as np
 import pytest
 from torch.utils.data import DataLoader
@@ -11,7 +12,7 @@ from torch.utils.data import DataLoader
 from raudeep import read_table
 from raudeep.config import SpectrogramConfig
 from raudeep.errors import ConfigError, TableError
-from raudeep.pipeline.corpus import load_manifest
+from raudeep.pipeline.corpus import load_manifest, write_manifest
 from raudeep.pipeline.recordings.embedding import embed_corpus
 from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
 from raudeep.pipeline.recordings.targets import Embedder
@@ -103,6 +104,27 @@ def test_all_forms_hold_the_same_rows(embeddings):
     assert np.array_equal(np.stack([dataset[row]["embedding"] for row in range(25)]), values)
     rows = read_table(embeddings, ["file"], form="ray").take_all()
     assert sorted(row["file"] for row in rows) == sorted(files)
+
+
+def test_a_frame_of_audformat_has_segments_for_its_index(embeddings, corpus, tmp_path):
+    table = read_table(embeddings)
+    frame = read_table(embeddings, form="audformat")
+    audformat.assert_index(frame.index)
+    assert audformat.is_segmented_index(frame)
+    assert frame.index.get_level_values("file").tolist() == table["file"].to_pylist()
+    for name in ("start", "end"):
+        seconds = frame.index.get_level_values(name).total_seconds()
+        assert np.allclose(seconds, table[name].to_numpy(), atol=1e-9)
+    values = embedding_array(table)
+    names = [f"embedding-{i}" for i in range(values.shape[1])]
+    assert np.array_equal(frame[names].to_numpy(), values)
+    assert frame["label"].tolist() == table["label"].to_pylist()
+    assert read_table(embeddings, ["embedding"], form="audformat").columns.tolist() == names
+    labels = read_table(embeddings, ["label", "file"], form="audformat")
+    assert labels.columns.tolist() == ["label"]
+    manifest = str(tmp_path / "manifest")
+    write_manifest(load_manifest(str(corpus))[0], manifest)
+    assert audformat.is_filewise_index(read_table(manifest, form="audformat"))
 
 
 @pytest.mark.parametrize("form", ["arrow", "pandas", "polars", "duckdb"])

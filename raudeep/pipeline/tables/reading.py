@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 
 from raudeep.config import reject_text
 from raudeep.errors import TableError
+from raudeep.pipeline.stage import embedding_array
 from raudeep.storage import table as tables
 from raudeep.storage import uri as uris
-from raudeep.storage.table import TableIndex, iterate_parts, read_index
+from raudeep.storage.table import TableIndex, iterate_parts, read_index, read_schema
 
 if TYPE_CHECKING:
     import duckdb
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Form", "read_table"]
 
-Form = Literal["arrow", "pandas", "polars", "duckdb", "ray", "torch"]
+Form = Literal["arrow", "pandas", "audformat", "polars", "duckdb", "ray", "torch"]
 
 _SHAPE = ("frames", "bands")
+_SEGMENT = ("file", "start", "end")
 
 
 @overload
@@ -35,7 +37,7 @@ def read_table(
 ) -> Any: ...
 @overload
 def read_table(
-    uri: str, columns: Sequence[str] | None = ..., *, form: Literal["pandas"]
+    uri: str, columns: Sequence[str] | None = ..., *, form: Literal["pandas", "audformat"]
 ) -> "pd.DataFrame": ...
 @overload
 def read_table(
@@ -60,9 +62,11 @@ def read_table(uri: str, columns: Sequence[str] | None = None, form: Form = "arr
         A table of raudeep, local or remote.
     columns : sequence of str, optional
         Only these, in this order; all of them without.
-    form : {"arrow", "pandas", "polars", "duckdb", "ray", "torch"}
+    form : {"arrow", "pandas", "audformat", "polars", "duckdb", "ray", "torch"}
         ``arrow``: a `pyarrow.Table`. ``pandas``, ``polars``: a `DataFrame`; in polars an embedding
-        is an `Array`. ``duckdb``: a relation that reads the parts when it is asked for rows, and
+        is an `Array`. ``audformat``: a pandas one as openSMILE gives it, with the index of
+        audformat (file, start and end, which `columns` need not name) and a column for each value
+        of an embedding. ``duckdb``: a relation that reads the parts when it is asked for rows, and
         of them what it needs. ``ray``: a `ray.data.Dataset` that streams the parts; Ray is started
         unless it runs. ``torch``: a map-style dataset whose item i is a dict, in which embedding,
         probabilities and spectrogram (T, F) are float32 tensors that share their memory with the
@@ -87,6 +91,8 @@ def read_table(uri: str, columns: Sequence[str] | None = None, form: Form = "arr
     if form == "polars":
         polars = _package("polars", form)
         return polars.from_arrow(_arrow(uri, columns))
+    if form == "audformat":
+        return _segments(uri, columns)
     rows = _arrow(uri, columns)
     return rows.to_pandas() if form == "pandas" else rows
 
@@ -94,6 +100,27 @@ def read_table(uri: str, columns: Sequence[str] | None = None, form: Form = "arr
 def _arrow(uri: str, columns: Sequence[str] | None) -> pa.Table:
     rows = tables.read_table(uri, columns=columns)
     return rows if columns is None else rows.select(list(columns))
+
+
+def _segments(uri: str, columns: Sequence[str] | None) -> Any:
+    """Return a frame with the index of audformat: segments, or files where nothing has seconds."""
+    audformat = _package("audformat", "audformat")
+    import pandas as pd
+
+    keys = [name for name in _SEGMENT if name in read_schema(uri).names]
+    wanted = None if columns is None else list(dict.fromkeys([*keys, *columns]))
+    rows = _arrow(uri, wanted)
+    files, *seconds = (rows[name].to_pandas() for name in keys)
+    index = audformat.filewise_index(files)
+    if seconds:
+        times = (pd.to_timedelta(each, unit="s") for each in seconds)
+        index = audformat.segmented_index(files, *times)
+    rest = rows.drop_columns(keys)
+    frame = rest.to_pandas().set_index(index)
+    if "embedding" not in rest.column_names:
+        return frame
+    values = pd.DataFrame(embedding_array(rest), index).add_prefix("embedding-")
+    return pd.concat([frame.drop(columns="embedding"), values], axis=1)
 
 
 def _relation(uri: str, index: TableIndex, columns: Sequence[str] | None) -> Any:
