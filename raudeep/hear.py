@@ -3,9 +3,8 @@
     hear-validator raudeep.hear -m /data/esc-10-run/models
     python -m heareval.embeddings.runner raudeep.hear --model /data/esc-10-run/models
 
-The path is an autoencoder or a folder of several, whose vectors lie side by side. Another readout
-is a module of two lines: ``from raudeep.hear import *`` and ``load_model = partial(load_model,
-readout="pooled")``.
+The path is an autoencoder or a folder of several, whose vectors lie side by side; the parameters of
+`load_model` are heareval's ``--model-options '{"readout": "pooled"}'``.
 
 References
 ----------
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 
 from raudeep.audio.framing import frame_sizes
 from raudeep.audio.spectrogram import compute_views
-from raudeep.config import Readout, SpectrogramConfig
+from raudeep.config import Readout, SpectrogramConfig, check_readouts
 from raudeep.errors import ConfigError
 from raudeep.models.artifact import CONFIG_FILE, TrainedAutoencoder
 from raudeep.models.autoencoder import Autoencoder
@@ -33,7 +32,8 @@ from raudeep.storage import uri as uris
 
 __all__ = ["HearModel", "get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
 
-_USUAL_RATE = 44100  # Hz
+_RATES = (16000, 22050, 44100, 48000)  # Hz; what HEAR's data sets come in
+_USUAL_RATE = 44100
 
 
 class HearModel(nn.Module):
@@ -47,7 +47,8 @@ class HearModel(nn.Module):
     readout : {"state", "pooled"}
         What embeds a scene.
     sample_rate : int, optional
-        Of the audio in Hz; without, the highest rate of the views, 44100 where they name none.
+        Of the audio in Hz; without, the lowest of HEAR's that has all that the views take, 44100
+        where they name no rate.
 
     Attributes
     ----------
@@ -72,6 +73,7 @@ class HearModel(nn.Module):
         sample_rate: int | None = None,
     ) -> None:
         super().__init__()
+        check_readouts([readout])
         for each in trained:
             if readout == "state" and each.model.config.keeps_time:
                 raise ConfigError(
@@ -82,9 +84,9 @@ class HearModel(nn.Module):
         self.names = [each.name for each in trained]
         self._views = [each.spectrogram for each in trained]
         self._autoencoders = nn.ModuleList(each.model for each in trained)
-        self.sample_rate = sample_rate or max(
-            view.sample_rate or _USUAL_RATE for view in self._views
-        )
+        needed = max(view.sample_rate or _USUAL_RATE for view in self._views)
+        enough = [rate for rate in _RATES if rate >= needed]
+        self.sample_rate = sample_rate or min(enough, default=_RATES[-1])
         self.scene_embedding_size = sum(e.model.embedding_size(readout) for e in trained)
         self.timestamp_embedding_size = sum(e.model.frame_size for e in trained)
 

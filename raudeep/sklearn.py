@@ -26,6 +26,7 @@ from raudeep.config import (
     ResourceConfig,
     SpectrogramConfig,
     TrainingConfig,
+    check_readouts,
     fingerprint,
     reject_text,
 )
@@ -208,10 +209,12 @@ class AutoencoderTransformer(_RecordingTransformer):
         Raises
         ------
         ConfigError
-            If `X` does not name recordings, or the architecture cannot be trained on them.
+            If `X` does not name recordings, there is no such readout, or the architecture cannot be
+            trained on them.
         AudioError
             If no recording could be used.
         """
+        check_readouts([self.readout])  # before anything is trained
         _, manifest = _recordings(X)
         view = self.spectrogram or SpectrogramConfig()
         model = self.model or AutoencoderConfig()

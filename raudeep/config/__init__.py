@@ -13,6 +13,7 @@ from raudeep.config.autoencoder import (
     ResourceConfig,
     Tracker,
     TrainingConfig,
+    check_readouts,
 )
 from raudeep.config.baselines import (
     BASELINES,
@@ -64,6 +65,7 @@ __all__ = [
     "TrainingConfig",
     "TuneConfig",
     "build",
+    "check_readouts",
     "fingerprint",
     "reject_text",
     "reject_unknown",

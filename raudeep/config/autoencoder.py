@@ -1,5 +1,6 @@
 """The autoencoders, their training, and what it may take."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, get_args
 
@@ -15,10 +16,18 @@ __all__ = [
     "ResourceConfig",
     "Tracker",
     "TrainingConfig",
+    "check_readouts",
 ]
 
 Readout = Literal["state", "pooled"]
 Tracker = Literal["mlflow", "wandb"]
+
+
+def check_readouts(readouts: Iterable[str]) -> None:
+    """Raise `ConfigError` unless all are readouts."""
+    if strange := [readout for readout in readouts if readout not in get_args(Readout)]:
+        known = " or ".join(map(repr, get_args(Readout)))
+        raise ConfigError(f"a readout is {known}. Got {strange[0]!r}.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -133,6 +133,17 @@ def test_chunks_of_other_lengths_are_not_fused(corpus, tmp_path):
         fuse_tables(tables, str(tmp_path / "later"))
 
 
+def test_what_is_no_readout_is_refused(corpus, models, tmp_path):
+    place = {"mean": str(tmp_path / "out")}
+    with pytest.raises(ConfigError, match=r"a readout is 'state' or 'pooled'\. Got 'mean'"):
+        Embedder(name="a", model=models["a"], outputs=place)
+    manifest, _ = load_manifest(str(corpus))
+    embedders = [Embedder(name=name, model=model) for name, model in models.items()]
+    with pytest.raises(ConfigError, match=r"Got 'mean'"):
+        embed_corpus(manifest, embedders, fused=place)
+    assert not (tmp_path / "out").exists()
+
+
 def test_embedders_of_one_name_are_refused(corpus, models, tmp_path):
     manifest, _ = load_manifest(str(corpus))
 

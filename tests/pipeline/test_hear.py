@@ -110,6 +110,8 @@ def test_what_cannot_be_embedded_is_said(tmp_path, sounds):
     place = write_model(tmp_path / "f", n_mels=16, config=KINDS["frequency"])
     with pytest.raises(ConfigError, match=r"'state' of 'f' is a vector for each frame.*'pooled'"):
         load_model(place)
+    with pytest.raises(ConfigError, match=r"a readout is 'state' or 'pooled'\. Got 'mean'"):
+        load_model(place, readout="mean")
     with pytest.raises(TableError, match=r"holds no finished autoencoder"):
         load_model(str(tmp_path / "nowhere"))
     model = load_model(place, readout="pooled")
@@ -138,7 +140,11 @@ def test_a_rate_that_gives_other_bands_is_refused(tmp_path, sounds):
 def test_the_rate_of_the_audio_is_that_of_the_views(tmp_path):
     trained = load_autoencoder(write_model(tmp_path / "m", units=8, n_mels=16))
     low = replace(trained, input={**trained.input, "sample_rate": 16000})
-    assert HearModel([low]).sample_rate == 16000
+    rates = {8000: 16000, 16000: 16000, 32000: 44100, 48000: 48000, 96000: 48000}
+    for rate, given in rates.items():
+        other = replace(trained, input={**trained.input, "sample_rate": rate})
+        assert HearModel([other]).sample_rate == given
+        assert get_scene_embeddings(torch.zeros(1, given), HearModel([other])).shape == (1, 32)
     assert HearModel([trained]).sample_rate == 44100
     assert HearModel([low, trained]).sample_rate == 44100
     assert HearModel([low], sample_rate=48000).sample_rate == 48000

@@ -94,6 +94,9 @@ def test_what_names_no_recordings_is_refused(corpus, models, tmp_path, files):
     ):
         with pytest.raises(ConfigError, match=said):
             transformer.transform(X)
+    with pytest.raises(ConfigError, match=r"a readout is 'state' or 'pooled'\. Got 'mean'"):
+        AutoencoderTransformer(str(tmp_path / "work"), readout="mean").fit(files[0])
+    assert not (tmp_path / "work").exists()
     with pytest.raises(ConfigError, match="models must be a list"):
         EmbeddingTransformer(models["a"], str(tmp_path / "work")).transform(files[0][:1])
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from raudeep.config import ChunkConfig, Readout, SpectrogramConfig
+from raudeep.config import ChunkConfig, Readout, SpectrogramConfig, check_readouts
 from raudeep.errors import ConfigError
 from raudeep.models.artifact import TrainedAutoencoder
 from raudeep.pipeline.artifacts import artifact_identity, load_autoencoder
@@ -31,6 +31,7 @@ class Embedder:
     """Decode as well, and add a column of how far off the reconstruction of each row is."""
 
     def __post_init__(self) -> None:
+        check_readouts(self.outputs)
         # Workers may have other working directories.
         outputs = {readout: uris.absolute(uri) for readout, uri in self.outputs.items()}
         object.__setattr__(self, "model", uris.absolute(self.model))
@@ -99,8 +100,8 @@ def embedding_targets(
     Raises
     ------
     ConfigError
-        If two embedders have one name, or one that of the vectors of all; or reconstructions are
-        to be measured where an embedding keeps the frames.
+        If two embedders have one name, or one that of the vectors of all; `fused` names no readout;
+        or reconstructions are to be measured where an embedding keeps the frames.
     """
     names = tuple(each.name for each in embedders)
     taken = [*names, *([FUSED] if fused else [])]
@@ -109,6 +110,7 @@ def embedding_targets(
             f"each embedder needs a name of its own, other than {FUSED!r} where all are fused. "
             f"Got {', '.join(map(repr, repeated))} more than once."
         )
+    check_readouts(fused or ())
     settings = _cut(chunks or ChunkConfig())
     targets: dict[str, Target] = {}
     for each in embedders:
