@@ -14,8 +14,10 @@ _BLOCK_VALUES = 2**22  # of float64 at a time: 32 MB
 
 def similarities(
     queries: NDArray[np.floating], rows: NDArray[np.floating], *, metric: Metric
-) -> NDArray[np.float64]:
-    """Return how near each row is to the nearest query, shape (N,); the larger, the nearer.
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return how near each row is to the nearest query, and which one that is, both shape (N,).
+
+    The larger, the nearer; of equally near queries it is the first.
 
     Parameters
     ----------
@@ -29,20 +31,24 @@ def similarities(
     --------
     >>> rows = np.array([[2.0, 0.0], [0.0, 3.0]])
     >>> similarities(np.array([[1.0, 0.0]]), rows, metric="cosine")
-    array([1., 0.])
+    (array([1., 0.]), array([0, 0]))
     >>> similarities(np.array([[2.0, 0.0], [0.0, 0.0]]), rows, metric="euclidean")
-    array([-0., -3.])
+    (array([-0., -3.]), array([0, 1]))
     """
     size = max(1, _BLOCK_VALUES // max(1, rows.shape[1], len(queries)))
     blocks = [rows[start : start + size] for start in range(0, len(rows), size)]
     compare = _cosines if metric == "cosine" else _negative_distances
-    found = [compare(queries.astype(np.float64), block.astype(np.float64)) for block in blocks]
-    return np.concatenate([np.empty(0), *found])
+    near, which = [np.empty(0)], [np.empty(0, np.int64)]
+    for block in blocks:
+        found = compare(queries.astype(np.float64), block.astype(np.float64))  # (Q, N)
+        near.append(found.max(0))
+        which.append(found.argmax(0))
+    return np.concatenate(near), np.concatenate(which)
 
 
 def _cosines(queries: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
     cosines: NDArray[np.float64] = _unit(queries) @ _unit(rows).T
-    return np.asarray(np.clip(cosines.max(0), -1.0, 1.0))
+    return np.clip(cosines, -1.0, 1.0, out=cosines)
 
 
 def _negative_distances(
@@ -52,8 +58,8 @@ def _negative_distances(
     squares *= -2
     squares += np.square(queries).sum(1)[:, np.newaxis]
     squares += np.square(rows).sum(1)
-    distances: NDArray[np.float64] = np.sqrt(np.maximum(squares.min(0), 0.0))
-    return -distances
+    np.sqrt(np.maximum(squares, 0.0, out=squares), out=squares)
+    return np.negative(squares, out=squares)
 
 
 def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -145,8 +145,8 @@ def find_nearest(
     Returns
     -------
     DataFrame
-        Columns ``file``, ``chunk``, ``start``, ``end``, ``label`` and ``score``, which is the
-        cosine or the distance.
+        Columns ``file``, ``chunk``, ``start``, ``end``, ``label``, ``query_chunk``, which of the
+        queries is nearest, from 0, and ``score``, which is the cosine or the distance.
 
     Raises
     ------
@@ -174,7 +174,8 @@ def find_nearest(
     best = pd.DataFrame()
     for rows, vectors, usable in _with_vectors(table, parts):
         near = rows.select(_COLUMNS).to_pandas()[usable]
-        near["score"] = similarities(queries, vectors[usable], metric=metric)
+        scores, which = similarities(queries, vectors[usable], metric=metric)
+        near["query_chunk"], near["score"] = which, scores
         near = near[near["file"] != without].nlargest(len(near), "score")
         best = pd.concat([best, near.drop_duplicates("file").head(num_results)])
         best = best.sort_values("score", ascending=False, kind="stable")

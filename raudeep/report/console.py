@@ -98,12 +98,14 @@ def print_faults(faults: Sequence[Mapping[str, Any]]) -> None:
 
 def print_matches(matches: Sequence[Mapping[str, Any]]) -> None:
     """Print the recordings that were found, nearest first."""
-    table = _table("recording", "label", "start", "end", "score")
+    # Of a query of one chunk there is nothing to say.
+    several = any(match["query_chunk"] for match in matches)
+    table = _table("recording", "label", "start", "end", *["query chunk"] * several, "score")
     for match in matches:
+        chunk = [str(match["query_chunk"])] * several
         span = ("" if match[name] is None else f"{match[name]:.2f} s" for name in ("start", "end"))
-        table.add_row(
-            escape(match["file"]), escape(match["label"] or ""), *span, f"{match['score']:.4f}"
-        )
+        label, score = escape(match["label"] or ""), f"{match['score']:.4f}"
+        table.add_row(escape(match["file"]), label, *span, *chunk, score)
     _console().print(table)
 
 

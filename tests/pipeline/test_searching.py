@@ -157,6 +157,9 @@ def test_of_a_recording_in_chunks_the_nearest_counts(corpus, models, tmp_path):
     found = find_nearest(place, query, num_results=10)
     assert found["file"][0] == file
     assert not found["file"].duplicated().any()
+    assert found["query_chunk"][0] == found["chunk"][0]
+    last = find_nearest(place, query[-1:], num_results=1)
+    assert (last["chunk"][0], last["query_chunk"][0]) == (len(query) - 1, 0)
 
 
 def test_a_fused_table_is_searched_with_all_its_models(corpus, models, file, tmp_path):
@@ -250,7 +253,7 @@ def test_the_command_prints_what_was_found(table, file):
     assert code == 0, stderr
     found = json.loads(stdout)
     assert [list(match) for match in found] == [
-        ["file", "chunk", "start", "end", "label", "score"]
+        ["file", "chunk", "start", "end", "label", "query_chunk", "score"]
     ] * 3
     code, stdout, _ = run(*command)
     assert code == 0
