@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
+from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from raudeep.audio.decode import decode_blocks
 from raudeep.config import reject_text
-from raudeep.errors import ConfigError, EvaluationError, TableError
+from raudeep.errors import ConfigError, EvaluationError, RaudeepError, TableError
 from raudeep.evaluation.neighbours import Metric, similarities
 from raudeep.pipeline.alike import embed_alike
 from raudeep.pipeline.artifacts import artifact_identity
@@ -32,6 +34,8 @@ from raudeep.pipeline.recordings.sources import (
 )
 from raudeep.pipeline.stage import embedding_array
 from raudeep.storage import uri as uris
+from raudeep.storage.plan import planned_uri
+from raudeep.storage.recordings import open_recording
 from raudeep.storage.staging import staging
 from raudeep.storage.table import (
     TableIndex,
@@ -54,6 +58,9 @@ Vectors = NDArray[np.float32]
 
 def embed_query(query: str, table: str, models: Sequence[str]) -> Vectors:
     """Return the embeddings (Q, E) of a recording, made as those of a table were.
+
+    Silence is like silence: those of chunks without a sound are NaN, which is near to nothing,
+    unless all are.
 
     Parameters
     ----------
@@ -90,11 +97,30 @@ def embed_query(query: str, table: str, models: Sequence[str]) -> Vectors:
     if manifest.num_rows != 1:
         raise EvaluationError(f"{query} holds {manifest.num_rows} recordings; a query is one file.")
     with tempfile.TemporaryDirectory() as folder:
-        return embedding_array(read_table(embed_alike(sources, manifest, places, folder)))
+        rows = read_table(embed_alike(sources, manifest, places, folder))
+    return _without_silence(rows, manifest["uri"][0].as_py())
+
+
+def _without_silence(chunks: pa.Table, uri: str) -> Vectors:
+    """Return the embeddings of a recording's chunks, NaN for those that hold zeros alone."""
+    vectors = embedding_array(chunks)
+    silent = np.zeros(len(vectors), dtype=bool)
+    if len(vectors) > 1:
+        starts, ends = (chunks[name].to_numpy() for name in ("start", "end"))
+        length, hop = float(ends[0] - starts[0]), float(starts[1] - starts[0])
+        with open_recording(uri) as file:
+            blocks = decode_blocks(file, length_seconds=length, hop_seconds=hop)
+            for number, block in enumerate(islice(blocks, len(vectors))):
+                silent[number] = not block.samples.any()
+    if silent.all():
+        return vectors
+    return np.where(silent[:, np.newaxis], np.float32(np.nan), vectors)
 
 
 def vectors_of(recording: str, table: str) -> Vectors:
     """Return the embeddings (Q, E) that a table holds of a recording, given by its file.
+
+    Silence is as in `embed_query`, where the table was made of audio that is still there.
 
     Raises
     ------
@@ -104,12 +130,18 @@ def vectors_of(recording: str, table: str) -> Vectors:
     read_index(table, stage="embeddings")
     found = [
         rows.filter(pa.compute.equal(rows["file"], recording))
-        for _, rows in iterate_parts(table, columns=["file", "embedding"])
+        for _, rows in iterate_parts(table, columns=["file", "start", "end", "embedding"])
     ]
-    vectors = embedding_array(pa.concat_tables(found))
-    if not len(vectors):
+    chunks = pa.concat_tables(found)
+    if not chunks.num_rows:
         raise EvaluationError(f"{table} holds no recording {recording!r}.")
-    return vectors
+    place = planned_uri(table, recording) if chunks.num_rows > 1 else None
+    if place is not None:
+        try:
+            return _without_silence(chunks, place)
+        except (OSError, RaudeepError) as error:
+            logger.warning("%s cannot be read, so its silent chunks count, too: %s", place, error)
+    return embedding_array(chunks)
 
 
 def find_nearest(
@@ -130,7 +162,7 @@ def find_nearest(
     table : str
         URI of an embeddings table.
     queries : ndarray, shape (Q, E)
-        Embeddings of one sound.
+        Embeddings of one sound. Those that are not finite are near to nothing.
     num_results : int
         Recordings to return; of each the chunk that is nearest.
     metric : {"cosine", "euclidean"}
@@ -151,7 +183,7 @@ def find_nearest(
     Raises
     ------
     EvaluationError
-        If the queries are not of the size of the rows, or not finite.
+        If the queries are not of the size of the rows, or none is finite.
     TableError
         If something else lies at `index`, or it cannot be written.
     """
@@ -161,8 +193,10 @@ def find_nearest(
         raise EvaluationError(
             f"{table} has embeddings of {size} values. Got queries of shape {queries.shape}."
         )
-    if not np.isfinite(queries).all():
-        raise EvaluationError("queries hold NaN or infinite values.")
+    numbers = np.flatnonzero(np.isfinite(queries).all(axis=1))
+    if not len(numbers):
+        raise EvaluationError("all queries hold NaN or infinite values.")
+    queries = queries[numbers]
     columns = [*_COLUMNS, "embedding"]
     parts: Iterable[pa.Table]
     found = None
@@ -175,7 +209,7 @@ def find_nearest(
     for rows, vectors, usable in _with_vectors(table, parts):
         near = rows.select(_COLUMNS).to_pandas()[usable]
         scores, which = similarities(queries, vectors[usable], metric=metric)
-        near["query_chunk"], near["score"] = which, scores
+        near["query_chunk"], near["score"] = numbers[which], scores
         near = near[near["file"] != without].nlargest(len(near), "score")
         best = pd.concat([best, near.drop_duplicates("file").head(num_results)])
         best = best.sort_values("score", ascending=False, kind="stable")

@@ -22,7 +22,16 @@ from raudeep.schema import MANIFEST, read_metadata, with_metadata
 from raudeep.storage import uri as uris
 from raudeep.storage.table import TableWriter, part_name, read_part
 
-__all__ = ["Plan", "Slices", "extend_plan", "plan_name", "plan_names", "read_plan", "read_plans"]
+__all__ = [
+    "Plan",
+    "Slices",
+    "extend_plan",
+    "plan_name",
+    "plan_names",
+    "planned_uri",
+    "read_plan",
+    "read_plans",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -176,6 +185,16 @@ def _extended(
 def read_plans(uri: str) -> list[tuple[pa.Table, str]]:
     """Return the files of a table's plan, each with the fingerprint of its recordings."""
     return [read_plan(uri, name) for name in plan_names(uris.list_files(uri))]
+
+
+def planned_uri(uri: str, file: str) -> str | None:
+    """Return where the recording `file` of a table lies; None where no plan says so."""
+    for name in plan_names(uris.list_files(uri)):
+        rows = read_part(uri, name, columns=["file", "uri"])
+        found = rows.filter(pc.equal(rows["file"], file))["uri"]
+        if len(found):
+            return str(found[0])
+    return None
 
 
 def plan_name(number: int) -> str:

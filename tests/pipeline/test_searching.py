@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
+import soundfile
 
 from raudeep.config import ChunkConfig
 from raudeep.errors import ConfigError, EvaluationError, TableError
@@ -232,6 +233,35 @@ def test_joined_chunks_are_searched_with_a_recording_of_the_table(
     assert len(found) == 10
 
 
+def test_silence_in_a_query_is_near_to_nothing_unless_there_is_nothing_else(
+    models, tmp_path, rng, caplog
+):
+    times = np.arange(8000) / 16000
+    sounds = {"low": 300, "high": 3000}
+    for name, frequency in sounds.items():
+        tone = 0.5 * np.sin(2 * np.pi * frequency * times) + 0.01 * rng.standard_normal(8000)
+        place = tmp_path / "corpus" / f"{name}.wav"
+        place.parent.mkdir(exist_ok=True)
+        soundfile.write(place, np.concatenate([np.zeros(8000), tone]), 16000)
+    soundfile.write(tmp_path / "corpus" / "silence.wav", np.zeros(16000), 16000)
+    manifest, _ = load_manifest(str(tmp_path / "corpus"), labelled=False)
+    place = str(tmp_path / "chunks")
+    embedder = Embedder(name="a", model=models[0], outputs={"state": place})
+    embed_corpus(manifest, [embedder], chunks=ChunkConfig(chunk_seconds=0.5))
+    query = embed_query(str(tmp_path / "corpus" / "low.wav"), place, models[:1])
+    assert np.isnan(query).all(axis=1).tolist() == [True, False]
+    found = find_nearest(place, query)
+    assert (found["file"][0], found["query_chunk"][0], found["chunk"][0]) == ("low.wav", 1, 1)
+    assert found["score"][1] < 0.999  # not the silence of another
+    silence = embed_query(str(tmp_path / "corpus" / "silence.wav"), place, models[:1])
+    assert np.isfinite(silence).all()
+    assert (find_nearest(place, silence)["score"] > 0.999).all()
+    np.testing.assert_allclose(vectors_of("low.wav", place), query, atol=1e-6)
+    (tmp_path / "corpus" / "low.wav").unlink()
+    assert np.isfinite(vectors_of("low.wav", place)).all()
+    assert "low.wav cannot be read, so its silent chunks count" in caplog.messages[-1]
+
+
 def test_mistakes_are_said_in_one_line(corpus, models, table, file):
     with pytest.raises(EvaluationError, match=r"holds \d+ recordings; a query is one file"):
         embed_query(str(corpus), table, models[:1])
@@ -241,7 +271,7 @@ def test_mistakes_are_said_in_one_line(corpus, models, table, file):
         vectors_of("nobody", table)
     with pytest.raises(EvaluationError, match=r"embeddings of \d+ values"):
         find_nearest(table, np.ones((1, 3), np.float32))
-    with pytest.raises(EvaluationError, match="NaN or infinite"):
+    with pytest.raises(EvaluationError, match="all queries hold NaN or infinite"):
         find_nearest(table, vectors_of(file, table) * np.nan)
     with pytest.raises(ConfigError, match="a file of this machine"):
         find_nearest(table, vectors_of(file, table), index="s3://bucket/index")
