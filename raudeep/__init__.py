@@ -53,7 +53,8 @@ if TYPE_CHECKING:
     from raudeep.pipeline.recordings.planning import plan_embedding, plan_spectrograms
     from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
     from raudeep.pipeline.recordings.targets import Embedder
-    from raudeep.pipeline.searching import embed_query, find_nearest, vectors_of
+    from raudeep.pipeline.searching.nearest import find_nearest
+    from raudeep.pipeline.searching.queries import embed_query, vectors_of
     from raudeep.pipeline.tables.exporting import export_table
     from raudeep.pipeline.tables.fusing import fuse_tables
     from raudeep.pipeline.tables.importing import import_table
@@ -104,13 +105,13 @@ _PLACES = {
     "add_folds": "pipeline.tables.modifying",
     "add_partitions": "pipeline.tables.modifying",
     "embed_corpus": "pipeline.recordings.embedding",
-    "embed_query": "pipeline.searching",
+    "embed_query": "pipeline.searching.queries",
     "embed_soundnet": "pipeline.baselines.soundnet",
     "embed_tables": "pipeline.recordings.embedding",
     "evaluate_embeddings": "pipeline.classification.scoring",
     "export_table": "pipeline.tables.exporting",
     "extract_spectrograms": "pipeline.recordings.spectrograms",
-    "find_nearest": "pipeline.searching",
+    "find_nearest": "pipeline.searching.nearest",
     "fit_table": "pipeline.classification.classifiers",
     "fuse_chunks": "pipeline.tables.modifying",
     "fuse_tables": "pipeline.tables.fusing",
@@ -146,7 +147,7 @@ _PLACES = {
     "tune_autoencoders": "pipeline.tuning.sweep",
     "upsample_table": "pipeline.tables.modifying",
     "validate_table": "pipeline.tables.validation",
-    "vectors_of": "pipeline.searching",
+    "vectors_of": "pipeline.searching.queries",
     "verify_table": "storage.verification",
     "write_preview": "report.pictures",
     "write_projection": "report.pictures",

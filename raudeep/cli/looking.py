@@ -38,7 +38,8 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Find the recordings of a table that sound most like a recording."""
-    from raudeep.pipeline.searching import embed_query, find_nearest, vectors_of
+    from raudeep.pipeline.searching.nearest import find_nearest
+    from raudeep.pipeline.searching.queries import embed_query, vectors_of
     from raudeep.report.console import print_json, print_matches
     from raudeep.storage.uri import absolute
 

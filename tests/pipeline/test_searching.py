@@ -13,7 +13,8 @@ from raudeep.pipeline.artifacts import artifact_identity, keep_epoch, load_autoe
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.recordings.embedding import embed_corpus
 from raudeep.pipeline.recordings.targets import Embedder
-from raudeep.pipeline.searching import embed_query, find_nearest, vectors_of
+from raudeep.pipeline.searching.nearest import find_nearest
+from raudeep.pipeline.searching.queries import embed_query, vectors_of
 from raudeep.pipeline.stage import embedding_array, embedding_rows
 from raudeep.pipeline.tables.fusing import fuse_tables
 from raudeep.pipeline.tables.modifying import fuse_chunks

@@ -1,16 +1,14 @@
-"""The recordings of an embeddings table that sound most like a query.
+"""The recordings of an embeddings table that are nearest to a query.
 
-``query -> embedded as the table was -> compared with all rows, part by part -> nearest recordings``
-``                                   -> index of the rows (usearch) -> compared with what it finds``
+``query -> compared with all rows, part by part -> nearest recordings``
+``      -> index of the rows (usearch) -> compared with what it finds``
 """
 
 import json
 import logging
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib import import_module
-from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -20,33 +18,14 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from raudeep.audio.decode import decode_blocks
-from raudeep.config import reject_text
-from raudeep.errors import ConfigError, EvaluationError, RaudeepError, TableError
+from raudeep.errors import ConfigError, EvaluationError, TableError
 from raudeep.evaluation.neighbours import Metric, similarities
-from raudeep.pipeline.alike import embed_alike
-from raudeep.pipeline.artifacts import artifact_identity
-from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.recordings.sources import (
-    describe_sources,
-    embedding_sources,
-    has_joined_chunks,
-)
 from raudeep.pipeline.stage import embedding_array
 from raudeep.storage import uri as uris
-from raudeep.storage.plan import planned_uri
-from raudeep.storage.recordings import open_recording
 from raudeep.storage.staging import staging
-from raudeep.storage.table import (
-    TableIndex,
-    iterate_parts,
-    read_index,
-    read_part,
-    read_schema,
-    read_table,
-)
+from raudeep.storage.table import TableIndex, iterate_parts, read_index, read_part, read_schema
 
-__all__ = ["embed_query", "find_nearest", "vectors_of"]
+__all__ = ["find_nearest"]
 
 logger = logging.getLogger(__name__)
 
@@ -54,94 +33,6 @@ _COLUMNS = ("file", "chunk", "start", "end", "label")
 _SURPLUS = 10  # rows that an index is first asked for, for each recording wanted
 
 Vectors = NDArray[np.float32]
-
-
-def embed_query(query: str, table: str, models: Sequence[str]) -> Vectors:
-    """Return the embeddings (Q, E) of a recording, made as those of a table were.
-
-    Silence is like silence: those of chunks without a sound are NaN, which is near to nothing,
-    unless all are.
-
-    Parameters
-    ----------
-    query : str
-        URI of the recording.
-    table : str
-        URI of an embeddings table.
-    models : sequence of str
-        URIs of the models that made it, all of them where it is fused, in any order.
-
-    Raises
-    ------
-    EvaluationError
-        If the table was not made with these models, or its rows are of joined chunks.
-    AudioError
-        If the recording cannot be used.
-    """
-    reject_text(models, "models")
-    sources = embedding_sources(read_index(table, stage="embeddings").config) or []
-    if has_joined_chunks(sources):
-        raise EvaluationError(
-            f"{table} has embeddings of {describe_sources(sources)}, and a query may have more or "
-            "fewer of them. Search the table of the chunks, or pass --recording to search with a "
-            "recording of this one."
-        )
-    places = {artifact_identity(model).fingerprint: model for model in models}
-    if not sources or places.keys() != {source["model"] for source in sources}:
-        given = ", ".join(models) or "no model"
-        raise EvaluationError(
-            f"{table} was not made with {given}. Pass the models that made it, or --recording to "
-            "search with a recording of the table."
-        )
-    manifest, _ = load_manifest(query, labelled=False)
-    if manifest.num_rows != 1:
-        raise EvaluationError(f"{query} holds {manifest.num_rows} recordings; a query is one file.")
-    with tempfile.TemporaryDirectory() as folder:
-        rows = read_table(embed_alike(sources, manifest, places, folder))
-    return _without_silence(rows, manifest["uri"][0].as_py())
-
-
-def _without_silence(chunks: pa.Table, uri: str) -> Vectors:
-    """Return the embeddings of a recording's chunks, NaN for those that hold zeros alone."""
-    vectors = embedding_array(chunks)
-    silent = np.zeros(len(vectors), dtype=bool)
-    if len(vectors) > 1:
-        starts, ends = (chunks[name].to_numpy() for name in ("start", "end"))
-        length, hop = float(ends[0] - starts[0]), float(starts[1] - starts[0])
-        with open_recording(uri) as file:
-            blocks = decode_blocks(file, length_seconds=length, hop_seconds=hop)
-            for number, block in enumerate(islice(blocks, len(vectors))):
-                silent[number] = not block.samples.any()
-    if silent.all():
-        return vectors
-    return np.where(silent[:, np.newaxis], np.float32(np.nan), vectors)
-
-
-def vectors_of(recording: str, table: str) -> Vectors:
-    """Return the embeddings (Q, E) that a table holds of a recording, given by its file.
-
-    Silence is as in `embed_query`, where the table was made of audio that is still there.
-
-    Raises
-    ------
-    EvaluationError
-        If it holds none.
-    """
-    read_index(table, stage="embeddings")
-    found = [
-        rows.filter(pa.compute.equal(rows["file"], recording))
-        for _, rows in iterate_parts(table, columns=["file", "start", "end", "embedding"])
-    ]
-    chunks = pa.concat_tables(found)
-    if not chunks.num_rows:
-        raise EvaluationError(f"{table} holds no recording {recording!r}.")
-    place = planned_uri(table, recording) if chunks.num_rows > 1 else None
-    if place is not None:
-        try:
-            return _without_silence(chunks, place)
-        except (OSError, RaudeepError) as error:
-            logger.warning("%s cannot be read, so its silent chunks count, too: %s", place, error)
-    return embedding_array(chunks)
 
 
 def find_nearest(
