@@ -133,10 +133,12 @@ def test_chunks_of_other_lengths_are_not_fused(corpus, tmp_path):
         fuse_tables(tables, str(tmp_path / "later"))
 
 
-def test_what_is_no_readout_is_refused(corpus, models, tmp_path):
+def test_what_no_table_can_have_is_refused(corpus, models, tmp_path):
     place = {"mean": str(tmp_path / "out")}
     with pytest.raises(ConfigError, match=r"a readout is 'state' or 'pooled'\. Got 'mean'"):
         Embedder(name="a", model=models["a"], outputs=place)
+    with pytest.raises(ConfigError, match="'a' is a column of its outputs. Got none"):
+        Embedder(name="a", model=models["a"], reconstruction_rmse=True)
     manifest, _ = load_manifest(str(corpus))
     embedders = [Embedder(name=name, model=model) for name, model in models.items()]
     with pytest.raises(ConfigError, match=r"Got 'mean'"):

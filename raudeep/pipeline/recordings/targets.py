@@ -32,6 +32,10 @@ class Embedder:
 
     def __post_init__(self) -> None:
         check_readouts(self.outputs)
+        if self.reconstruction_rmse and not self.outputs:
+            raise ConfigError(
+                f"reconstruction_rmse of {self.name!r} is a column of its outputs. Got none."
+            )
         # Workers may have other working directories.
         outputs = {readout: uris.absolute(uri) for readout, uri in self.outputs.items()}
         object.__setattr__(self, "model", uris.absolute(self.model))
