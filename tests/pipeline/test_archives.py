@@ -137,7 +137,7 @@ def test_what_no_table_can_have_is_refused(corpus, models, tmp_path):
     place = {"mean": str(tmp_path / "out")}
     with pytest.raises(ConfigError, match=r"a readout is 'state' or 'pooled'\. Got 'mean'"):
         Embedder(name="a", model=models["a"], outputs=place)
-    with pytest.raises(ConfigError, match="'a' is a column of its outputs. Got none"):
+    with pytest.raises(ConfigError, match=r"'a' is a column of its outputs\. Got none"):
         Embedder(name="a", model=models["a"], reconstruction_rmse=True)
     manifest, _ = load_manifest(str(corpus))
     embedders = [Embedder(name=name, model=model) for name, model in models.items()]
