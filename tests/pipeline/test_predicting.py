@@ -1,17 +1,19 @@
 """`predict` on audio: as its embeddings are, with the models that it needs, of what was asked."""
 
 import json
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
 from raudeep.config import AutoencoderConfig, ChunkConfig, SpectrogramConfig, TrainingConfig
-from raudeep.pipeline import alike
+from raudeep.errors import TableError
 from raudeep.pipeline.classification import predicting
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.recordings.embedding import embed_corpus, embed_recordings
+from raudeep.pipeline.recordings.embedding import embed_corpus
 from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
-from raudeep.pipeline.recordings.targets import Embedder
+from raudeep.pipeline.recordings.targets import Embedder, chunks_like
+from raudeep.pipeline.runtime import streaming
 from raudeep.pipeline.tables.fusing import fuse_tables
 from raudeep.pipeline.tables.modifying import add_folds, fuse_chunks
 from raudeep.pipeline.training.runs import Run, train_autoencoders
@@ -91,6 +93,18 @@ def test_audio_is_predicted_as_its_embeddings_are(cli, models, corpus, tmp_path,
     assert json.loads(out)[0]["reused"] == json.loads(out)[0]["parts"] > 0
 
 
+def test_workers_of_ray_predict_the_same(cli, models, corpus, tmp_path, monkeypatch):
+    cli("train-classifier", "mlp", models / "ab", "--output", tmp_path / "kept", "--num-epochs", 9)
+    command = ("predict", corpus, "--classifier", tmp_path / "kept", "--model", models / "a")
+    for name in ("here", "there"):
+        code, _, err = cli(*command, models / "b", "--output", tmp_path / name)
+        assert code == 0, err
+        monkeypatch.setattr(streaming, "_START_SECONDS", 0.0)
+        monkeypatch.setattr(streaming, "_WORKER_SECONDS", 0.0)
+    here, there = (read_table(str(tmp_path / name)) for name in ("here", "there"))
+    assert here.equals(there)
+
+
 def test_one_recording_is_predicted_and_a_broken_one_named(cli, models, corpus, tmp_path):
     kept = tmp_path / "kept"
     cli("train-classifier", "svm", models / "ab", "--output", kept)
@@ -137,30 +151,68 @@ def test_each_broken_recording_is_named_where_no_table_keeps_the_errors(
     assert {path.name for path in tmp_path.iterdir()} == {"kept", "new", "out.tsv"}
 
 
-def test_embeddings_of_an_interrupted_label_list_are_not_computed_again(
+def test_what_was_predicted_of_an_interrupted_label_list_is_not_computed_again(
     cli, models, corpus, tmp_path, monkeypatch
 ):
     cli("train-classifier", "svm", models / "state-a", "--output", tmp_path / "kept")
     flags = ("--classifier", tmp_path / "kept", "--model", models / "a", "--output")
-    summaries = []
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    def spy(*arguments, **settings):
-        embedded = embed_recordings(*arguments, **settings)
-        summaries.extend(embedded[0])
-        return embedded
-
-    monkeypatch.setattr(alike, "embed_recordings", spy)
     with monkeypatch.context() as patch:
-        patch.setattr(predicting, "_predict", interrupt)
+        patch.setattr(predicting, "_write_label_list", Mock(side_effect=KeyboardInterrupt))
         assert cli("predict", corpus, *flags, tmp_path / "labels.tsv")[0] == 130
-    code, _, err = cli("predict", corpus, *flags, tmp_path / "labels.tsv")
+    code, out, err = cli("predict", corpus, *flags, tmp_path / "labels.tsv", "--json")
     assert code == 0, err
-    assert [each.reused for each in summaries] == [0, summaries[0].parts]
+    (summary,) = json.loads(out)
+    assert summary["reused"] == summary["parts"] > 0
     assert len((tmp_path / "labels.tsv").read_text().splitlines()) == 25
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "labels.tsv"]
+
+
+def test_a_label_list_is_of_its_recordings_whatever_was_interrupted_before(
+    cli, models, corpus, tmp_path, monkeypatch
+):
+    cli("train-classifier", "svm", models / "state-a", "--output", tmp_path / "kept")
+    flags = ("--classifier", tmp_path / "kept", "--model", models / "a", "--output")
+    with monkeypatch.context() as patch:
+        patch.setattr(predicting, "_write_label_list", Mock(side_effect=KeyboardInterrupt))
+        assert cli("predict", corpus, *flags, tmp_path / "labels.tsv")[0] == 130
+    clip = sorted(corpus.rglob("*.wav"))[0]
+    assert cli("predict", clip, *flags, tmp_path / "labels.tsv")[0] == 0
+    assert len((tmp_path / "labels.tsv").read_text().splitlines()) == 1
+
+
+def test_audio_is_not_cut_in_two_ways_at_once():
+    sources = [{"readout": "state", "model": "a"}, {"readout": "state", "model": "b"}]
+    assert chunks_like(sources) == ChunkConfig()
+    sources[1] |= {"chunk_seconds": 1.0, "chunk_hop_seconds": 0.5}
+    said = (
+        r"one kind of chunks\. Got .* of model a, .* of model b in chunks of 1 s, one every 0\.5 s"
+    )
+    with pytest.raises(TableError, match=said):
+        chunks_like(sources)
+
+
+def test_new_recordings_are_predicted_and_old_ones_are_not_read_again(
+    cli, models, corpus, tmp_path
+):
+    cli("train-classifier", "svm", models / "state-a", "--output", tmp_path / "kept")
+    clips = sorted(corpus.rglob("*.wav"))
+    folder = tmp_path / "new"
+    folder.mkdir()
+    for number, clip in enumerate(clips[:4]):
+        (folder / f"{number}.wav").write_bytes(clip.read_bytes())
+    command = ("predict", folder, "--classifier", tmp_path / "kept", "--model", models / "a")
+    command = (*command, "--output", tmp_path / "out", "--json")
+    assert cli(*command)[0] == 0
+    before = read_table(str(tmp_path / "out"))
+    for number in range(4):  # which would be an error, if it was read
+        (folder / f"{number}.wav").write_bytes(bytes((folder / f"{number}.wav").stat().st_size))
+    (folder / "9.wav").write_bytes(clips[9].read_bytes())
+    code, out, err = cli(*command)
+    assert code == 0, err
+    (summary,) = json.loads(out)
+    assert (summary["rows"], summary["errors"]) == (5, 0)
+    assert summary["reused"] == summary["parts"] - 1
+    assert read_table(str(tmp_path / "out")).slice(0, 4).equals(before)
 
 
 @pytest.mark.parametrize(

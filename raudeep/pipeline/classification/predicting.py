@@ -1,6 +1,7 @@
 """Predictions of a trained classifier: on embedding tables, or straight on audio.
 
 ``embeddings part -> standardise, predict, mean over the fits -> predictions part``
+``slice of the plan -> processes that decode and transform -> models -> the same -> its part``
 """
 
 import csv
@@ -8,8 +9,9 @@ import io
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,8 +20,6 @@ import pyarrow as pa
 from raudeep.config import Limits, reject_text
 from raudeep.errors import AudioError, TableError
 from raudeep.evaluation.metrics import majority_vote
-from raudeep.manifest import manifest_fingerprint
-from raudeep.pipeline.alike import embed_alike, errors_of
 from raudeep.pipeline.artifacts import artifact_identity
 from raudeep.pipeline.classification.classifiers import TrainedClassifier
 from raudeep.pipeline.classification.predictions import (
@@ -27,11 +27,19 @@ from raudeep.pipeline.classification.predictions import (
     row_names,
     rows_of_partitions,
 )
+from raudeep.pipeline.recordings.embedding import write_targets
 from raudeep.pipeline.recordings.slices import warn_of_errors
 from raudeep.pipeline.recordings.sources import (
     describe_sources,
     embedding_sources,
     has_joined_chunks,
+)
+from raudeep.pipeline.recordings.targets import (
+    Target,
+    chunks_like,
+    embedders_like,
+    input_views,
+    load_models,
 )
 from raudeep.pipeline.runtime.progress import stage_progress
 from raudeep.pipeline.runtime.streaming import stream
@@ -55,7 +63,6 @@ __all__ = ["predict_corpus", "predict_table"]
 logger = logging.getLogger(__name__)
 
 _SECONDS_PER_PART = 0.2
-_WORKSPACE = ".embeddings"
 
 
 def predict_table(
@@ -110,11 +117,11 @@ def predict_corpus(
     limits: Limits | None = None,
     overwrite: bool = False,
 ) -> StageSummary:
-    """Predict recordings: embed them with the classifier's autoencoders, fuse, predict.
+    """Predict recordings, straight from audio: decode, embed, fuse and predict in one pass.
 
-    The embeddings lie in a hidden folder below the output until the predictions are there; they
-    stay if the run is interrupted, and the next one goes on with them. A recording that cannot be
-    used is a row of the table's errors; where the output is a file, a warning names each.
+    Slices whose parts exist are not computed again; recordings that are new to a table are added to
+    it in further parts. A recording that cannot be used is a row of the table's errors; where the
+    output is a file, a warning names each.
 
     Parameters
     ----------
@@ -136,41 +143,41 @@ def predict_corpus(
     Raises
     ------
     TableError
-        If the models are not those of the classifier's embeddings, or the output holds something
-        else.
+        If the models are not those of the classifier's embeddings, these are of several kinds of
+        chunks, or the output holds something else.
     AudioError
         If too many recordings could not be used, or none could.
     """
-    started = time.perf_counter()
     places = _models_of(classifier, models)
+    limits = limits or Limits()
+    embedders, pieces = embedders_like(classifier.sources or [], places)
+    chunks = chunks_like(classifier.sources or [])
+    views = input_views(load_models(embedders), chunks)
     manifest = manifest.take(rows_of_partitions(manifest, partitions, "the corpus"))
-    recordings = manifest_fingerprint(manifest)
-    identity = _identity(classifier, {"recordings": recordings}, partitions)
+    identity = _identity(classifier, {}, partitions)
     with _destination(output, identity, overwrite=overwrite) as writer:
-        place = writer.uri
-        if limits is not None and limits.retry_errors and is_table(place):
-            writer.delete()  # all errors lie beside its first part
-        if is_table(place):
-            summary = StageSummary.of_table(
-                "predictions", place, read_index(place), made=0, started=started
+        target = Target(pieces, writer, partial(_predictions, classifier))
+        try:
+            summaries, num_recordings = write_targets(
+                "predictions",
+                manifest,
+                embedders,
+                {"predictions": target},
+                views=views,
+                chunks=chunks,
+                limits=limits,
+                # A file is of these recordings alone, whatever a killed run left beside it.
+                overwrite=overwrite or _is_file(output),
             )
-        else:
-            workspace = uris.join(place, _WORKSPACE)
-            # A killed run goes on here, unless it was one on other recordings.
-            own = uris.join(workspace, recordings)
-            try:
-                table = embed_alike(classifier.sources or [], manifest, places, own, limits)
-            except AudioError:
-                _name_errors(errors_of(own))
-                raise
-            errors = errors_of(own)
-            summary = _predict(classifier, table, writer, (), errors)
-            uris.delete(workspace)
+        except AudioError:
+            if is_table(writer.uri):
+                _name_errors(read_errors(writer.uri))
+            raise
         if _is_file(output):
-            _name_errors(read_errors(place))
+            _name_errors(read_errors(writer.uri))
         else:
-            warn_of_errors([summary], [manifest.num_rows])
-        return replace(summary, table=output, seconds=time.perf_counter() - started)
+            warn_of_errors(summaries, num_recordings)
+        return replace(summaries[0], table=output)
 
 
 @contextmanager
@@ -183,7 +190,7 @@ def _destination(output: str, identity: Identity, *, overwrite: bool) -> Iterato
     if not _is_file(output):
         is_new = not uris.exists(output)
         writer = open_table(output, identity, overwrite=overwrite)
-        with _deleted_for_audio(output if is_new else uris.join(output, _WORKSPACE)):
+        with _deleted_for_audio(output) if is_new else nullcontext():
             yield writer
         return
     output = uris.absolute(output)
@@ -243,18 +250,11 @@ def _predict(
     def predict(item: dict[str, Any]) -> dict[str, Any]:
         part = item["part"]
         place = index.parts[part].name
-        rows = read_part(table, place)
-        name = row_names(rows)
-        wanted = np.flatnonzero(chosen[starts[part] : starts[part + 1]])
-        probabilities = classifier.classifier.predict_proba(
-            embedding_array(rows)[wanted],
-            where=f"{place} of {table}",
-            name=lambda row: name(int(wanted[row])),
-        )
-        mean = probabilities.mean(axis=0, keepdims=True)
-        predicted = prediction_rows(rows, wanted, mean, classifier.labels, fold=None)
+        wanted = pa.array(chosen[starts[part] : starts[part + 1]])
+        rows = read_part(table, place).filter(wanted)
+        predicted = _predictions(classifier, rows, where=f"{place} of {table}")
         writer.write(part, predicted, errors if part == 0 else None)
-        return {"rows": len(wanted)}
+        return {"rows": rows.num_rows}
 
     items = [{"part": part} for part in missing]
     estimate = len(items) * _SECONDS_PER_PART
@@ -264,6 +264,17 @@ def _predict(
     written = writer.commit(len(index.parts))
     made = len(missing)
     return StageSummary.of_table("predictions", writer.uri, written, made=made, started=started)
+
+
+def _predictions(
+    classifier: TrainedClassifier, rows: pa.Table, *, where: str = "the audio"
+) -> pa.Table:
+    """Return the prediction of each row of embeddings: the mean over the fits."""
+    probabilities = classifier.classifier.predict_proba(
+        embedding_array(rows), where=where, name=row_names(rows)
+    )
+    mean = probabilities.mean(axis=0, keepdims=True)
+    return prediction_rows(rows, np.arange(rows.num_rows), mean, classifier.labels, fold=None)
 
 
 def _write_label_list(predictions: str, output: str) -> None:

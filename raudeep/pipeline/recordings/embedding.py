@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from raudeep.config import ChunkConfig, Limits, Readout
+from raudeep.config import ChunkConfig, Limits, Readout, SpectrogramConfig
 from raudeep.errors import TableError
 from raudeep.models.artifact import TrainedAutoencoder
 from raudeep.pipeline.recordings.decoding import load_views
@@ -19,6 +19,7 @@ from raudeep.pipeline.recordings.encoding import EmbeddingCollector, TableEncode
 from raudeep.pipeline.recordings.slices import plan_recordings, warn_of_errors, write_recordings
 from raudeep.pipeline.recordings.targets import (
     Embedder,
+    Target,
     embedding_targets,
     input_views,
     load_models,
@@ -31,7 +32,7 @@ from raudeep.storage.opening import open_tables
 from raudeep.storage.outputs import check_outputs
 from raudeep.storage.table import TableIndex, read_index
 
-__all__ = ["check_input", "embed_corpus", "embed_recordings", "embed_tables"]
+__all__ = ["check_input", "embed_corpus", "embed_tables", "write_targets"]
 
 _SECONDS_PER_RECORDING = 0.03
 _BYTES_PER_ROW = 2**12
@@ -80,31 +81,61 @@ def embed_corpus(
     TableError
         If a model does not say how audio becomes its input, or an output holds something else.
     """
-    summaries, num_recordings = embed_recordings(
-        manifest, embedders, fused=fused, chunks=chunks, limits=limits, overwrite=overwrite
-    )
-    warn_of_errors(summaries, num_recordings)
-    return summaries
-
-
-def embed_recordings(
-    manifest: pa.Table,
-    embedders: Sequence[Embedder],
-    *,
-    fused: Mapping[Readout, str] | None = None,
-    chunks: ChunkConfig | None = None,
-    limits: Limits | None = None,
-    overwrite: bool = False,
-) -> tuple[list[StageSummary], list[int]]:
-    """Embed as `embed_corpus`, without a warning; return the number of recordings, too.
-
-    One for each summary. For tables that nobody sees: what is at fault is then said of another one.
-    """
     chunks, limits = chunks or ChunkConfig(), limits or Limits()
     trained = load_models(embedders)
     views = input_views(trained, chunks)
     targets = embedding_targets(embedders, trained, fused=fused, chunks=chunks)
     open_tables(tables_of(targets), overwrite=overwrite)
+    summaries, num_recordings = write_targets(
+        "embeddings",
+        manifest,
+        embedders,
+        targets,
+        views=views,
+        chunks=chunks,
+        limits=limits,
+        overwrite=overwrite,
+    )
+    warn_of_errors(summaries, num_recordings)
+    return summaries
+
+
+def write_targets(
+    title: str,
+    manifest: pa.Table,
+    embedders: Sequence[Embedder],
+    targets: Mapping[str, Target],
+    *,
+    views: Mapping[str, SpectrogramConfig],
+    chunks: ChunkConfig,
+    limits: Limits,
+    overwrite: bool = False,
+) -> tuple[list[StageSummary], list[int]]:
+    """Embed a corpus into tables that have been opened, in one pass.
+
+    Parameters
+    ----------
+    title : str
+        What the progress line says.
+    manifest, embedders, chunks, limits, overwrite
+        As `embed_corpus` takes them.
+    targets : mapping of name to Target
+        The tables.
+    views : mapping of name to SpectrogramConfig
+        How audio becomes the input of each embedder; see `input_views`.
+
+    Returns
+    -------
+    summaries : list of StageSummary
+        One for each target.
+    num_recordings : list of int
+        Recordings of the plan of each.
+
+    Raises
+    ------
+    AudioError
+        If too many recordings could not be used, or none could.
+    """
     writers = {name: target.writer for name, target in targets.items()}
     plans = plan_recordings(
         writers,
@@ -114,7 +145,7 @@ def embed_recordings(
         retry_errors=limits.retry_errors,
     )
     summaries = write_recordings(
-        "embeddings",
+        title,
         writers,
         plans,
         load=partial(load_views, views=views, chunks=chunks, max_duration=limits.max_duration),

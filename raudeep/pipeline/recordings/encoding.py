@@ -59,7 +59,8 @@ class _Models:
         from raudeep.models.inference import embed_spectrograms, measure_reconstructions
 
         model, spectrograms = self._models[name], Spectrograms.from_numpy(frames, lengths)
-        readouts = tuple(dict.fromkeys(target.readout for target in targets))
+        pieces = [piece for target in targets for piece in target.pieces]
+        readouts = tuple(dict.fromkeys(readout for owner, readout in pieces if owner == name))
         found = embed_spectrograms(model, spectrograms, readouts=readouts)
         measured = any(target.has_rmse for target in targets)
         rmse = measure_reconstructions(model, spectrograms).tolist() if measured else []
@@ -79,8 +80,8 @@ class _Models:
         vectors: Sequence[Sequence[Floats]],
         rmse: Sequence[float],
     ) -> pa.Table:
-        """Return the rows of a table: what was embedded by each of the target's sources."""
-        sizes = [self._models[name].embedding_size(target.readout) for name in target.sources]
+        """Return the rows of a table: what was embedded for each of the target's pieces."""
+        sizes = [self._models[name].embedding_size(readout) for name, readout in target.pieces]
         if target.keeps_time:
             return _sequence_rows(keys, vectors[0], sizes[0])
         columns = [
@@ -89,7 +90,9 @@ class _Models:
         ]
         joined = columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1)
         rows = embedding_rows(keys, joined)
-        return with_rmse(rows, np.array(rmse, np.float32)) if target.has_rmse else rows
+        if target.has_rmse:
+            rows = with_rmse(rows, np.array(rmse, np.float32))
+        return rows if target.finish is None else target.finish(rows)
 
 
 @dataclass
@@ -167,22 +170,27 @@ class EmbeddingCollector:
             self._done[name][number].rmse.append(error)
 
     def _rows(self, target: Target, recordings: pa.Table) -> pa.Table:
-        pieces = [self._done[name] for name in target.sources]
-        spans = {number: done.spans for number, done in pieces[0].items()}
-        for name, piece in zip(target.sources, pieces, strict=True):
-            if piece.keys() != spans.keys() or not all(
-                are_cut_alike(spans[number], done.spans) for number, done in piece.items()
+        first, *others = target.sources
+        spans = {number: done.spans for number, done in self._done[first].items()}
+        for name in others:
+            found = self._done[name]
+            if found.keys() != spans.keys() or not all(
+                are_cut_alike(spans[number], done.spans) for number, done in found.items()
             ):
                 raise TableError(
-                    f"{name!r} cuts recordings into other chunks than {target.sources[0]!r}, so "
+                    f"{name!r} cuts recordings into other chunks than {first!r}, so "
                     "their vectors cannot be fused. Pass --chunk-seconds."
                 )
         keys = key_rows(recordings, spans)
         columns = [
-            [vector for done in piece.values() for vector in done.vectors.get(target.readout, [])]
-            for piece in pieces
+            [
+                vector
+                for done in self._done[name].values()
+                for vector in done.vectors.get(readout, [])
+            ]
+            for name, readout in target.pieces
         ]
-        rmse = [error for done in pieces[0].values() for error in done.rmse]
+        rmse = [error for done in self._done[first].values() for error in done.rmse]
         return self._models.rows(target, keys, columns, rmse)
 
 
@@ -201,7 +209,8 @@ class TableEncoder:
         targets = [self._targets[each] for each in item["targets"]]
         found, rmse = self._models.embed(name, frames, lengths, targets)
         for target in targets:
-            rows = self._models.rows(target, table, [found[target.readout]], rmse)
+            vectors = [found[readout] for _, readout in target.pieces]
+            rows = self._models.rows(target, table, vectors, rmse)
             target.writer.write(item["part"], rows)
         return {"rows": table.num_rows}
 

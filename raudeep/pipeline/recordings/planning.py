@@ -120,9 +120,9 @@ def plan_embedding(
     durations = _durations(manifest, sample)
     rows = _count_rows(durations, views, chunks)
     size = sum(
-        4 * trained[name].model.embedding_size(target.readout)
+        4 * trained[name].model.embedding_size(readout)
         for target in targets.values()
-        for name in target.sources
+        for name, readout in target.pieces
     )
     parts = len(recording_slices(manifest, bytes_per_row=size))
     speed = _time(manifest, sample, load, compute, chunks)

@@ -1,19 +1,38 @@
-"""Which tables an embedding writes: of each model and readout, and of all models side by side."""
+"""Which tables an embedding writes: of a model and readout, of several, or what becomes of these.
 
-from collections.abc import Mapping, Sequence
+Also what embeds new recordings as those of a table were embedded.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
+
 from raudeep.config import ChunkConfig, Readout, SpectrogramConfig, check_readouts
-from raudeep.errors import ConfigError
+from raudeep.errors import ConfigError, TableError
 from raudeep.models.artifact import TrainedAutoencoder
 from raudeep.pipeline.artifacts import artifact_identity, load_autoencoder
+from raudeep.pipeline.recordings.sources import Source, describe_sources
 from raudeep.recipe import FUSED
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.table import TableWriter
 
-__all__ = ["Embedder", "Target", "embedding_targets", "input_views", "load_models", "tables_of"]
+__all__ = [
+    "Embedder",
+    "Piece",
+    "Target",
+    "chunks_like",
+    "embedders_like",
+    "embedding_targets",
+    "input_views",
+    "load_models",
+    "tables_of",
+]
+
+Piece = tuple[str, Readout]
+"""An embedder by its name, and which of its embeddings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +63,17 @@ class Embedder:
 
 @dataclass(frozen=True)
 class Target:
-    """A table that is to be written: the vectors of one embedder, or of all, side by side."""
+    """A table that is to be written: embeddings side by side, or what becomes of them."""
 
-    sources: tuple[str, ...]
-    """Names of the embedders."""
-    readout: Readout
+    pieces: tuple[Piece, ...]
     writer: TableWriter
+    finish: Callable[[pa.Table], pa.Table] | None = None
+    """Makes the rows of the table of those of embeddings, which they are without."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the embedders."""
+        return tuple(dict.fromkeys(name for name, _ in self.pieces))
 
     @property
     def keeps_time(self) -> bool:
@@ -135,12 +159,55 @@ def embedding_targets(
                 dict((inputs or {}).get(each.name, {})),
             )
             writer = TableWriter(uri, identity)
-            targets[f"{readout}/{each.name}"] = Target((each.name,), readout, writer)
+            targets[f"{readout}/{each.name}"] = Target(((each.name, readout),), writer)
     for readout, uri in (fused or {}).items():
         pieces = [_config(each, readout) | settings for each in embedders]
         identity = Identity("embeddings", {"fused": list(names), "pieces": pieces} | settings)
-        targets[f"{readout}/{FUSED}"] = Target(names, readout, TableWriter(uri, identity))
+        taken_from = tuple((name, readout) for name in names)
+        targets[f"{readout}/{FUSED}"] = Target(taken_from, TableWriter(uri, identity))
     return targets
+
+
+def embedders_like(
+    sources: Sequence[Source], places: Mapping[str, str]
+) -> tuple[list[Embedder], tuple[Piece, ...]]:
+    """Return what embeds as `sources` did, none of them of joined chunks: embedders and pieces.
+
+    `places` are the URIs of the models by their fingerprint.
+    """
+    embedders: dict[tuple[str, int | None], Embedder] = {}
+    pieces = []
+    for source in sources:
+        model, epoch = places[source["model"]], source.get("epoch")
+        name = f"model {len(embedders)}"
+        embedder = embedders.setdefault(
+            (model, epoch), Embedder(name=name, model=model, epoch=epoch)
+        )
+        pieces.append((embedder.name, source["readout"]))
+    return list(embedders.values()), tuple(pieces)
+
+
+def chunks_like(sources: Sequence[Source]) -> ChunkConfig:
+    """Return how `sources` cut recordings.
+
+    Raises
+    ------
+    TableError
+        If they do in different ways.
+    """
+    found = {
+        ChunkConfig(
+            chunk_seconds=source.get("chunk_seconds"),
+            chunk_hop_seconds=source.get("chunk_hop_seconds"),
+        )
+        for source in sources
+    }
+    if len(found) > 1:
+        raise TableError(
+            f"audio is embedded in one kind of chunks. Got {describe_sources(sources)}. Make such "
+            "a table of it: embed it in each kind, and fuse."
+        )
+    return found.pop()
 
 
 def tables_of(targets: Mapping[str, Target]) -> dict[str, tuple[str, Identity]]:

@@ -13,20 +13,29 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from raudeep.audio.decode import decode_blocks
-from raudeep.config import reject_text
+from raudeep.config import Limits, reject_text
 from raudeep.errors import EvaluationError, RaudeepError
-from raudeep.pipeline.alike import embed_alike
 from raudeep.pipeline.artifacts import artifact_identity
 from raudeep.pipeline.corpus import load_manifest
+from raudeep.pipeline.recordings.embedding import write_targets
 from raudeep.pipeline.recordings.sources import (
     describe_sources,
     embedding_sources,
     has_joined_chunks,
 )
+from raudeep.pipeline.recordings.targets import (
+    Target,
+    chunks_like,
+    embedders_like,
+    input_views,
+    load_models,
+)
 from raudeep.pipeline.stage import embedding_array
+from raudeep.storage import uri as uris
+from raudeep.storage.identity import Identity
 from raudeep.storage.plan import planned_uri
 from raudeep.storage.recordings import open_recording
-from raudeep.storage.table import iterate_parts, read_index, read_table
+from raudeep.storage.table import TableWriter, iterate_parts, read_index, read_table
 
 __all__ = ["embed_query", "vectors_of"]
 
@@ -76,7 +85,19 @@ def embed_query(query: str, table: str, models: Sequence[str]) -> Vectors:
     if manifest.num_rows != 1:
         raise EvaluationError(f"{query} holds {manifest.num_rows} recordings; a query is one file.")
     with tempfile.TemporaryDirectory() as folder:
-        rows = read_table(embed_alike(sources, manifest, places, folder))
+        writer = TableWriter(uris.join(folder, "query"), Identity("embeddings", {}))
+        embedders, pieces = embedders_like(sources, places)
+        chunks = chunks_like(sources)
+        write_targets(
+            "query",
+            manifest,
+            embedders,
+            {"query": Target(pieces, writer)},
+            views=input_views(load_models(embedders), chunks),
+            chunks=chunks,
+            limits=Limits(),
+        )
+        rows = read_table(writer.uri)
     return _without_silence(rows, manifest["uri"][0].as_py())
 
 
