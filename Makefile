@@ -21,7 +21,7 @@ benchmark: setup
 	$(BIN)/python jobs/full_benchmark.py $(RECIPE) --output "$(OUTPUT)" $(if $(CORPUS),--corpus "$(CORPUS)") $(FLAGS)
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
