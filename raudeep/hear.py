@@ -75,11 +75,7 @@ class HearModel(nn.Module):
         super().__init__()
         check_readouts([readout])
         for each in trained:
-            if readout == "state" and each.model.config.keeps_time:
-                raise ConfigError(
-                    f"the 'state' of {each.name!r} is a vector for each frame, which embeds no "
-                    "scene. Load it with readout='pooled'."
-                )
+            each.check_vector(readout)
         self.readout: Readout = readout
         self.names = [each.name for each in trained]
         self._views = [each.spectrogram for each in trained]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from raudeep.config import (
     AUTOENCODERS,
@@ -137,7 +137,7 @@ class Recipe:
                 f"recipe {self.name!r}: the representation of autoencoder {keeping[0]!r} is one "
                 'for each frame and cannot be scored. Set readouts = ["pooled"].'
             )
-        unknown = [readout for readout in self.readouts if readout not in ("state", "pooled")]
+        unknown = [readout for readout in self.readouts if readout not in get_args(Readout)]
         if unknown or not self.readouts or len(set(self.readouts)) < len(self.readouts):
             raise ConfigError(
                 f"recipe {self.name!r}: readouts are 'state' and 'pooled'. "

@@ -106,10 +106,7 @@ class _RecordingTransformer(
     def _check_gives_vectors(self, model: str) -> None:
         """Refuse an autoencoder of which a recording has other than one vector."""
         trained = load_autoencoder(model)
-        if trained.model.config.keeps_time and self.readout == "state":
-            raise ConfigError(
-                f"the 'state' of {model} is a vector for each frame. Pass readout='pooled'."
-            )
+        trained.check_vector(self.readout)
         if trained.spectrogram.chunk_count not in (None, 1):
             raise ConfigError(
                 f"{model} takes {trained.spectrogram.chunk_count} chunks of a recording, and a "

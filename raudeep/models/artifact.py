@@ -12,7 +12,7 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
-from raudeep.config import AUTOENCODERS, SpectrogramConfig, TrainingConfig, build
+from raudeep.config import AUTOENCODERS, Readout, SpectrogramConfig, TrainingConfig, build
 from raudeep.errors import ConfigError, TableError
 from raudeep.models.autoencoder import Autoencoder, build_autoencoder
 
@@ -51,6 +51,14 @@ class TrainedAutoencoder:
     identity: dict[str, Any]
     """What it was made from, for the pipeline to compare: stage, config and inputs."""
     metrics: dict[str, Any]
+
+    def check_vector(self, readout: Readout) -> None:
+        """Raise `ConfigError` if an embedding is not one vector, but one for each frame."""
+        if readout == "state" and self.model.config.keeps_time:
+            raise ConfigError(
+                f"the 'state' of {self.name!r} is a vector for each frame, which embeds no "
+                "recording. Pass readout='pooled'."
+            )
 
     @property
     def spectrogram(self) -> SpectrogramConfig:

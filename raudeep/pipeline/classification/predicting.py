@@ -27,20 +27,14 @@ from raudeep.pipeline.classification.predictions import (
     row_names,
     rows_of_partitions,
 )
-from raudeep.pipeline.recordings.embedding import write_targets
+from raudeep.pipeline.recordings.embedding import embed_like
 from raudeep.pipeline.recordings.slices import warn_of_errors
 from raudeep.pipeline.recordings.sources import (
     describe_sources,
     embedding_sources,
     has_joined_chunks,
 )
-from raudeep.pipeline.recordings.targets import (
-    Target,
-    chunks_like,
-    embedders_like,
-    input_views,
-    load_models,
-)
+from raudeep.pipeline.recordings.targets import chunks_like
 from raudeep.pipeline.runtime.progress import stage_progress
 from raudeep.pipeline.runtime.streaming import stream
 from raudeep.pipeline.stage import StageSummary, embedding_array
@@ -149,23 +143,18 @@ def predict_corpus(
         If too many recordings could not be used, or none could.
     """
     places = _models_of(classifier, models)
-    limits = limits or Limits()
-    embedders, pieces = embedders_like(classifier.sources or [], places)
-    chunks = chunks_like(classifier.sources or [])
-    views = input_views(load_models(embedders), chunks)
     manifest = manifest.take(rows_of_partitions(manifest, partitions, "the corpus"))
     identity = _identity(classifier, {}, partitions)
     with _destination(output, identity, overwrite=overwrite) as writer:
-        target = Target(pieces, writer, partial(_predictions, classifier))
         try:
-            summaries, num_recordings = write_targets(
+            summary, num_recordings = embed_like(
                 "predictions",
                 manifest,
-                embedders,
-                {"predictions": target},
-                views=views,
-                chunks=chunks,
-                limits=limits,
+                classifier.sources or [],
+                places,
+                writer,
+                finish=partial(_predictions, classifier),
+                limits=limits or Limits(),
                 # A file is of these recordings alone, whatever a killed run left beside it.
                 overwrite=overwrite or _is_file(output),
             )
@@ -176,8 +165,8 @@ def predict_corpus(
         if _is_file(output):
             _name_errors(read_errors(writer.uri))
         else:
-            warn_of_errors(summaries, num_recordings)
-        return replace(summaries[0], table=output)
+            warn_of_errors([summary], [num_recordings])
+        return replace(summary, table=output)
 
 
 @contextmanager
@@ -321,6 +310,7 @@ def _models_of(classifier: TrainedClassifier, models: Sequence[str]) -> dict[str
             "recording may have more or fewer of them. Embed the audio in the same chunks, join "
             "them with `raudeep fuse-chunks`, and predict that table."
         )
+    chunks_like(classifier.sources)  # which refuses several kinds, before anything is replaced
     places = {artifact_identity(model).fingerprint: model for model in models}
     needed = {source["model"] for source in classifier.sources}
     strange = [model for fingerprint, model in places.items() if fingerprint not in needed]

@@ -5,7 +5,7 @@
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,9 +17,12 @@ from raudeep.models.artifact import TrainedAutoencoder
 from raudeep.pipeline.recordings.decoding import load_views
 from raudeep.pipeline.recordings.encoding import EmbeddingCollector, TableEncoder
 from raudeep.pipeline.recordings.slices import plan_recordings, warn_of_errors, write_recordings
+from raudeep.pipeline.recordings.sources import Source
 from raudeep.pipeline.recordings.targets import (
     Embedder,
     Target,
+    chunks_like,
+    embedders_like,
     embedding_targets,
     input_views,
     load_models,
@@ -30,9 +33,9 @@ from raudeep.pipeline.runtime.streaming import Pool, stream
 from raudeep.pipeline.stage import StageSummary
 from raudeep.storage.opening import open_tables
 from raudeep.storage.outputs import check_outputs
-from raudeep.storage.table import TableIndex, read_index
+from raudeep.storage.table import TableIndex, TableWriter, read_index
 
-__all__ = ["check_input", "embed_corpus", "embed_tables", "write_targets"]
+__all__ = ["check_input", "embed_corpus", "embed_like", "embed_tables"]
 
 _SECONDS_PER_RECORDING = 0.03
 _BYTES_PER_ROW = 2**12
@@ -86,7 +89,7 @@ def embed_corpus(
     views = input_views(trained, chunks)
     targets = embedding_targets(embedders, trained, fused=fused, chunks=chunks)
     open_tables(tables_of(targets), overwrite=overwrite)
-    summaries, num_recordings = write_targets(
+    summaries, num_recordings = _write_targets(
         "embeddings",
         manifest,
         embedders,
@@ -100,7 +103,63 @@ def embed_corpus(
     return summaries
 
 
-def write_targets(
+def embed_like(
+    title: str,
+    manifest: pa.Table,
+    sources: Sequence[Source],
+    places: Mapping[str, str],
+    writer: TableWriter,
+    *,
+    finish: Callable[[pa.Table], pa.Table] | None = None,
+    limits: Limits,
+    overwrite: bool = False,
+) -> tuple[StageSummary, int]:
+    """Embed a corpus as `sources` did into a table that has been opened, in one pass.
+
+    Parameters
+    ----------
+    title : str
+        What the progress line says.
+    manifest, limits, overwrite
+        As `embed_corpus` takes them.
+    sources : sequence of Source
+        At least one, none of joined chunks.
+    places : mapping of fingerprint to URI
+        The models of the sources.
+    writer : TableWriter
+        Of the table.
+    finish : callable, optional
+        Makes its rows of those of the embeddings, which they are without.
+
+    Returns
+    -------
+    summary : StageSummary
+    num_recordings : int
+        Recordings of the table's plan.
+
+    Raises
+    ------
+    AudioError
+        If too many recordings could not be used, or none could.
+    TableError
+        If the sources cut recordings in different ways.
+    """
+    embedders, pieces = embedders_like(sources, places)
+    chunks = chunks_like(sources)
+    summaries, num_recordings = _write_targets(
+        title,
+        manifest,
+        embedders,
+        {title: Target(pieces, writer, finish)},
+        views=input_views(load_models(embedders), chunks),
+        chunks=chunks,
+        limits=limits,
+        overwrite=overwrite,
+    )
+    return summaries[0], num_recordings[0]
+
+
+def _write_targets(
     title: str,
     manifest: pa.Table,
     embedders: Sequence[Embedder],
@@ -109,33 +168,9 @@ def write_targets(
     views: Mapping[str, SpectrogramConfig],
     chunks: ChunkConfig,
     limits: Limits,
-    overwrite: bool = False,
+    overwrite: bool,
 ) -> tuple[list[StageSummary], list[int]]:
-    """Embed a corpus into tables that have been opened, in one pass.
-
-    Parameters
-    ----------
-    title : str
-        What the progress line says.
-    manifest, embedders, chunks, limits, overwrite
-        As `embed_corpus` takes them.
-    targets : mapping of name to Target
-        The tables.
-    views : mapping of name to SpectrogramConfig
-        How audio becomes the input of each embedder; see `input_views`.
-
-    Returns
-    -------
-    summaries : list of StageSummary
-        One for each target.
-    num_recordings : list of int
-        Recordings of the plan of each.
-
-    Raises
-    ------
-    AudioError
-        If too many recordings could not be used, or none could.
-    """
+    """Write opened tables in one pass; return the summary and the number of recordings of each."""
     writers = {name: target.writer for name, target in targets.items()}
     plans = plan_recordings(
         writers,

@@ -17,18 +17,11 @@ from raudeep.config import Limits, reject_text
 from raudeep.errors import EvaluationError, RaudeepError
 from raudeep.pipeline.artifacts import artifact_identity
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.recordings.embedding import write_targets
+from raudeep.pipeline.recordings.embedding import embed_like
 from raudeep.pipeline.recordings.sources import (
     describe_sources,
     embedding_sources,
     has_joined_chunks,
-)
-from raudeep.pipeline.recordings.targets import (
-    Target,
-    chunks_like,
-    embedders_like,
-    input_views,
-    load_models,
 )
 from raudeep.pipeline.stage import embedding_array
 from raudeep.storage import uri as uris
@@ -86,17 +79,7 @@ def embed_query(query: str, table: str, models: Sequence[str]) -> Vectors:
         raise EvaluationError(f"{query} holds {manifest.num_rows} recordings; a query is one file.")
     with tempfile.TemporaryDirectory() as folder:
         writer = TableWriter(uris.join(folder, "query"), Identity("embeddings", {}))
-        embedders, pieces = embedders_like(sources, places)
-        chunks = chunks_like(sources)
-        write_targets(
-            "query",
-            manifest,
-            embedders,
-            {"query": Target(pieces, writer)},
-            views=input_views(load_models(embedders), chunks),
-            chunks=chunks,
-            limits=Limits(),
-        )
+        embed_like("query", manifest, sources, places, writer, limits=Limits())
         rows = read_table(writer.uri)
     return _without_silence(rows, manifest["uri"][0].as_py())
 
