@@ -1,13 +1,22 @@
-"""Joins embeddings of the same chunks: several tables become one wider one."""
+"""Whether tables hold the same chunks, so that their embeddings become one wider one."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from raudeep.errors import FusionError
 
-__all__ = ["Key", "Span", "are_cut_alike", "check_same_chunks", "check_same_metadata", "fuse"]
+__all__ = [
+    "Key",
+    "Span",
+    "are_cut_alike",
+    "check_same_chunks",
+    "check_same_metadata",
+    "match_rows",
+]
 
 Key = tuple[str, int]
 """Recording and chunk."""
@@ -15,23 +24,18 @@ Span = tuple[float | None, float | None]
 """Where a chunk starts and ends, in seconds; None where nobody knows."""
 
 
-def fuse(
-    embeddings: Mapping[str, tuple[Sequence[Key], NDArray[np.float32]]],
-) -> tuple[list[Key], NDArray[np.float32]]:
-    """Return the embeddings of several tables joined by key and concatenated.
+def match_rows(tables: Mapping[str, pd.DataFrame]) -> dict[str, NDArray[np.int64]]:
+    """Return which row of each table has the key of each row of the first one.
 
     Parameters
     ----------
-    embeddings : mapping of str to (keys, ndarray of float32, shape (N, E))
-        By name of the table: the (file, chunk) key of each row, and the rows. Tables may differ in
-        E and in the order of their rows.
+    tables : mapping of str to DataFrame
+        By name of the table: ``file`` and ``chunk`` of each row, in any order.
 
     Returns
     -------
-    keys : list of (file, chunk), length N
-        In the order of the first table.
-    fused : ndarray of float32, shape (N, sum of E)
-        Concatenated in the order of the mapping.
+    mapping of str to ndarray of int64, shape (N,)
+        For the N rows of the first table.
 
     Raises
     ------
@@ -39,21 +43,22 @@ def fuse(
         If there are fewer than two tables, a table has a key twice, or the tables do not have the
         same keys.
     """
-    if len(embeddings) < 2:
-        raise FusionError(f"fusion needs at least two tables. Got {list(embeddings)}.")
-    rows = {name: _row_of_key(name, *table) for name, table in embeddings.items()}
-    first, *others = rows
-    for other in others:
-        _check_same_keys(first, rows[first], other, rows[other])
-    keys = list(embeddings[first][0])
-    width = sum(values.shape[1] for _, values in embeddings.values())
-    fused = np.empty((len(keys), width), dtype=np.float32)
-    start = 0
-    for name, (_, values) in embeddings.items():
-        order = np.fromiter((rows[name][key] for key in keys), dtype=np.int64, count=len(keys))
-        fused[:, start : start + values.shape[1]] = values[order]
-        start += values.shape[1]
-    return keys, fused
+    if len(tables) < 2:
+        raise FusionError(f"fusion needs at least two tables. Got {list(tables)}.")
+    keys = {name: _keys(name, table) for name, table in tables.items()}
+    (first, wanted), *others = keys.items()
+    rows = {first: np.arange(len(wanted))}
+    for other, found in others:
+        rows[other] = found.get_indexer(wanted)
+        only = {first: wanted[rows[other] < 0], other: found[wanted.get_indexer(found) < 0]}
+        said = [
+            f"{len(lost)} (file, chunk) keys are only in {name!r}, e.g. {_named(lost[0])}"
+            for name, lost in only.items()
+            if len(lost)
+        ]
+        if said:
+            raise FusionError(f"cannot fuse {first!r} and {other!r}: {'; '.join(said)}.")
+    return rows
 
 
 def check_same_metadata(
@@ -137,31 +142,17 @@ def _described(spans: Sequence[Span]) -> str:
     return ", ".join(f"{start} to {end} s" for start, end in spans[:2])
 
 
-def _row_of_key(name: str, keys: Sequence[Key], values: NDArray[np.float32]) -> dict[Key, int]:
-    if values.ndim != 2 or len(values) != len(keys):
+def _keys(name: str, table: pd.DataFrame) -> pd.MultiIndex:
+    keys = pd.MultiIndex.from_frame(table[["file", "chunk"]])
+    repeated = keys[keys.duplicated()]
+    if len(repeated):
         raise FusionError(
-            f"cannot fuse {name!r}: {len(keys)} keys, but embeddings of shape {values.shape}."
+            f"cannot fuse {name!r}: {len(repeated)} of {len(keys)} rows repeat a (file, chunk) "
+            f"key, e.g. {_named(repeated[0])}."
         )
-    row_of_key = {key: row for row, key in enumerate(keys)}
-    if len(row_of_key) < len(keys):
-        repeated = next(key for row, key in enumerate(keys) if row_of_key[key] != row)
-        raise FusionError(
-            f"cannot fuse {name!r}: {len(keys) - len(row_of_key)} of {len(keys)} rows repeat a "
-            f"(file, chunk) key, e.g. {repeated}."
-        )
-    return row_of_key
+    return keys
 
 
-def _check_same_keys(
-    first: str, first_keys: Mapping[Key, int], other: str, other_keys: Mapping[Key, int]
-) -> None:
-    parts = []
-    for name, keys, absent_from in (
-        (first, first_keys, other_keys),
-        (other, other_keys, first_keys),
-    ):
-        only = [key for key in keys if key not in absent_from]
-        if only:
-            parts.append(f"{len(only)} (file, chunk) keys are only in {name!r}, e.g. {only[0]}")
-    if parts:
-        raise FusionError(f"cannot fuse {first!r} and {other!r}: {'; '.join(parts)}.")
+def _named(key: tuple[Any, ...]) -> Key:
+    file, chunk = key
+    return str(file), int(chunk)

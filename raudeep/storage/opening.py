@@ -1,8 +1,10 @@
 """What may be written at the place of a table: nothing of another stage, nothing by accident."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from raudeep.errors import TableError
@@ -24,7 +26,14 @@ __all__ = ["check_no_table", "check_stage", "check_tables", "open_table", "open_
 
 
 def open_table(uri: str, identity: Identity, *, overwrite: bool = False) -> TableWriter:
-    """Return a writer for the table at `uri`, new, unfinished or finished.
+    """Return a writer for the table at `uri`, new, unfinished or finished; see `open_tables`."""
+    writer = TableWriter(uri, identity)
+    open_tables([writer], overwrite=overwrite)
+    return writer
+
+
+def open_tables(writers: Collection[TableWriter], *, overwrite: bool = False) -> None:
+    """Make the places of tables ready for their writers; nothing is deleted unless all can be.
 
     Raises
     ------
@@ -33,42 +42,28 @@ def open_table(uri: str, identity: Identity, *, overwrite: bool = False) -> Tabl
         or is not a table; with `overwrite` it is deleted instead. A table of another stage never
         is: it may be what this one is made from.
     """
-    return open_tables({"table": (uri, identity)}, overwrite=overwrite)["table"]
-
-
-def open_tables(
-    tables: Mapping[str, tuple[str, Identity]], *, overwrite: bool = False
-) -> dict[str, TableWriter]:
-    """Return a writer for each of several tables (see `open_table`), by the same names.
-
-    Nothing is deleted unless all can be opened.
-    """
-    replaced = _to_be_replaced(tables, overwrite=overwrite)
-    for writer in replaced:
+    for writer in _to_be_replaced(writers, overwrite=overwrite):
         writer.delete()
-    return {name: TableWriter(uri, identity) for name, (uri, identity) in tables.items()}
+    for writer in writers:
+        if writer.beginnings:
+            _drop_unfinished(writer)
 
 
-def check_tables(tables: Mapping[str, tuple[str, Identity]], *, overwrite: bool = False) -> None:
+def check_tables(writers: Collection[TableWriter], *, overwrite: bool = False) -> None:
     """Raise `TableError` where `open_tables` would; nothing is deleted or left behind."""
-    _to_be_replaced(tables, overwrite=overwrite)
+    _to_be_replaced(writers, overwrite=overwrite)
 
 
-def _to_be_replaced(
-    tables: Mapping[str, tuple[str, Identity]], *, overwrite: bool
-) -> list[TableWriter]:
-    for place, times in Counter(uris.absolute(uri) for uri, _ in tables.values()).items():
+def _to_be_replaced(writers: Collection[TableWriter], *, overwrite: bool) -> list[TableWriter]:
+    for place, times in Counter(uris.absolute(writer.uri) for writer in writers).items():
         if times > 1:
             raise TableError(f"{place} is the output of {times} tables; each needs its own.")
-    return [
-        TableWriter(uri, identity)
-        for uri, identity in tables.values()
-        if _is_to_be_replaced(uri, identity, overwrite=overwrite)
-    ]
+    return [writer for writer in writers if _is_to_be_replaced(writer, overwrite=overwrite)]
 
 
-def _is_to_be_replaced(uri: str, identity: Identity, *, overwrite: bool) -> bool:
+def _is_to_be_replaced(writer: TableWriter, *, overwrite: bool) -> bool:
     """Return whether a table has to be deleted first; raise where what is there has to stay."""
+    uri = writer.uri
     present = visible_files(uri)
     ours = files_of_table(present)
     if not ours:
@@ -88,13 +83,28 @@ def _is_to_be_replaced(uri: str, identity: Identity, *, overwrite: bool) -> bool
         if stage is None:
             raise
     else:
-        if stored == identity:
+        if writer.continues(stored):
             return False
         stage = stored.stage
-    _refuse_other_stage(uri, stage, identity.stage)
+    _refuse_other_stage(uri, stage, writer.identity.stage)
     if not overwrite:
-        raise TableError(stored.conflict(identity, place=uri))
+        raise TableError(stored.conflict(writer.identity, place=uri))
     return True
+
+
+def _drop_unfinished(writer: TableWriter) -> None:
+    """Delete parts that no index lists, of a source that was made otherwise since.
+
+    A killed run left them when the source had grown; those of the index are older than that.
+    """
+    present = files_of_table(uris.list_files(writer.uri))
+    listed = [part.name for part in read_index(writer.uri).parts] if INDEX in present else []
+    parts = [name for name in present if name.startswith("part-") and name not in set(listed)]
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(partial(_identity_of, writer.uri), parts))
+    for name, identity in zip(parts, found, strict=True):
+        if not writer.continues(identity):
+            uris.delete_file(uris.join(writer.uri, name))
 
 
 def check_stage(uri: str, stage: str) -> None:
@@ -133,9 +143,11 @@ def _file_metadata(uri: str, name: str) -> dict[str, Any]:
 
 
 def _stored_identity(uri: str, present: Sequence[str]) -> Identity:
-    if INDEX in present:
-        return read_index(uri).identity
-    metadata = _file_metadata(uri, present[0])
+    return read_index(uri).identity if INDEX in present else _identity_of(uri, present[0])
+
+
+def _identity_of(uri: str, name: str) -> Identity:
+    metadata = _file_metadata(uri, name)
     if "stage" not in metadata:
         raise TableError(f"{uri} holds Parquet files, but not of raudeep. Choose another output.")
     return Identity(metadata["stage"], metadata["config"], metadata["inputs"])

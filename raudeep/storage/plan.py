@@ -46,11 +46,13 @@ class Plan:
     recordings: pa.Table
     fingerprints: tuple[str, ...]
     """One for each file of the plan; they stand for its recordings."""
+    ends: tuple[int, ...]
+    """How many parts there are up to the end of each file of the plan."""
 
     @property
     def num_parts(self) -> int:
         """Parts of the whole table."""
-        return int(self._parts[-1]) + 1 if len(self._parts) else 0
+        return self.ends[-1] if self.ends else 0
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
@@ -146,6 +148,7 @@ def _extended(
             writer.write_file(plan_name(number), _file_of(*plans[number]))
     before = pa.concat_tables([table for table, _ in plans] or [_SCHEMA.empty_table()])
     fingerprints = [found for _, found in plans]
+    ends = [_end(table) for table, _ in plans]
     row_of = pc.index_in(before["file"], value_set=manifest["file"].combine_chunks())
     here = row_of.is_valid()
     # Made again, a table may find good what could not be used.
@@ -166,11 +169,12 @@ def _extended(
     if new.num_rows:
         # As they lie in storage: those of a packed file follow each other.
         new = new.sort_by([("uri", "ascending"), ("file", "ascending")])
-        first = 0 if not before.num_rows else pc.max(before["part"]).as_py() + 1
+        first = ends[-1] if ends else 0
         bounds = slices(new, is_first=not plans)
         parts = np.repeat(np.arange(len(bounds)), [end - start for start, end in bounds]) + first
         new = new.append_column("part", pa.array(parts, pa.int32())).cast(_SCHEMA)
         fingerprints.append(fingerprint(new))
+        ends.append(_end(new))
         content = _file_of(new, fingerprints[-1])
         try:
             writer.write_file(plan_name(len(plans)), content, only_new=True)
@@ -179,7 +183,7 @@ def _extended(
         if len(plans):
             logger.info("%s: %d new recordings", writer.uri, new.num_rows)
         recordings = pa.concat_tables([recordings, new])
-    return Plan(recordings.combine_chunks(), tuple(fingerprints))
+    return Plan(recordings.combine_chunks(), tuple(fingerprints), tuple(ends))
 
 
 def read_plans(uri: str) -> list[tuple[pa.Table, str]]:
@@ -221,6 +225,11 @@ def read_plan(uri: str, name: str) -> tuple[pa.Table, str]:
 
 
 _SCHEMA = MANIFEST.append(pa.field("part", pa.int32(), nullable=False))
+
+
+def _end(planned: pa.Table) -> int:
+    """Return how many parts there are up to the end of a file of a plan."""
+    return int(pc.max(planned["part"]).as_py()) + 1
 
 
 def _file_of(recordings: pa.Table, fingerprint: str) -> pa.Table:

@@ -16,8 +16,10 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from raudeep.config import fingerprint
 from raudeep.errors import TableError
@@ -46,6 +48,7 @@ __all__ = [
     "read_part",
     "read_schema",
     "read_table",
+    "take_rows",
 ]
 
 INDEX = "index.json"
@@ -76,6 +79,8 @@ class TableIndex:
     errors: list[Part]
     recordings: list[str] = field(default_factory=list)
     """What stands for the recordings of each file of its plan, where it has one."""
+    earlier: list[str] = field(default_factory=list)
+    """Fingerprints that it had before it grew, the oldest first; all parts of then are there."""
 
     @property
     def identity(self) -> Identity:
@@ -100,6 +105,38 @@ class TableWriter:
     uri: str
     identity: Identity
     row_group_bytes: int = _ROW_GROUP_BYTES
+    beginnings: tuple[Identity, ...] = ()
+    """What the table was before the tables that it is made of grew, the oldest first."""
+
+    @classmethod
+    def growing(
+        cls,
+        uri: str,
+        stage: str,
+        config: dict[str, Any],
+        sources: Mapping[str, TableIndex],
+        inputs: Mapping[str, str] | None = None,
+    ) -> "TableWriter":
+        """Return that of a table which grows with its sources.
+
+        Its part of a number is made of the part of this number of the first source, and of the rows
+        of the others that belong to it, so that parts which are there stay as they are when the
+        sources grow. Sources that did not grow equally often have no beginning in common.
+        """
+
+        def identity(fingerprints: Iterable[str]) -> Identity:
+            made_of = dict(zip(sources, fingerprints, strict=True))
+            return Identity(stage, config, {**(inputs or {}), **made_of})
+
+        histories = [index.earlier for index in sources.values()]
+        alike = len({len(history) for history in histories}) == 1
+        beginnings = map(identity, zip(*histories, strict=True)) if alike else ()
+        now = identity(index.fingerprint for index in sources.values())
+        return cls(uri, now, beginnings=tuple(beginnings))
+
+    def continues(self, identity: Identity) -> bool:
+        """Return whether parts with this identity are parts of the table."""
+        return identity in (self.identity, *self.beginnings)
 
     def missing(self, num_parts: int) -> list[int]:
         """Return the slices of 0 … `num_parts` - 1 that have no part yet."""
@@ -127,8 +164,14 @@ class TableWriter:
         for name in files_of_table(uris.list_files(self.uri)):
             uris.delete_file(uris.join(self.uri, name))
 
-    def commit(self, num_parts: int, *, recordings: Sequence[str] = ()) -> TableIndex:
-        """Write and return the index, once every slice has its part."""
+    def commit(
+        self, num_parts: int, *, recordings: Sequence[str] = (), ends: Sequence[int] = ()
+    ) -> TableIndex:
+        """Write and return the index, once every slice has its part.
+
+        A table with a plan says what stands for the recordings of each file of it, and how many
+        parts there are up to its end.
+        """
         sizes = uris.list_files(self.uri)
         names = [part_name(part) for part in range(num_parts)]
         error_names = [name for part in range(num_parts) if (name := errors_name(part)) in sizes]
@@ -138,18 +181,26 @@ class TableWriter:
         unknown = [name for name in names + error_names if name not in rows]
         with ThreadPoolExecutor(16) as pool:
             rows.update(zip(unknown, pool.map(self._rows, unknown), strict=True))
+        errors = {name: rows[name] for name in error_names}
+        grown = [
+            content_fingerprint(
+                self.identity,
+                recordings[:number],
+                {name: count for name, count in errors.items() if name < errors_name(end)},
+            )
+            for number, end in enumerate(ends[:-1], start=1)
+        ]
         index = TableIndex(
             schema_version=SCHEMA_VERSION,
             stage=self.identity.stage,
             config=self.identity.config,
             inputs=self.identity.inputs,
-            fingerprint=content_fingerprint(
-                self.identity, recordings, {name: rows[name] for name in error_names}
-            ),
+            fingerprint=content_fingerprint(self.identity, recordings, errors),
             versions=package_versions(),
             parts=[Part(name, rows[name], sizes[name]) for name in names],
             errors=[Part(name, rows[name], sizes[name]) for name in error_names],
             recordings=list(recordings),
+            earlier=grown or [beginning.fingerprint for beginning in self.beginnings],
         )
         content = json.dumps(asdict(index), indent=1, sort_keys=True)
         uris.write_bytes(uris.join(self.uri, INDEX), content.encode())
@@ -290,6 +341,26 @@ def read_part(uri: str, name: str, *, columns: Sequence[str] | None = None) -> p
             )
     except (OSError, pa.ArrowException) as error:
         raise TableError(damaged(place, error)) from error
+
+
+def take_rows(
+    uri: str, numbers: NDArray[np.int64], *, columns: Sequence[str] | None = None
+) -> pa.Table:
+    """Return rows of a finished table by their number, in the order asked for.
+
+    The parts that hold them are read one after the other.
+    """
+    parts = read_index(uri).parts
+    ends = np.cumsum([part.rows for part in parts])
+    owners = np.searchsorted(ends, numbers, side="right")
+    places, found = [], []
+    for owner in np.unique(owners):
+        rows = read_part(uri, parts[owner].name, columns=columns)
+        places.append(np.flatnonzero(owners == owner))
+        found.append(rows.take(pa.array(numbers[places[-1]] - ends[owner] + parts[owner].rows)))
+    if not found:
+        return read_part(uri, parts[0].name, columns=columns).slice(0, 0)
+    return pa.concat_tables(found).take(pa.array(np.argsort(np.concatenate(places))))
 
 
 def read_schema(uri: str) -> pa.Schema:

@@ -1,6 +1,7 @@
 """Searching: the nearest recordings, exactly and by an index."""
 
 import json
+from unittest.mock import Mock
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from raudeep.pipeline.artifacts import artifact_identity, keep_epoch, load_autoe
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.recordings.embedding import embed_corpus
 from raudeep.pipeline.recordings.targets import Embedder
+from raudeep.pipeline.searching import nearest
 from raudeep.pipeline.searching.nearest import find_nearest
 from raudeep.pipeline.searching.queries import embed_query, vectors_of
 from raudeep.pipeline.stage import embedding_array, embedding_rows
@@ -308,7 +310,31 @@ def write_rows(place, files, chunks, vectors, *, num_parts=1):
     size = len(files) // num_parts
     for part in range(num_parts):
         writer.write(part, rows.slice(part * size, size))
-    writer.commit(num_parts)
+    plans = [str(part) for part in range(num_parts)]  # as if each had been added later
+    writer.commit(num_parts, recordings=plans, ends=range(1, num_parts + 1))
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_an_index_grows_with_its_table(tmp_path, rng, monkeypatch, metric):
+    read = Mock(side_effect=nearest.read_part)
+    monkeypatch.setattr(nearest, "read_part", read)
+    place, index = str(tmp_path / "table"), str(tmp_path / "rows.index")
+    files, vectors = [f"{number:04d}" for number in range(1000)], rng.standard_normal((1000, 16))
+    for count, num_parts in ((500, 1), (1000, 2)):
+        write_rows(place, files[:count], [0] * count, vectors[:count], num_parts=num_parts)
+        query = vectors[count - 1 : count] * 1.01
+        exact = find_nearest(place, query, metric=metric)
+        found = find_nearest(place, query, metric=metric, index=index)
+        assert exact["file"][0] == found["file"][0] == files[count - 1]
+        assert len(set(found["file"]) & set(exact["file"])) >= 9
+    assert [call.args[1] for call in read.mock_calls] == [
+        "part-00000.parquet",
+        "part-00001.parquet",
+    ]
+    write_rows(place, files, [0] * 1000, vectors)  # which is another table
+    found = find_nearest(place, vectors[:1], metric=metric, index=index)
+    assert found["file"][0] == files[0]
+    assert len(read.mock_calls) == 3
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])

@@ -5,6 +5,7 @@ import os
 import pickle
 from dataclasses import asdict, replace
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,10 +17,25 @@ from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import check_tables, open_table, open_tables
 from raudeep.storage.outputs import check_outputs
-from raudeep.storage.table import is_table, read_errors, read_index, read_part, read_table
+from raudeep.storage.table import (
+    TableWriter,
+    is_table,
+    read_errors,
+    read_index,
+    read_part,
+    read_table,
+    take_rows,
+)
 from tests.tables import IDENTITY, OTHER, failures, rows
 
 # --- writing
+
+
+def test_rows_are_taken_by_their_number_in_the_order_asked_for(finished):
+    taken = take_rows(finished, np.array([4, 0, 3, 0]), columns=["file"])
+    files = read_table(finished)["file"].to_pylist()
+    assert taken["file"].to_pylist() == [files[row] for row in (4, 0, 3, 0)]
+    assert take_rows(finished, np.array([], np.int64)).equals(read_table(finished).slice(0, 0))
 
 
 def test_new_table_misses_every_part_until_it_is_written(place):
@@ -210,7 +226,7 @@ def test_overwriting_never_deletes_a_table_of_another_stage(finished):
 
 
 def test_two_tables_cannot_have_one_place(place):
-    wanted = {"a": (place, IDENTITY), "b": (f"{place}/", OTHER)}
+    wanted = [TableWriter(place, IDENTITY), TableWriter(f"{place}/", OTHER)]
     for ask in (open_tables, check_tables):
         with pytest.raises(TableError, match="is the output of 2 tables; each needs its own"):
             ask(wanted, overwrite=True)
@@ -220,11 +236,12 @@ def test_nothing_is_deleted_unless_all_tables_can_be_opened(finished, place):
     other = f"{place}-other"
     open_table(other, replace(IDENTITY, stage="recordings")).write(0, rows(0, 2))
     before = uris.list_files(finished)
-    wanted = {"a": (finished, OTHER), "b": (other, IDENTITY)}
+    wanted = [TableWriter(finished, OTHER), TableWriter(other, IDENTITY)]
     with pytest.raises(TableError, match="other is a table of recordings"):
         open_tables(wanted, overwrite=True)
     assert uris.list_files(finished) == before
-    assert open_tables({"a": wanted["a"]}, overwrite=True)["a"].missing(2) == [0, 1]
+    open_tables(wanted[:1], overwrite=True)
+    assert wanted[0].missing(2) == [0, 1]
 
 
 def test_a_file_is_no_place_for_a_table(place):

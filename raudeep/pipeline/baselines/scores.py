@@ -29,9 +29,8 @@ from raudeep.pipeline.classification.scoring import evaluate_embeddings
 from raudeep.pipeline.runtime.streaming import stream
 from raudeep.pipeline.stage import StageSummary, embedding_rows, spectrogram_arrays
 from raudeep.storage import uri as uris
-from raudeep.storage.identity import Identity
-from raudeep.storage.opening import check_no_table, check_stage, open_table
-from raudeep.storage.table import read_index, read_part, read_table
+from raudeep.storage.opening import check_no_table, check_stage, open_tables
+from raudeep.storage.table import TableWriter, read_index, read_part, read_table
 
 __all__ = [
     "BaselineScore",
@@ -268,13 +267,11 @@ def score_band_statistics(
 def _embed_statistics(table: str, output: str, *, started: float, overwrite: bool) -> StageSummary:
     """Embed one of the tables that are embedded one after the other since `started`."""
     index = read_index(table, stage="spectrograms")
-    identity = Identity(
-        "embeddings",
-        {"readout": "band-statistics"},
-        {"spectrograms": index.fingerprint},
-    )
     bands = _bands(table)
-    writer = open_table(output, identity, overwrite=overwrite)
+    writer = TableWriter.growing(
+        output, "embeddings", {"readout": "band-statistics"}, {"spectrograms": index}
+    )
+    open_tables([writer], overwrite=overwrite)
     missing = writer.missing(len(index.parts))
 
     def embed(item: dict[str, Any]) -> dict[str, Any]:

@@ -39,11 +39,12 @@ from raudeep.pipeline.runtime.progress import stage_progress
 from raudeep.pipeline.runtime.streaming import stream
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage import uri as uris
-from raudeep.storage.identity import Identity
-from raudeep.storage.opening import open_table
+from raudeep.storage.opening import open_tables
 from raudeep.storage.outputs import check_writable_file
 from raudeep.storage.table import (
+    TableIndex,
     TableWriter,
+    errors_name,
     is_table,
     read_errors,
     read_index,
@@ -69,6 +70,8 @@ def predict_table(
 ) -> StageSummary:
     """Predict the rows of an embedding table, with or without labels.
 
+    Parts that are there are not predicted again, also when the embedding table grew.
+
     Parameters
     ----------
     classifier : TrainedClassifier
@@ -93,12 +96,9 @@ def predict_table(
         If a partition has no rows.
     """
     _check_made_alike(classifier, table)
-    inputs = {"embeddings": read_index(table, stage="embeddings").fingerprint}
-    identity = _identity(classifier, inputs, partitions)
-    with _destination(output, identity, overwrite=overwrite) as writer:
-        return replace(
-            _predict(classifier, table, writer, partitions, read_errors(table)), table=output
-        )
+    sources = {"embeddings": read_index(table, stage="embeddings")}
+    with _destination(classifier, sources, partitions, output, overwrite=overwrite) as writer:
+        return replace(_predict(classifier, table, writer, partitions), table=output)
 
 
 def predict_corpus(
@@ -144,8 +144,7 @@ def predict_corpus(
     """
     places = _models_of(classifier, models)
     manifest = manifest.take(rows_of_partitions(manifest, partitions, "the corpus"))
-    identity = _identity(classifier, {}, partitions)
-    with _destination(output, identity, overwrite=overwrite) as writer:
+    with _destination(classifier, {}, partitions, output, overwrite=overwrite) as writer:
         try:
             summary, num_recordings = embed_like(
                 "predictions",
@@ -170,23 +169,39 @@ def predict_corpus(
 
 
 @contextmanager
-def _destination(output: str, identity: Identity, *, overwrite: bool) -> Iterator[TableWriter]:
+def _destination(
+    classifier: TrainedClassifier,
+    sources: Mapping[str, TableIndex],
+    partitions: Sequence[str],
+    output: str,
+    *,
+    overwrite: bool,
+) -> Iterator[TableWriter]:
     """Give the writer of the predictions table; for a ``.tsv`` file that of a hidden one beside it.
 
     The hidden one stays until the file is there, so that a killed run can go on. Where recordings
     are at fault, nothing stays.
     """
+    growing = partial(
+        TableWriter.growing,
+        stage="predictions",
+        config={"partitions": sorted(partitions)},
+        sources=sources,
+        inputs={"classifier": classifier.identity.fingerprint},
+    )
     if not _is_file(output):
         is_new = not uris.exists(output)
-        writer = open_table(output, identity, overwrite=overwrite)
+        writer = growing(output)
+        open_tables([writer], overwrite=overwrite)
         with _deleted_for_audio(output) if is_new else nullcontext():
             yield writer
         return
     output = uris.absolute(output)
     check_writable_file(output, overwrite=overwrite)
     folder, _, name = output.rpartition("/")
+    writer = growing(uris.join(folder, f".{name}.table"))
     # What a killed run of another configuration left is nobody's output.
-    writer = open_table(uris.join(folder, f".{name}.table"), identity, overwrite=True)
+    open_tables([writer], overwrite=True)
     with _deleted_for_audio(writer.uri):
         yield writer
     _write_label_list(writer.uri, output)
@@ -213,21 +228,10 @@ def _name_errors(errors: pa.Table) -> None:
         logger.warning("%r could not be used: %s", error["file"], error["message"])
 
 
-def _identity(
-    classifier: TrainedClassifier, inputs: Mapping[str, str], partitions: Sequence[str]
-) -> Identity:
-    made_from = {"classifier": classifier.identity.fingerprint, **inputs}
-    return Identity("predictions", {"partitions": sorted(partitions)}, made_from)
-
-
 def _predict(
-    classifier: TrainedClassifier,
-    table: str,
-    writer: TableWriter,
-    partitions: Sequence[str],
-    errors: pa.Table,
+    classifier: TrainedClassifier, table: str, writer: TableWriter, partitions: Sequence[str]
 ) -> StageSummary:
-    """Write the missing parts: one for each of the embedding table, all errors with the first."""
+    """Write the missing parts: one for each of the embedding table, beside its errors."""
     started = time.perf_counter()
     index = read_index(table)
     metadata = read_table(table, columns=["partition"])
@@ -235,14 +239,15 @@ def _predict(
     chosen[rows_of_partitions(metadata, partitions, table)] = True
     missing = writer.missing(len(index.parts))
     starts = np.cumsum([0, *(part.rows for part in index.parts)])
+    failed = {part.name for part in index.errors}
 
     def predict(item: dict[str, Any]) -> dict[str, Any]:
         part = item["part"]
-        place = index.parts[part].name
+        place, beside = index.parts[part].name, errors_name(part)
         wanted = pa.array(chosen[starts[part] : starts[part + 1]])
         rows = read_part(table, place).filter(wanted)
         predicted = _predictions(classifier, rows, where=f"{place} of {table}")
-        writer.write(part, predicted, errors if part == 0 else None)
+        writer.write(part, predicted, read_part(table, beside) if beside in failed else None)
         return {"rows": rows.num_rows}
 
     items = [{"part": part} for part in missing]

@@ -32,7 +32,7 @@ from raudeep.pipeline.runtime.streaming import stream
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_tables
-from raudeep.storage.table import read_index, read_schema, read_table
+from raudeep.storage.table import TableWriter, read_index, read_schema, read_table
 
 __all__ = ["Evaluation", "evaluate_embeddings"]
 
@@ -85,11 +85,12 @@ def evaluate_embeddings(
     described = describe_evaluation(evaluation, classifier)
     config = {**describe_classifier(classifier), "evaluation": described}
     indices = {name: read_index(uri, stage="embeddings") for name, uri in tables.items()}
-    wanted = {
-        name: (outputs[name], Identity("predictions", config, {"embeddings": index.fingerprint}))
+    identities = {
+        name: Identity("predictions", config, {"embeddings": index.fingerprint})
         for name, index in indices.items()
     }
-    writers = open_tables(wanted, overwrite=overwrite)
+    writers = {name: TableWriter(outputs[name], identities[name]) for name in tables}
+    open_tables(writers.values(), overwrite=overwrite)
     splits: dict[str, list[Split]] = {}
     labels: dict[str, list[str]] = {}
     missing: dict[str, list[int]] = {}

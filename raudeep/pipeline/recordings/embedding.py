@@ -26,7 +26,6 @@ from raudeep.pipeline.recordings.targets import (
     embedding_targets,
     input_views,
     load_models,
-    tables_of,
 )
 from raudeep.pipeline.runtime.progress import stage_progress
 from raudeep.pipeline.runtime.streaming import Pool, stream
@@ -88,7 +87,7 @@ def embed_corpus(
     trained = load_models(embedders)
     views = input_views(trained, chunks)
     targets = embedding_targets(embedders, trained, fused=fused, chunks=chunks)
-    open_tables(tables_of(targets), overwrite=overwrite)
+    open_tables([target.writer for target in targets.values()], overwrite=overwrite)
     summaries, num_recordings = _write_targets(
         "embeddings",
         manifest,
@@ -197,6 +196,8 @@ def embed_tables(
 ) -> list[StageSummary]:
     """Embed spectrogram tables: each part is read once for all readouts of a model.
 
+    Parts that are there are not computed again, also when the spectrogram tables grew.
+
     Parameters
     ----------
     embedders : sequence of Embedder
@@ -224,9 +225,8 @@ def embed_tables(
         check_input(
             trained[each.name], indices[each.name], model=each.model, table=tables[each.name]
         )
-    inputs = {name: {"spectrograms": index.fingerprint} for name, index in indices.items()}
-    targets = embedding_targets(embedders, trained, inputs=inputs)
-    open_tables(tables_of(targets), overwrite=overwrite)
+    targets = embedding_targets(embedders, trained, sources=indices)
+    open_tables([target.writer for target in targets.values()], overwrite=overwrite)
     items: list[dict[str, Any]] = []
     for each in embedders:
         own = [name for name, target in targets.items() if target.sources == (each.name,)]

@@ -30,12 +30,12 @@ from raudeep.pipeline.recordings.targets import (
     embedding_targets,
     input_views,
     load_models,
-    tables_of,
 )
 from raudeep.pipeline.runtime.cluster import Resources, find_resources
 from raudeep.pipeline.stage import recording_slices
 from raudeep.storage import uri as uris
 from raudeep.storage.opening import check_tables
+from raudeep.storage.table import TableWriter
 
 __all__ = ["plan_embedding", "plan_spectrograms"]
 
@@ -103,7 +103,7 @@ def plan_embedding(
     trained = load_models(embedders)
     views = input_views(trained, chunks)
     targets = embedding_targets(embedders, trained, fused=fused, chunks=chunks)
-    check_tables(tables_of(targets), overwrite=overwrite)
+    check_tables([target.writer for target in targets.values()], overwrite=overwrite)
     collector = EmbeddingCollector(embedders, targets)
 
     def compute(pieces: Sequence[Views]) -> None:
@@ -144,9 +144,8 @@ def plan_spectrograms(
 ) -> dict[str, Any]:
     """Return what `extract_spectrograms` would do with a corpus; see `plan_embedding`."""
     limits = limits or Limits()
-    check_tables(
-        {view: (output, spectrograms_identity(views[view])) for view in views}, overwrite=overwrite
-    )
+    writers = [TableWriter(output, spectrograms_identity(view)) for view in views.values()]
+    check_tables(writers, overwrite=overwrite)
     load = partial(load_views, views=dict(views), max_duration=limits.max_duration)
     found: list[int] = []
 

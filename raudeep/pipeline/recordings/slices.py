@@ -184,7 +184,7 @@ def write_recordings(
     summaries = []
     for name, writer in writers.items():
         plan = plans[name]
-        index = writer.commit(plan.num_parts, recordings=plan.fingerprints)
+        index = writer.commit(plan.num_parts, recordings=plan.fingerprints, ends=plan.ends)
         if index.num_errors:
             _check_errors(writer.uri, plan.recordings.num_rows, limits)
         summaries.append(

@@ -101,8 +101,10 @@ def extract_spectrograms(
         If an output holds something else or cannot be written.
     """
     limits = limits or Limits()
-    wanted = {view: (outputs[view], spectrograms_identity(views[view])) for view in views}
-    writers = open_tables(wanted, overwrite=overwrite)
+    writers = {
+        view: TableWriter(outputs[view], spectrograms_identity(views[view])) for view in views
+    }
+    open_tables(writers.values(), overwrite=overwrite)
     # What an unfinished or growing table began with says which shape its rows have.
     begun = [plan for writer in writers.values() for plan, _ in read_plans(writer.uri)]
     known = _still_there(begun[0], manifest) if begun else manifest

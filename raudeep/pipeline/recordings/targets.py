@@ -17,7 +17,7 @@ from raudeep.pipeline.recordings.sources import Source, describe_sources
 from raudeep.recipe import FUSED
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.table import TableWriter
+from raudeep.storage.table import TableIndex, TableWriter
 
 __all__ = [
     "Embedder",
@@ -28,7 +28,6 @@ __all__ = [
     "embedding_targets",
     "input_views",
     "load_models",
-    "tables_of",
 ]
 
 Piece = tuple[str, Readout]
@@ -119,11 +118,11 @@ def embedding_targets(
     *,
     fused: Mapping[Readout, str] | None = None,
     chunks: ChunkConfig | None = None,
-    inputs: Mapping[str, Mapping[str, str]] | None = None,
+    sources: Mapping[str, TableIndex] | None = None,
 ) -> dict[str, Target]:
     """Return the tables that are to be written, of which none has been opened yet.
 
-    `inputs` are the fingerprints of what each embedder reads in place of audio.
+    `sources` are the indices of the spectrogram tables that each embedder reads in place of audio.
 
     Raises
     ------
@@ -153,12 +152,12 @@ def embedding_targets(
             config = _config(each, readout) | settings
             if each.reconstruction_rmse:
                 config["reconstruction_rmse"] = True
-            identity = Identity(
-                "spectrograms" if sequences else "embeddings",
-                config,
-                dict((inputs or {}).get(each.name, {})),
-            )
-            writer = TableWriter(uri, identity)
+            stage = "spectrograms" if sequences else "embeddings"
+            if sources is None:
+                writer = TableWriter(uri, Identity(stage, config))
+            else:
+                source = {"spectrograms": sources[each.name]}
+                writer = TableWriter.growing(uri, stage, config, source)
             targets[f"{readout}/{each.name}"] = Target(((each.name, readout),), writer)
     for readout, uri in (fused or {}).items():
         pieces = [_config(each, readout) | settings for each in embedders]
@@ -208,11 +207,6 @@ def chunks_like(sources: Sequence[Source]) -> ChunkConfig:
             "a table of it: embed it in each kind, and fuse."
         )
     return found.pop()
-
-
-def tables_of(targets: Mapping[str, Target]) -> dict[str, tuple[str, Identity]]:
-    """Return place and identity of each table, as `open_tables` takes them."""
-    return {name: (each.writer.uri, each.writer.identity) for name, each in targets.items()}
 
 
 def _config(embedder: Embedder, readout: Readout) -> dict[str, Any]:

@@ -23,7 +23,14 @@ from raudeep.evaluation.neighbours import Metric, similarities
 from raudeep.pipeline.stage import embedding_array
 from raudeep.storage import uri as uris
 from raudeep.storage.staging import staging
-from raudeep.storage.table import TableIndex, iterate_parts, read_index, read_part, read_schema
+from raudeep.storage.table import (
+    TableIndex,
+    iterate_parts,
+    read_index,
+    read_part,
+    read_schema,
+    take_rows,
+)
 
 __all__ = ["find_nearest"]
 
@@ -61,9 +68,9 @@ def find_nearest(
     without : str, optional
         File of a recording that is not looked for.
     index : str, optional
-        Local file with an index of the rows, made where it is missing or out of date. It finds
-        nearly all of the nearest without reading the table. What it is of is in ``*.json`` beside
-        it.
+        Local file with an index of the rows, made where it is missing or of another table, and
+        extended where the table grew. It finds nearly all of the nearest without reading the table.
+        What it is of is in ``*.json`` beside it.
 
     Returns
     -------
@@ -140,27 +147,16 @@ def _look_up(
     neighbours = _open_index(table, stored, queries.shape[1], metric, file)
     count = _SURPLUS * wanted
     while count < stored.rows:
-        rows = _rows(table, stored, np.unique(neighbours.search(queries, count).keys))
+        keys = np.unique(neighbours.search(queries, count).keys).astype(np.int64)
+        rows = take_rows(table, keys, columns=[*_COLUMNS, "embedding"])
         if len(rows["file"].unique()) >= wanted:
             return rows
         count *= 4
     return None
 
 
-def _rows(table: str, stored: TableIndex, keys: NDArray[np.uint64]) -> pa.Table:
-    """Return rows of a table by their number."""
-    ends = np.cumsum([part.rows for part in stored.parts])
-    owners = np.searchsorted(ends, keys, side="right")
-    found = []
-    for number in np.unique(owners):
-        rows = read_part(table, stored.parts[number].name, columns=[*_COLUMNS, "embedding"])
-        first = ends[number] - stored.parts[number].rows
-        found.append(rows.take(pa.array(keys[owners == number] - first, pa.int64())))
-    return pa.concat_tables(found)
-
-
 def _open_index(table: str, stored: TableIndex, size: int, metric: Metric, file: str) -> Any:
-    """Return the index in a file, made anew where it is not that of the table."""
+    """Return the index in a file, extended or made anew where it is not that of the table."""
     try:
         usearch = import_module("usearch.index")
     except ImportError as error:
@@ -173,15 +169,23 @@ def _open_index(table: str, stored: TableIndex, size: int, metric: Metric, file:
     kept = {"metric": "cos" if metric == "cosine" else "l2sq", "dtype": "f32"}
     known = {"fingerprint": stored.fingerprint, "rows": stored.rows, **kept}
     neighbours = usearch.Index(ndim=size, **kept)
-    if (uris.exists(file) or uris.exists(note)) and _read_note(file, note, known) == known:
-        with suppress(RuntimeError):  # what is not an index after all is made again
+    said = _read_note(file, note, known) if uris.exists(file) or uris.exists(note) else {}
+    ends = np.cumsum([part.rows for part in stored.parts]).tolist()
+    first = 0  # row that the index does not have
+    with suppress(RuntimeError):  # what is not an index after all is made again
+        if said == known:
             neighbours.view(file)
             return neighbours
+        grown = said.get("fingerprint") in stored.earlier and said.get("rows") in ends
+        if grown and said.items() >= kept.items():
+            neighbours.load(file)
+            first = said["rows"]
     place = Path(file)
+    new = [part.name for part, end in zip(stored.parts, ends, strict=True) if end > first]
+    columns = ["file", "chunk", "embedding"]
     try:
         with staging(str(place.parent)) as folder:
-            first = 0
-            every = map(itemgetter(1), iterate_parts(table, columns=["file", "chunk", "embedding"]))
+            every = (read_part(table, name, columns=columns) for name in new)
             for _, vectors, usable in _with_vectors(table, every):
                 neighbours.add(first + np.flatnonzero(usable), vectors[usable])
                 first += len(vectors)

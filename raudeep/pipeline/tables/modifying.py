@@ -268,7 +268,10 @@ def _rewrite(
     *,
     overwrite: bool,
 ) -> StageSummary:
-    """Write a table whose parts are those of another one, changed."""
+    """Write a table whose parts are those of another one, changed.
+
+    What becomes of a part may depend on all rows, so that it does not grow with the other one.
+    """
     started = time.perf_counter()
     check_outputs([output], [table])
     index = read_index(table)

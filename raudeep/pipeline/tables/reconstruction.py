@@ -15,8 +15,7 @@ from raudeep.pipeline.recordings.embedding import check_input
 from raudeep.pipeline.runtime.progress import stage_progress
 from raudeep.pipeline.runtime.streaming import Pool, stream
 from raudeep.pipeline.stage import StageSummary, spectrogram_rows, spectrogram_values, with_rmse
-from raudeep.storage.identity import Identity
-from raudeep.storage.opening import open_table
+from raudeep.storage.opening import open_tables
 from raudeep.storage.table import TableWriter, read_index, read_part
 
 __all__ = ["reconstruct_table"]
@@ -66,8 +65,8 @@ def reconstruct_table(
     config = {"model": artifact_identity(model).fingerprint, "free_running": free_running}
     if epoch is not None:
         config["epoch"] = epoch
-    identity = Identity("reconstructions", config, {"spectrograms": index.fingerprint})
-    writer = open_table(output, identity, overwrite=overwrite)
+    writer = TableWriter.growing(output, "reconstructions", config, {"spectrograms": index})
+    open_tables([writer], overwrite=overwrite)
     missing = writer.missing(len(index.parts))
     items = [{"part": part, "name": index.parts[part].name} for part in missing]
     total = sum(index.parts[part].rows for part in missing)
