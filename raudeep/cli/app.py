@@ -27,6 +27,13 @@ from raudeep.errors import ConfigError, RaudeepError, error_for_user
 
 __all__ = ["app", "main"]
 
+_SPINS = "10000"
+"""Of a thread of PyTorch's that waits for another, before it leaves the core to who is next.
+
+A tenth of a millisecond or so. By libgomp's default it is many times that, and where other work
+takes the cores, the thread that is waited for does not get its turn: commands took ten times as
+long and more.
+"""
 _REPEAT_SECONDS = 2.0  # in which another SIGTERM is the same one: the ending is not interrupted
 
 
@@ -99,6 +106,7 @@ def _launch(
         os.environ |= dict.fromkeys(("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"), endpoint_url)
     if anonymous:
         os.environ |= dict.fromkeys(("FSSPEC_S3_ANON", "FSSPEC_S3A_ANON"), "true")
+    os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
     termination = _Termination()
     try:
         _configure_logging(verbose=verbose or debug, quiet=quiet, log_file=log_file)
