@@ -56,12 +56,11 @@ if TYPE_CHECKING:
     from raudeep.pipeline.searching.nearest import find_nearest
     from raudeep.pipeline.searching.queries import embed_query, vectors_of
     from raudeep.pipeline.tables.exporting import export_table
-    from raudeep.pipeline.tables.fusing import fuse_tables
+    from raudeep.pipeline.tables.fusing import fuse_chunks, fuse_tables
     from raudeep.pipeline.tables.importing import import_table
     from raudeep.pipeline.tables.modifying import (
         add_folds,
         add_partitions,
-        fuse_chunks,
         remove_splits,
         upsample_table,
     )
@@ -113,7 +112,7 @@ _PLACES = {
     "extract_spectrograms": "pipeline.recordings.spectrograms",
     "find_nearest": "pipeline.searching.nearest",
     "fit_table": "pipeline.classification.classifiers",
-    "fuse_chunks": "pipeline.tables.modifying",
+    "fuse_chunks": "pipeline.tables.fusing",
     "fuse_tables": "pipeline.tables.fusing",
     "import_table": "pipeline.tables.importing",
     "inspect_folds": "pipeline.inspection",

@@ -22,10 +22,10 @@ def fuse(
     as_json: Json = False,
 ) -> None:
     """Join embedding tables by recording and chunk into one table of wider vectors."""
-    from raudeep.pipeline.tables.fusing import fuse_tables
+    from raudeep.pipeline.tables import fusing
     from raudeep.storage.uri import absolute
 
-    summary = fuse_tables(named(tables), absolute(output), overwrite=overwrite)
+    summary = fusing.fuse_tables(named(tables), absolute(output), overwrite=overwrite)
     print_summary_rows([summary], as_json=as_json)
 
 
@@ -38,10 +38,10 @@ def fuse_chunks(
     as_json: Json = False,
 ) -> None:
     """Join the embeddings of each recording's chunks into one row."""
-    from raudeep.pipeline.tables import modifying
+    from raudeep.pipeline.tables import fusing
     from raudeep.storage.uri import absolute
 
-    summary = modifying.fuse_chunks(absolute(table), absolute(output), overwrite=overwrite)
+    summary = fusing.fuse_chunks(absolute(table), absolute(output), overwrite=overwrite)
     print_summary_rows([summary], as_json=as_json)
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "are_cut_alike",
     "check_same_chunks",
     "check_same_metadata",
+    "chunk_rows",
     "match_rows",
 ]
 
@@ -45,7 +46,7 @@ def match_rows(tables: Mapping[str, pd.DataFrame]) -> dict[str, NDArray[np.int64
     """
     if len(tables) < 2:
         raise FusionError(f"fusion needs at least two tables. Got {list(tables)}.")
-    keys = {name: _keys(name, table) for name, table in tables.items()}
+    keys = {name: _keys(repr(name), table) for name, table in tables.items()}
     (first, wanted), *others = keys.items()
     rows = {first: np.arange(len(wanted))}
     for other, found in others:
@@ -59,6 +60,44 @@ def match_rows(tables: Mapping[str, pd.DataFrame]) -> dict[str, NDArray[np.int64
         if said:
             raise FusionError(f"cannot fuse {first!r} and {other!r}: {'; '.join(said)}.")
     return rows
+
+
+def chunk_rows(table: pd.DataFrame) -> NDArray[np.int64]:
+    """Return which rows of a table hold the chunks of each recording, in the order of these.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``file`` and ``chunk`` of each row, in any order.
+
+    Returns
+    -------
+    ndarray of int64, shape (N, C)
+        For N recordings of C chunks each, in the order of the rows of the first chunks.
+
+    Raises
+    ------
+    FusionError
+        If there are no rows, a recording has a chunk twice, or its chunks are not 0 to C - 1, where
+        C is how many the first recording has.
+    """
+    if table.empty:
+        raise FusionError("there are no rows.")
+    _keys("the table", table)
+    count = int((table["file"] == table["file"].iloc[0]).sum())
+    ordered = table.reset_index(drop=True).sort_values(["file", "chunk"], kind="stable")
+    by_file = ordered.groupby("file", sort=False)["chunk"]
+    whole = (ordered["chunk"] == by_file.cumcount()) & (by_file.transform("size") == count)
+    if not whole.all():
+        file = ordered["file"][~whole].iloc[0]
+        chunks = ordered["chunk"][ordered["file"] == file].tolist()
+        raise FusionError(
+            f"every recording needs the chunks 0 to {count - 1}; {file!r} has "
+            f"{', '.join(map(str, chunks[:10]))}. Recordings of different lengths keep their "
+            "chunks apart; --fixed-seconds of `raudeep extract` makes them equal."
+        )
+    rows = ordered.index.to_numpy().reshape(-1, count)
+    return np.asarray(rows[np.argsort(rows[:, 0])], np.int64)
 
 
 def check_same_metadata(
@@ -147,7 +186,7 @@ def _keys(name: str, table: pd.DataFrame) -> pd.MultiIndex:
     repeated = keys[keys.duplicated()]
     if len(repeated):
         raise FusionError(
-            f"cannot fuse {name!r}: {len(repeated)} of {len(keys)} rows repeat a (file, chunk) "
+            f"cannot fuse {name}: {len(repeated)} of {len(keys)} rows repeat a (file, chunk) "
             f"key, e.g. {_named(repeated[0])}."
         )
     return keys

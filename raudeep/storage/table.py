@@ -181,21 +181,18 @@ class TableWriter:
         unknown = [name for name in names + error_names if name not in rows]
         with ThreadPoolExecutor(16) as pool:
             rows.update(zip(unknown, pool.map(self._rows, unknown), strict=True))
-        errors = {name: rows[name] for name in error_names}
-        grown = [
-            content_fingerprint(
-                self.identity,
-                recordings[:number],
-                {name: count for name, count in errors.items() if name < errors_name(end)},
-            )
-            for number, end in enumerate(ends[:-1], start=1)
-        ]
+
+        def fingerprint_of(num_plans: int, end: int) -> str:
+            errors = {name: rows[name] for name in map(errors_name, range(end)) if name in rows}
+            return content_fingerprint(self.identity, recordings[:num_plans], errors)
+
+        grown = [fingerprint_of(number, end) for number, end in enumerate(ends[:-1], start=1)]
         index = TableIndex(
             schema_version=SCHEMA_VERSION,
             stage=self.identity.stage,
             config=self.identity.config,
             inputs=self.identity.inputs,
-            fingerprint=content_fingerprint(self.identity, recordings, errors),
+            fingerprint=fingerprint_of(len(recordings), num_parts),
             versions=package_versions(),
             parts=[Part(name, rows[name], sizes[name]) for name in names],
             errors=[Part(name, rows[name], sizes[name]) for name in error_names],
@@ -344,13 +341,17 @@ def read_part(uri: str, name: str, *, columns: Sequence[str] | None = None) -> p
 
 
 def take_rows(
-    uri: str, numbers: NDArray[np.int64], *, columns: Sequence[str] | None = None
+    uri: str,
+    index: TableIndex,
+    numbers: NDArray[np.int64],
+    *,
+    columns: Sequence[str] | None = None,
 ) -> pa.Table:
     """Return rows of a finished table by their number, in the order asked for.
 
     The parts that hold them are read one after the other.
     """
-    parts = read_index(uri).parts
+    parts = index.parts
     ends = np.cumsum([part.rows for part in parts])
     owners = np.searchsorted(ends, numbers, side="right")
     places, found = [], []

@@ -11,7 +11,7 @@ from raudeep.pipeline.classification import predicting
 from raudeep.pipeline.classification.classifiers import fit_table, load_classifier
 from raudeep.pipeline.classification.predicting import predict_table
 from raudeep.pipeline.classification.predictions import prediction_rows
-from raudeep.storage.opening import open_table
+from raudeep.storage.opening import open_tables
 from raudeep.storage.table import read_table
 from tests.embeddings import (
     LABELS,
@@ -203,11 +203,11 @@ def test_a_label_list_by_a_relative_path_lies_where_python_is(tmp_path, monkeypa
     table = str(chunked(tmp_path / "table"))
     places = []
 
-    def spy(uri, identity, **settings):
-        places.append(uri)
-        return open_table(uri, identity, **settings)
+    def spy(writers, **settings):
+        places.extend(writer.uri for writer in writers)
+        open_tables(writers, **settings)
 
-    monkeypatch.setattr(predicting, "open_table", spy)
+    monkeypatch.setattr(predicting, "open_tables", spy)
     monkeypatch.chdir(tmp_path)
     predict_table(fit_table(table, config=SvmConfig(), fit=FitConfig()), table, "labels.tsv")
     assert len((tmp_path / "labels.tsv").read_text().splitlines()) == 24

@@ -14,8 +14,8 @@ from raudeep.pipeline.recordings.embedding import embed_corpus
 from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
 from raudeep.pipeline.recordings.targets import Embedder, chunks_like
 from raudeep.pipeline.runtime import streaming
-from raudeep.pipeline.tables.fusing import fuse_tables
-from raudeep.pipeline.tables.modifying import add_folds, fuse_chunks
+from raudeep.pipeline.tables.fusing import fuse_chunks, fuse_tables
+from raudeep.pipeline.tables.modifying import add_folds
 from raudeep.pipeline.training.runs import Run, train_autoencoders
 from raudeep.storage.table import read_index, read_table
 from tests.support import assert_one_line

@@ -18,8 +18,7 @@ from raudeep.pipeline.searching import nearest
 from raudeep.pipeline.searching.nearest import find_nearest
 from raudeep.pipeline.searching.queries import embed_query, vectors_of
 from raudeep.pipeline.stage import embedding_array, embedding_rows
-from raudeep.pipeline.tables.fusing import fuse_tables
-from raudeep.pipeline.tables.modifying import fuse_chunks
+from raudeep.pipeline.tables.fusing import fuse_chunks, fuse_tables
 from raudeep.schema import FILE_METADATA, KEYS
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table

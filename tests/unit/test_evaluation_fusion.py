@@ -6,6 +6,7 @@ from raudeep.evaluation.fusion import (
     are_cut_alike,
     check_same_chunks,
     check_same_metadata,
+    chunk_rows,
     match_rows,
 )
 
@@ -52,6 +53,29 @@ def test_key_that_is_twice_in_a_table_is_named():
 def test_fewer_than_two_tables_are_refused():
     with pytest.raises(FusionError, match=r"at least two tables\. Got \['x'\]"):
         match_rows({"x": keys(("a", 0))})
+
+
+def test_chunks_are_found_whatever_the_order_of_the_rows():
+    table = keys(("b", 1), ("a", 0), ("b", 0), ("a", 1))
+    assert chunk_rows(table).tolist() == [[1, 3], [2, 0]]
+    assert chunk_rows(table[::-1]).tolist() == [[1, 3], [2, 0]]
+    assert chunk_rows(keys(("a", 0), ("b", 0))).tolist() == [[0], [1]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([], r"no rows"),
+        ([("a", 0), ("a", 0)], r"1 of 2 rows repeat .* e\.g\. \('a', 0\)"),
+        ([("a", 1), ("a", 2)], r"chunks 0 to 1; 'a' has 1, 2\."),
+        ([("a", 0), ("a", 2)], r"chunks 0 to 1; 'a' has 0, 2\."),
+        ([("a", 0), ("b", 0), ("b", 1)], r"chunks 0 to 0; 'b' has 0, 1\."),
+        ([("b", 0), ("b", 1), ("a", 0)], r"chunks 0 to 1; 'a' has 0\."),
+    ],
+)
+def test_recordings_whose_chunks_are_no_row_are_named(rows, said):
+    with pytest.raises(FusionError, match=said):
+        chunk_rows(keys(*rows))
 
 
 def test_differing_labels_of_a_key_are_named():

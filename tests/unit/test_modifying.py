@@ -204,6 +204,7 @@ def test_chunks_are_joined_by_number_whatever_the_order_of_the_rows(cli, tmp_pat
     table = write(tmp_path / "table", [rows[i] for i in order], values=values[order])
     output = tmp_path / "out"
     assert cli("fuse-chunks", table, "--output", output)[0] == 0
+    assert cli("validate", output)[0] == cli("verify", output)[0] == 0
     fused = read_table(str(output))
     found = dict(zip(fused["file"].to_pylist(), embedding_array(fused), strict=True))
     for index, file in enumerate(LABELS):
@@ -238,6 +239,8 @@ def test_chunks_that_are_missing_are_named(cli, tmp_path):
 
 def test_tables_without_rows_are_told_of_or_give_such(cli, tmp_path):
     empty = [write(tmp_path / name, [], values=np.empty((0, 2))) for name in ("a", "b")]
-    refused(cli("fuse-chunks", empty[0], "--output", tmp_path / "out"), f"{empty[0]} has no rows")
+    refused(
+        cli("fuse-chunks", empty[0], "--output", tmp_path / "out"), f"{empty[0]}: there are no rows"
+    )
     assert cli("fuse", *empty, "--output", tmp_path / "fused")[0] == 0
     assert read_table(str(tmp_path / "fused")).num_rows == 0

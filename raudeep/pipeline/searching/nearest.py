@@ -148,7 +148,7 @@ def _look_up(
     count = _SURPLUS * wanted
     while count < stored.rows:
         keys = np.unique(neighbours.search(queries, count).keys).astype(np.int64)
-        rows = take_rows(table, keys, columns=[*_COLUMNS, "embedding"])
+        rows = take_rows(table, stored, keys, columns=[*_COLUMNS, "embedding"])
         if len(rows["file"].unique()) >= wanted:
             return rows
         count *= 4

@@ -1,25 +1,39 @@
-"""Fusion: embeddings of several tables joined by key into one wider table.
+"""Fusion: embeddings of several tables, or of all chunks of a recording, become one wider table.
 
 ``keys and metadata of all -> which rows belong together``
-``part of the first, those rows of the others -> side by side -> part``
+``part, and those rows of other tables or parts -> side by side -> part``
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from raudeep.evaluation.fusion import check_same_chunks, check_same_metadata, match_rows
+from raudeep.errors import EvaluationError, FusionError
+from raudeep.evaluation.folds import check_agreement
+from raudeep.evaluation.fusion import (
+    check_same_chunks,
+    check_same_metadata,
+    chunk_rows,
+    match_rows,
+)
 from raudeep.pipeline.runtime.streaming import stream
 from raudeep.pipeline.stage import StageSummary, embedding_array, embedding_rows
 from raudeep.storage.opening import check_tables, open_tables
 from raudeep.storage.outputs import check_outputs
-from raudeep.storage.table import TableWriter, read_index, read_part, read_table, take_rows
+from raudeep.storage.table import (
+    TableIndex,
+    TableWriter,
+    read_index,
+    read_part,
+    read_table,
+    take_rows,
+)
 
-__all__ = ["fuse_tables"]
+__all__ = ["fuse_chunks", "fuse_tables"]
 
 _SPAN = ("start", "end")
 _METADATA = ("label", "partition", "folds")
@@ -60,25 +74,96 @@ def fuse_tables(tables: Mapping[str, str], output: str, *, overwrite: bool = Fal
     if overwrite or writer.missing(len(parts)):
         rows = _matching_rows(tables)  # before anything is replaced
     open_tables([writer], overwrite=overwrite)
-    missing = writer.missing(len(parts))
-    if missing:
-        starts = np.cumsum([0, *(part.rows for part in parts)])
+    starts = np.cumsum([0, *(part.rows for part in parts)])
 
-        def fuse(item: dict[str, Any]) -> dict[str, Any]:
-            part = item["part"]
-            here = slice(starts[part], starts[part + 1])
-            own = read_part(tables[first], parts[part].name)
-            vectors = [take_rows(tables[name], rows[name][here]) for name in others]
-            fused = np.concatenate([embedding_array(each) for each in (own, *vectors)], axis=1)
-            writer.write(part, embedding_rows(own, fused))
-            return item
+    def fuse(part: int) -> pa.Table:
+        here = slice(starts[part], starts[part + 1])
+        own = read_part(tables[first], parts[part].name)
+        vectors = [take_rows(tables[name], indices[name], rows[name][here]) for name in others]
+        fused = np.concatenate([embedding_array(each) for each in (own, *vectors)], axis=1)
+        return embedding_rows(own, fused)
 
-        size = sum(part.bytes for index in indices.values() for part in index.parts)
-        estimate = _SECONDS_PER_GB * size / 1e9 * len(missing) / len(parts)
-        for _ in stream([{"part": part} for part in missing], fuse, estimated_seconds=estimate):
-            pass
+    made = _write_missing(writer, len(parts), fuse, size=sum(map(_bytes, indices.values())))
     index = writer.commit(len(parts))
-    return StageSummary.of_table("fusion", output, index, made=len(missing), started=started)
+    return StageSummary.of_table("fusion", output, index, made=made, started=started)
+
+
+def fuse_chunks(table: str, output: str, *, overwrite: bool = False) -> StageSummary:
+    """Join the embeddings of each recording's chunks, by their number, into one row.
+
+    Parts that are there are not made again, also when the table grew.
+
+    Parameters
+    ----------
+    table : str
+        URI of an embedding table.
+    output : str
+        URI of the table of joined embeddings (N recordings, chunks times E).
+    overwrite : bool
+        Replace a table of something else.
+
+    Raises
+    ------
+    FusionError
+        If the table has no rows, recordings have different numbers of chunks, these are not 0 to
+        n - 1, or the chunks of a recording differ in label, partition or folds.
+    """
+    started = time.perf_counter()
+    check_outputs([output], [table])
+    index = read_index(table, stage="embeddings")
+    rows = _chunk_rows(table)
+    count = rows.shape[1]
+    config = {"fused_chunks": count, "pieces": [index.config]}
+    writer = TableWriter.growing(output, index.stage, config, {"source": index})
+    open_tables([writer], overwrite=overwrite)
+    # A recording is in the part that its first chunk is in.
+    starts = np.searchsorted(rows[:, 0], np.cumsum([0, *(part.rows for part in index.parts)]))
+
+    def fuse(part: int) -> pa.Table:
+        chunks = take_rows(table, index, rows[starts[part] : starts[part + 1]].ravel())
+        first, last = (np.arange(at, chunks.num_rows, count) for at in (0, count - 1))
+        ends = chunks["end"].take(pa.array(last))
+        position = chunks.schema.get_field_index("end")
+        keys = chunks.take(pa.array(first)).set_column(position, "end", ends)
+        values = embedding_array(chunks)
+        return embedding_rows(keys, values.reshape(len(first), count * values.shape[1]))
+
+    num_parts = len(index.parts)
+    made = _write_missing(writer, num_parts, fuse, size=_bytes(index))
+    written = writer.commit(num_parts)
+    return StageSummary.of_table("fuse-chunks", output, written, made=made, started=started)
+
+
+def _write_missing(
+    writer: TableWriter, num_parts: int, fuse: Callable[[int], pa.Table], *, size: int
+) -> int:
+    """Write the parts that are missing, of so many made of so many bytes; return their number."""
+    missing = writer.missing(num_parts)
+
+    def write(item: dict[str, Any]) -> dict[str, Any]:
+        writer.write(item["part"], fuse(item["part"]))
+        return item
+
+    estimate = _SECONDS_PER_GB * size / 1e9 * len(missing) / num_parts
+    for _ in stream([{"part": part} for part in missing], write, estimated_seconds=estimate):
+        pass
+    return len(missing)
+
+
+def _bytes(index: TableIndex) -> int:
+    return sum(part.bytes for part in index.parts)
+
+
+def _chunk_rows(table: str) -> NDArray[np.int64]:
+    """Return the rows of the chunks of each recording; refuse what cannot be one row."""
+    found = read_table(table, columns=["file", "chunk", *_METADATA])
+    try:
+        rows = chunk_rows(found.select(["file", "chunk"]).to_pandas())
+        for column in _METADATA:
+            check_agreement(found["file"].to_pylist(), found[column].to_pylist(), column)
+    except (EvaluationError, FusionError) as error:
+        raise FusionError(f"{table}: {error}") from error
+    return rows
 
 
 def _matching_rows(tables: Mapping[str, str]) -> dict[str, NDArray[np.int64]]:

@@ -1,8 +1,8 @@
-"""New tables from old ones: other folds or partitions, repeated rows, joined chunks.
+"""New tables from old ones: other folds or partitions, repeated rows.
 
 The rows of a table are rewritten part by part; the values in them are never touched. What was done
 is part of the inputs of the new table and not of its configuration, so that a model trained on the
-old one takes the new one as well. Joined chunks alone are other embeddings, and say so.
+old one takes the new one as well.
 """
 
 import json
@@ -10,25 +10,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from raudeep.config import reject_text
-from raudeep.errors import EvaluationError, FusionError, TableError
-from raudeep.evaluation.folds import (
-    check_agreement,
-    stratified_folds,
-    stratified_partitions,
-)
+from raudeep.errors import EvaluationError, TableError
+from raudeep.evaluation.folds import stratified_folds, stratified_partitions
 from raudeep.evaluation.upsampling import copy_name, repeats_of_class
-from raudeep.pipeline.stage import StageSummary, embedding_array, embedding_rows, slices
+from raudeep.pipeline.stage import StageSummary
 from raudeep.schema import FILE_METADATA, PARTITIONS
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table
 from raudeep.storage.outputs import check_outputs
 from raudeep.storage.table import read_index, read_part, read_table
 
-__all__ = ["add_folds", "add_partitions", "fuse_chunks", "remove_splits", "upsample_table"]
+__all__ = ["add_folds", "add_partitions", "remove_splits", "upsample_table"]
 
 _TYPES = {field.name: field.type for field in FILE_METADATA}
 
@@ -170,68 +165,6 @@ def upsample_table(
 
     action = {"upsample": sorted(partitions) or True}
     return _rewrite(table, output, action, change, overwrite=overwrite)
-
-
-def fuse_chunks(table: str, output: str, *, overwrite: bool = False) -> StageSummary:
-    """Join the embeddings of each recording's chunks, by their number, into one row.
-
-    Parameters
-    ----------
-    table : str
-        URI of an embedding table.
-    output : str
-        URI of the table of joined embeddings (N recordings, chunks times E).
-    overwrite : bool
-        Replace a table of something else.
-
-    Raises
-    ------
-    FusionError
-        If recordings have different numbers of chunks, these are not 0 to n - 1, or the chunks of
-        a recording differ in label, partition or folds.
-    """
-    started = time.perf_counter()
-    check_outputs([output], [table])
-    index = read_index(table, stage="embeddings")
-    rows = read_table(table)
-    chunks: dict[str, dict[int, int]] = {}
-    keys = zip(rows["file"].to_pylist(), rows["chunk"].to_pylist(), strict=True)
-    for row, (file, chunk) in enumerate(keys):
-        if chunk in chunks.setdefault(file, {}):
-            raise FusionError(f"{table}: recording {file!r} has chunk {chunk} twice.")
-        chunks[file][chunk] = row
-    if not chunks:
-        raise FusionError(f"{table} has no rows.")
-    for column in _TYPES:
-        try:
-            check_agreement(rows["file"].to_pylist(), rows[column].to_pylist(), column)
-        except EvaluationError as error:
-            raise FusionError(f"{table}: {error}") from error
-    count = len(next(iter(chunks.values())))
-    for file, found in chunks.items():
-        if sorted(found) != list(range(count)):
-            raise FusionError(
-                f"{table}: every recording needs the chunks 0 to {count - 1}; {file!r} has "
-                f"{', '.join(map(str, sorted(found)[:10]))}. Recordings of different lengths keep "
-                "their chunks apart; --fixed-seconds of `raudeep extract` makes them equal."
-            )
-    order = np.array([[found[chunk] for chunk in range(count)] for found in chunks.values()])
-    values = embedding_array(rows)
-    fused = values[order.reshape(-1)].reshape(len(chunks), -1)
-    metadata = rows.take(pa.array(order[:, 0], pa.int64()))
-    ends = rows["end"].take(pa.array(order[:, -1], pa.int64()))
-    position = metadata.schema.get_field_index("end")
-    made = embedding_rows(metadata.set_column(position, "end", ends), fused)
-    config = {"fused_chunks": count, "pieces": [index.config]}
-    identity = Identity(index.stage, config, {"source": index.fingerprint})
-    writer = open_table(output, identity, overwrite=overwrite)
-    bounds = slices(len(chunks), bytes_per_row=4 * fused.shape[1])
-    missing = writer.missing(len(bounds))
-    for part in missing:
-        start, end = bounds[part]
-        writer.write(part, made.slice(start, end - start))
-    written = writer.commit(len(bounds))
-    return StageSummary.of_table("fuse-chunks", output, written, made=len(missing), started=started)
 
 
 def _keys(table: str) -> pa.Table:
