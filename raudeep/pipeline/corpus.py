@@ -3,7 +3,7 @@
 import logging
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 
@@ -74,18 +74,21 @@ def _load(places: Sequence[str], *, layout: str | None, labelled: bool) -> tuple
         return _manifest_of_table(place), "manifest"
     size = _size(place)
     if size is not None:
-        place, _, name = place.rpartition("/")
-        files, layout, labelled = {name: size}, "bare", False
-    else:
-        files = uris.list_files(place)
-        if not files and not uris.exists(place):
-            raise ManifestError(f"no corpus at {place}: there is no such folder or file.")
-    tree = Tree(root=place, files=files, read=lambda path: uris.read_bytes(uris.join(place, path)))
+        folder, _, name = place.rpartition("/")
+        return read_corpus(_tree(folder, {name: size}), layout="bare", labelled=False)
+    files = uris.list_files(place)
+    if not files and not uris.exists(place):
+        raise ManifestError(f"no corpus at {place}: there is no such folder or file.")
+    tree = _tree(place, files)
     if packed := _packed_files(tree):
         return read_packed(packed, name=place, root=place), "packed"
     manifest, found = read_corpus(tree, layout=layout, labelled=labelled)
     logger.info("%s: %d recordings, layout %s", place, manifest.num_rows, found)
     return manifest, found
+
+
+def _tree(root: str, files: Mapping[str, int]) -> Tree:
+    return Tree(root=root, files=files, read=lambda path: uris.read_bytes(uris.join(root, path)))
 
 
 def _read_manifest(uri: str) -> pa.Table:

@@ -4,6 +4,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from raudeep.config import (
     AUTOENCODERS,
     AutoencoderConfig,
@@ -15,9 +17,12 @@ from raudeep.config import (
 )
 from raudeep.errors import ConfigError
 from raudeep.recipe import NamedAutoencoder, Recipe
-from raudeep.sweep.space import KIND, SEARCHED, Point
+from raudeep.sweep.domain import Domain, Value
+from raudeep.sweep.space import KIND, SEARCHED, Point, SearchSpace
 
-__all__ = ["Candidate", "base_of", "candidate_of", "recipe_of"]
+__all__ = ["Candidate", "base_of", "candidate_of", "check_values", "recipe_of"]
+
+_DRAWS = 1000  # so that what goes together with one in a hundred others is found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +104,45 @@ def candidate_of(base: Candidate, point: Point) -> Candidate:
             where=where,
         ),
     )
+
+
+def check_values(base: Candidate, space: SearchSpace) -> None:
+    """Raise `ConfigError` for the first value that no trial can have, whatever its others are.
+
+    Of ranges the ends are looked at. Values that go together with some others only are no mistake:
+    points that hold them with others are left out when they are drawn.
+    """
+    for parameter in space.parameters:
+        for domain in (alternative.domain for alternative in parameter.alternatives):
+            for value in domain.choices or domain.ends:
+                error = _reason_against(base, space, parameter.name, domain, value)
+                if error is not None:
+                    raise ConfigError(
+                        f"no trial can have {value!r} as {parameter.name!r}: {error}"
+                    ) from error
+
+
+def _reason_against(
+    base: Candidate, space: SearchSpace, name: str, domain: Domain, value: Value
+) -> ConfigError | None:
+    """Return why no point with this value of a domain makes a candidate; None if one does."""
+    rng = np.random.default_rng(0)
+    reason = None
+
+    def choose(_: str, other: Domain) -> Value:
+        return value if other is domain else other.at(rng.random())
+
+    for _ in range(_DRAWS):
+        point = space.draw(choose)
+        if point.get(name) != value:
+            continue  # the condition of the domain does not hold
+        try:
+            candidate_of(base, point)
+        except ConfigError as error:
+            reason = error
+        else:
+            return None
+    return reason
 
 
 def recipe_of(

@@ -23,6 +23,11 @@ class Domain:
     """Only so many evenly spaced values of the range, its ends among them."""
     integer: bool = False
 
+    @property
+    def ends(self) -> tuple[Value, Value]:
+        """The first and the last value of a range."""
+        return self._settled(self.low), self._settled(self.high)
+
     def values(self) -> Sequence[Value] | None:
         """Return all values; None where there is no end of them."""
         if self.choices:
@@ -58,7 +63,7 @@ class Domain:
         """Return the domain as a search space writes it."""
         if self.choices:
             return {"choices": list(self.choices)}
-        found: dict[str, Any] = {"low": self._settled(self.low), "high": self._settled(self.high)}
+        found: dict[str, Any] = dict(zip(("low", "high"), self.ends, strict=True))
         if self.log:
             found["log"] = True
         return found if self.steps is None else found | {"steps": self.steps}

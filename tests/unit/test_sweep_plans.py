@@ -9,6 +9,9 @@ import pytest
 from raudeep.storage import uri as uris
 from raudeep.storage.recipes import load_recipe
 from raudeep.sweep.recipe_file import recipe_toml
+from tests.support import refused
+
+OF_FREQUENCY = 'when = {autoencoder.kind = ["frequency"]}'
 
 
 @pytest.fixture
@@ -71,6 +74,44 @@ def test_losses_of_other_decoders_do_not_compare(run, name):
         autoencoder.{name} = {{choices = [true, false], {when}}}"""
     _, _, said = run(space, "--dry-run", "--objective", "loss")
     assert re.search(rf"that differ in .*autoencoder.{name}.* do not compare", said)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "autoencoder.num_units = {choices = [16, -3]}",
+            "no trial can have -3 as 'autoencoder.num_units': the search space: The 'num_units' "
+            "parameter of AutoencoderConfig must be at least 1. Got -3.",
+        ),
+        (
+            "training.batch_size = {low = 0, high = 64}",
+            "no trial can have 0 as 'training.batch_size': the search space: The 'batch_size'",
+        ),
+        (
+            "autoencoder.dropout = {low = 0.1, high = 1.0}",
+            "no trial can have 1.0 as 'autoencoder.dropout': the search space: The 'dropout'",
+        ),
+        (
+            "spectrogram.n_mels = {choices = [16]}\n"
+            'autoencoder.kind = {choices = ["time", "frequency"]}\n'
+            f"autoencoder.window_bands = {{choices = [8, 32], {OF_FREQUENCY}}}\n"
+            f"autoencoder.overlap_bands = {{choices = [4], {OF_FREQUENCY}}}",
+            "no trial can have 32 as 'autoencoder.window_bands'",
+        ),
+    ],
+)
+def test_a_value_that_no_trial_can_have_is_refused(run, line, said):
+    refused(run(f"[search]\n{line}\n", "--dry-run"), said)
+
+
+def test_values_that_go_together_with_some_others_are_no_mistake(run):
+    space = (
+        "[search]\nspectrogram.window_seconds = {choices = [0.02, 0.08]}\n"
+        "spectrogram.overlap_seconds = {choices = [0.01, 0.04]}\n"
+    )
+    code, _, err = run(space, "--dry-run")
+    assert code == 0, err
 
 
 def test_losses_that_do_not_compare_are_warned_of(run):

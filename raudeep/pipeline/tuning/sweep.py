@@ -41,7 +41,7 @@ from raudeep.storage.identity import Identity
 from raudeep.storage.opening import check_no_table
 from raudeep.storage.outputs import check_outputs
 from raudeep.storage.table import package_versions
-from raudeep.sweep.candidates import Candidate, base_of, candidate_of, recipe_of
+from raudeep.sweep.candidates import Candidate, base_of, candidate_of, check_values, recipe_of
 from raudeep.sweep.recipe_file import recipe_toml
 from raudeep.sweep.samplers import Sampler, make_sampler
 from raudeep.sweep.space import SearchSpace
@@ -241,6 +241,7 @@ def _check(
     base = base_of(recipe, autoencoder, tune)
     recipe_toml(recipe_of(recipe, base, {}, reserved_folds=()))  # now, and not after the last trial
     make_sampler(space, tune, num_known=0)
+    check_values(base, space)
     names = [parameter.name for parameter in space.parameters]
     kinds = {base.model.kind} | {
         str(value)
