@@ -6,18 +6,17 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from raudeep.config import AutoencoderConfig, ChunkConfig, SpectrogramConfig, TrainingConfig
+from raudeep.config import ChunkConfig
 from raudeep.errors import TableError
 from raudeep.pipeline.classification import predicting
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.recordings.embedding import embed_corpus
-from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
 from raudeep.pipeline.recordings.targets import Embedder, chunks_like
 from raudeep.pipeline.runtime import streaming
 from raudeep.pipeline.tables.fusing import fuse_chunks, fuse_tables
 from raudeep.pipeline.tables.modifying import add_folds
-from raudeep.pipeline.training.runs import Run, train_autoencoders
 from raudeep.storage.table import read_index, read_table
+from tests.models import write_model
 from tests.support import assert_one_line
 
 
@@ -29,25 +28,13 @@ def models(corpus, tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("models")
     manifest, _ = load_manifest(str(corpus))
-    for name, clip in (("a", -30), ("b", -60)):
-        view = SpectrogramConfig(
-            window_seconds=0.064, n_mels=16, fixed_seconds=0.5, clip_below_db=clip
-        )
-        spectrograms = str(folder / f"spectrograms-{name}")
-        extract_spectrograms(manifest, {"view": view}, {"view": spectrograms})
-        run = Run(
-            name=name,
-            spectrograms=(spectrograms,),
-            output=str(folder / name),
-            model=AutoencoderConfig(num_units=8),
-            training=TrainingConfig(num_epochs=1, batch_size=8),
-        )
-        train_autoencoders([run], checkpoints=str(folder / "runs"))
+    for seed, name in enumerate("ab"):
+        model = write_model(folder / name, units=8, fixed_seconds=0.5, n_mels=16, seed=seed)
         outputs = {r: str(folder / f"{r}-{name}") for r in ("state", "pooled")}
-        embed_corpus(manifest, [Embedder(name=name, model=run.output, outputs=outputs)])
+        embed_corpus(manifest, [Embedder(name=name, model=model, outputs=outputs)])
         for kind, cut in (("chunks", (0.2, 0.1)), ("halves", (0.9, 0.9))):
             embedder = Embedder(
-                name=name, model=run.output, outputs={"state": str(folder / f"{name}-{kind}")}
+                name=name, model=model, outputs={"state": str(folder / f"{name}-{kind}")}
             )
             chunks = ChunkConfig(chunk_seconds=cut[0], chunk_hop_seconds=cut[1])
             embed_corpus(manifest, [embedder], chunks=chunks)
