@@ -74,8 +74,9 @@ if TYPE_CHECKING:
     from raudeep.report.pictures import write_preview, write_projection
     from raudeep.report.reconstructions import write_reconstructions
     from raudeep.report.sweep import write_sweep_pictures
+    from raudeep.storage.index import read_index
     from raudeep.storage.recipes import load_recipe, load_space
-    from raudeep.storage.table import read_errors, read_index
+    from raudeep.storage.table import read_errors
     from raudeep.storage.verification import verify_table
 
 _PLACES = {
@@ -132,7 +133,7 @@ _PLACES = {
     "predict_table": "pipeline.classification.predicting",
     "preview_recording": "pipeline.preview",
     "read_errors": "storage.table",
-    "read_index": "storage.table",
+    "read_index": "storage.index",
     "read_table": "pipeline.tables.reading",
     "reconstruct_table": "pipeline.tables.reconstruction",
     "remove_splits": "pipeline.tables.modifying",

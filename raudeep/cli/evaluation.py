@@ -149,7 +149,7 @@ def predict(
     from raudeep.pipeline.classification.classifiers import load_classifier
     from raudeep.pipeline.classification.predicting import predict_corpus, predict_table
     from raudeep.pipeline.corpus import load_manifest
-    from raudeep.storage.table import is_table, read_index
+    from raudeep.storage.index import is_table, read_index
     from raudeep.storage.uri import absolute
 
     trained, place = load_classifier(absolute(classifier)), absolute(source)

@@ -156,7 +156,7 @@ def embed(
     from raudeep.pipeline.recordings.planning import plan_embedding
     from raudeep.pipeline.recordings.targets import Embedder
     from raudeep.report.console import print_facts, print_json
-    from raudeep.storage.table import is_table, read_index
+    from raudeep.storage.index import is_table, read_index
     from raudeep.storage.uri import absolute, join
 
     if fuse and (epochs or reconstruction_rmse or len(model) < 2):

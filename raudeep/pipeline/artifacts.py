@@ -23,8 +23,7 @@ from raudeep.models.artifact import (
     unpack_tensors,
 )
 from raudeep.storage import uri as uris
-from raudeep.storage.identity import Identity
-from raudeep.storage.table import package_versions
+from raudeep.storage.identity import Identity, package_versions
 
 __all__ = [
     "artifact_identity",

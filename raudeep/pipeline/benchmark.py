@@ -38,8 +38,9 @@ from raudeep.pipeline.training.runs import Run, train_autoencoders
 from raudeep.pipeline.training.tracking import check_tracker
 from raudeep.recipe import FUSED, Recipe
 from raudeep.storage import uri as uris
+from raudeep.storage.identity import package_versions
 from raudeep.storage.opening import check_no_table
-from raudeep.storage.table import package_versions, read_errors
+from raudeep.storage.table import read_errors
 
 __all__ = [
     "BenchmarkLayout",

@@ -24,9 +24,10 @@ from raudeep.pipeline.stage import StageSummary
 from raudeep.recipe import Recipe
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.index import is_table, read_index
 from raudeep.storage.opening import open_table
 from raudeep.storage.plan import plan_name
-from raudeep.storage.table import is_table, read_index, read_table
+from raudeep.storage.table import read_table
 
 __all__ = ["check_synthesised", "corpus_of", "load_manifest", "write_manifest"]
 

@@ -17,8 +17,9 @@ from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.recordings.sources import describe_sources
 from raudeep.schema import PARTITIONS
 from raudeep.storage import uri as uris
+from raudeep.storage.index import is_table, read_index
 from raudeep.storage.recordings import AUDIO, open_recording
-from raudeep.storage.table import is_table, read_errors, read_index, read_schema, read_table
+from raudeep.storage.table import read_errors, read_schema, read_table
 
 __all__ = ["inspect_corpus", "inspect_folds", "inspect_path", "inspect_recording", "inspect_table"]
 

@@ -17,7 +17,7 @@ from raudeep.schema import (
     spectrograms_schema,
     with_metadata,
 )
-from raudeep.storage.table import TableIndex
+from raudeep.storage.index import TableIndex
 
 __all__ = [
     "StageSummary",

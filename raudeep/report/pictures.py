@@ -8,8 +8,9 @@ from raudeep.evaluation.projection import Projection, project
 from raudeep.pipeline.preview import preview_recording
 from raudeep.pipeline.stage import embedding_array
 from raudeep.report import plots
+from raudeep.storage.index import read_index
 from raudeep.storage.outputs import check_writable_file, write_file
-from raudeep.storage.table import read_index, read_table
+from raudeep.storage.table import read_table
 
 __all__ = ["check_picture", "write_preview", "write_projection"]
 

@@ -3,12 +3,13 @@
 import json
 import re
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from raudeep.config import fingerprint
 from raudeep.schema import SCHEMA_VERSION
 
-__all__ = ["Identity"]
+__all__ = ["Identity", "package_versions"]
 
 _FINGERPRINT = re.compile("[0-9a-f]{16}")
 _NAMED = 3  # differences that a message names
@@ -47,6 +48,17 @@ class Identity:
             if before.get(name) != after.get(name)
         ]
         return ", ".join(found[:_NAMED]) or "its fields are the same in another form"
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of raudeep and of what its numbers depend on."""
+    found = {}
+    for name in ("raudeep", "numpy", "pyarrow", "ray", "scipy", "soundfile", "torch"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # run from an uploaded folder, not installed
+            found[name] = "unknown"
+    return found
 
 
 def _changed(name: str, before: Any, after: Any) -> str:

@@ -11,16 +11,10 @@ from raudeep.errors import TableError
 from raudeep.schema import read_metadata
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.index import INDEX, files_of_table, indexed_stage, is_table, read_index
 from raudeep.storage.outputs import visible_files
-from raudeep.storage.table import (
-    INDEX,
-    TableWriter,
-    files_of_table,
-    indexed_stage,
-    is_table,
-    read_footer,
-    read_index,
-)
+from raudeep.storage.table import read_footer
+from raudeep.storage.writer import TableWriter
 
 __all__ = ["check_no_table", "check_stage", "check_tables", "open_table", "open_tables"]
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from raudeep.errors import ConfigError, TableError
 from raudeep.storage import stores
 from raudeep.storage import uri as uris
-from raudeep.storage.table import is_table
+from raudeep.storage.index import is_table
 
 __all__ = [
     "check_apart",

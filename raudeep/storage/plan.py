@@ -20,7 +20,9 @@ import pyarrow.compute as pc
 from raudeep.errors import TableError
 from raudeep.schema import MANIFEST, read_metadata, with_metadata
 from raudeep.storage import uri as uris
-from raudeep.storage.table import TableWriter, part_name, read_part
+from raudeep.storage.index import part_name
+from raudeep.storage.table import read_part
+from raudeep.storage.writer import TableWriter
 
 __all__ = [
     "Plan",

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 
 from raudeep.errors import TableError
 from raudeep.storage import uri as uris
-from raudeep.storage.table import damaged, read_footer, read_index
+from raudeep.storage.index import read_index
+from raudeep.storage.table import damaged, read_footer
 
 __all__ = ["RowGroup", "read_row_group", "row_groups"]
 

@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from raudeep.errors import TableError
 from raudeep.schema import read_metadata
 from raudeep.storage import uri as uris
-from raudeep.storage.plan import plan_name, plan_names, read_plan
-from raudeep.storage.stores import StoreError
-from raudeep.storage.table import (
+from raudeep.storage.index import (
     INDEX,
     Part,
     TableIndex,
@@ -22,8 +20,10 @@ from raudeep.storage.table import (
     is_table,
     part_name,
     read_index,
-    read_part,
 )
+from raudeep.storage.plan import plan_name, plan_names, read_plan
+from raudeep.storage.stores import StoreError
+from raudeep.storage.table import read_part
 
 __all__ = ["Fault", "verify_table"]
 

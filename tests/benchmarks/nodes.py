@@ -20,7 +20,8 @@ import numpy as np
 import pyarrow as pa
 
 from raudeep.corpora.demo import write_demo_corpus
-from raudeep.storage.table import INDEX, read_errors, read_table
+from raudeep.storage.index import INDEX
+from raudeep.storage.table import read_errors, read_table
 from tests.benchmarks.cluster import Nodes
 from tests.benchmarks.corpus import BUILD
 from tests.benchmarks.process import finish, start

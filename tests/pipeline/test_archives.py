@@ -24,8 +24,9 @@ from raudeep.pipeline.runtime import streaming
 from raudeep.pipeline.runtime.cluster import Node, Resources
 from raudeep.pipeline.stage import embedding_array
 from raudeep.pipeline.tables.fusing import fuse_tables
+from raudeep.storage.index import read_index
 from raudeep.storage.plan import read_plans
-from raudeep.storage.table import read_errors, read_index, read_table
+from raudeep.storage.table import read_errors, read_table
 from tests.models import write_model, write_two_models
 from tests.poison import views_or_die
 

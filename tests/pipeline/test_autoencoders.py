@@ -36,7 +36,8 @@ from raudeep.pipeline.stage import embedding_array, spectrogram_values
 from raudeep.pipeline.tables.reconstruction import reconstruct_table
 from raudeep.pipeline.training.runs import Run, check_trainable, train_autoencoders
 from raudeep.report.reconstructions import write_reconstructions
-from raudeep.storage.table import read_index, read_table
+from raudeep.storage.index import read_index
+from raudeep.storage.table import read_table
 from tests.models import write_model
 
 VIEW = SpectrogramConfig(window_seconds=0.032, overlap_seconds=0.016, n_mels=16, clip_below_db=-60)

@@ -31,7 +31,8 @@ from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.recordings.packing import pack_corpus
 from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
 from raudeep.pipeline.stage import embedding_array, spectrogram_arrays
-from raudeep.storage.table import read_errors, read_index, read_table
+from raudeep.storage.index import read_index
+from raudeep.storage.table import read_errors, read_table
 from tests.support import run
 
 ONCE = EvaluationConfig(repeats=1)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from raudeep.errors import TableError
-from raudeep.storage.table import read_index, read_table
+from raudeep.storage.index import read_index
+from raudeep.storage.table import read_table
 from tests.models import write_two_models
 from tests.support import assert_one_line, run, start
 

@@ -9,7 +9,8 @@ import pytest
 from raudeep.pipeline.artifacts import load_autoencoder
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
-from raudeep.storage.table import read_errors, read_index, read_table
+from raudeep.storage.index import read_index
+from raudeep.storage.table import read_errors, read_table
 from tests.models import write_two_models
 from tests.support import refused
 

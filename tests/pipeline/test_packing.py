@@ -21,8 +21,9 @@ from raudeep.pipeline.recordings.embedding import embed_corpus
 from raudeep.pipeline.recordings.packing import pack_corpus
 from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
 from raudeep.pipeline.recordings.targets import Embedder
+from raudeep.storage.index import read_index
 from raudeep.storage.recordings import open_recording, read_recording
-from raudeep.storage.table import read_errors, read_index, read_table
+from raudeep.storage.table import read_errors, read_table
 from tests.models import write_model
 from tests.support import assert_one_line
 

@@ -15,7 +15,8 @@ from raudeep.pipeline.recordings.targets import Embedder, chunks_like
 from raudeep.pipeline.runtime import streaming
 from raudeep.pipeline.tables.fusing import fuse_chunks, fuse_tables
 from raudeep.pipeline.tables.modifying import add_folds
-from raudeep.storage.table import read_index, read_table
+from raudeep.storage.index import read_index
+from raudeep.storage.table import read_table
 from tests.models import write_model
 from tests.support import assert_one_line
 

@@ -10,7 +10,8 @@ from raudeep.pipeline.baselines.soundnet import embed_soundnet
 from raudeep.pipeline.classification.scoring import evaluate_embeddings
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.recordings.packing import pack_corpus
-from raudeep.storage.table import read_index, read_table
+from raudeep.storage.index import read_index
+from raudeep.storage.table import read_table
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,8 @@ from raudeep.pipeline.runtime import streaming
 from raudeep.pipeline.stage import embedding_array
 from raudeep.pipeline.tables.fusing import fuse_tables
 from raudeep.pipeline.training.runs import Run, train_autoencoders
-from raudeep.storage.table import read_index, read_table
+from raudeep.storage.index import read_index
+from raudeep.storage.table import read_table
 from tests.support import run
 from tests.tables import flip_a_bit
 

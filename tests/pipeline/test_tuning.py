@@ -12,9 +12,10 @@ from raudeep.config import TuneConfig
 from raudeep.errors import TableError
 from raudeep.pipeline.tuning.sweep import tune_autoencoders
 from raudeep.storage import uri as uris
+from raudeep.storage.index import read_index
 from raudeep.storage.recipes import load_recipe
 from raudeep.storage.stores import connect
-from raudeep.storage.table import read_index, read_table
+from raudeep.storage.table import read_table
 from raudeep.sweep.space import parse_space
 from tests.s3 import moto_server, set_environment
 from tests.support import run, start

@@ -12,7 +12,8 @@ from raudeep.pipeline.tables.modifying import (
     remove_splits,
     upsample_table,
 )
-from raudeep.storage.table import read_index, read_table
+from raudeep.storage.index import read_index
+from raudeep.storage.table import read_table
 from tests.chunks import CHUNKS, LABELS, columns, rows_of, write
 from tests.support import refused
 

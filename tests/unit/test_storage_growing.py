@@ -6,8 +6,9 @@ import pytest
 
 from raudeep.errors import TableError
 from raudeep.storage import uri as uris
+from raudeep.storage.index import read_index
 from raudeep.storage.opening import open_tables
-from raudeep.storage.table import TableWriter, read_index
+from raudeep.storage.writer import TableWriter
 from tests.tables import IDENTITY, failures, rows
 
 

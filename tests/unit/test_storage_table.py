@@ -15,17 +15,11 @@ from raudeep.errors import TableError
 from raudeep.schema import ERRORS, SCHEMA_VERSION, read_metadata
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.index import is_table, read_index
 from raudeep.storage.opening import check_tables, open_table, open_tables
 from raudeep.storage.outputs import check_outputs
-from raudeep.storage.table import (
-    TableWriter,
-    is_table,
-    read_errors,
-    read_index,
-    read_part,
-    read_table,
-    take_rows,
-)
+from raudeep.storage.table import read_errors, read_part, read_table, take_rows
+from raudeep.storage.writer import TableWriter
 from tests.tables import IDENTITY, OTHER, failures, rows
 
 # --- writing

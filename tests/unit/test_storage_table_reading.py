@@ -7,13 +7,8 @@ import pytest
 from raudeep.errors import TableError
 from raudeep.schema import SCHEMA_VERSION, embeddings_schema
 from raudeep.storage import uri as uris
-from raudeep.storage.table import (
-    is_table,
-    iterate_parts,
-    read_index,
-    read_part,
-    read_table,
-)
+from raudeep.storage.index import is_table, read_index
+from raudeep.storage.table import iterate_parts, read_part, read_table
 from tests.tables import flip_a_bit, rows
 
 

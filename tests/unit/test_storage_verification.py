@@ -13,9 +13,9 @@ from raudeep.manifest import Recording, manifest_fingerprint, manifest_table
 from raudeep.schema import ERRORS, embeddings_schema
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.index import is_table
 from raudeep.storage.opening import open_table
 from raudeep.storage.plan import extend_plan
-from raudeep.storage.table import is_table
 from raudeep.storage.verification import verify_table
 from tests.tables import flip_a_bit
 

@@ -13,7 +13,7 @@ from raudeep.pipeline.stage import spectrogram_rows
 from raudeep.pipeline.training.data import loaded_if_small, read_training_data
 from raudeep.storage.identity import Identity
 from raudeep.storage.row_groups import row_groups
-from raudeep.storage.table import TableWriter
+from raudeep.storage.writer import TableWriter
 from tests.tables import flip_a_bit
 
 BANDS, PARTS, ROWS = 4, 3, 10

@@ -35,8 +35,10 @@ from raudeep.pipeline.runtime.streaming import Pool, stream
 from raudeep.pipeline.stage import StageSummary, spectrogram_arrays, spectrogram_rows
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.index import is_table, read_index
 from raudeep.storage.opening import check_no_table, check_stage, open_table
-from raudeep.storage.table import TableWriter, is_table, read_index, read_table
+from raudeep.storage.table import read_table
+from raudeep.storage.writer import TableWriter
 
 __all__ = ["evaluate_cnn"]
 

@@ -29,8 +29,10 @@ from raudeep.pipeline.classification.scoring import evaluate_embeddings
 from raudeep.pipeline.runtime.streaming import stream
 from raudeep.pipeline.stage import StageSummary, embedding_rows, spectrogram_arrays
 from raudeep.storage import uri as uris
+from raudeep.storage.index import read_index
 from raudeep.storage.opening import check_no_table, check_stage, open_tables
-from raudeep.storage.table import TableWriter, read_index, read_part, read_table
+from raudeep.storage.table import read_part, read_table
+from raudeep.storage.writer import TableWriter
 
 __all__ = [
     "BaselineScore",

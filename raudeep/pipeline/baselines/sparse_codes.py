@@ -30,8 +30,10 @@ from raudeep.pipeline.stage import (
 )
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.index import is_table, read_index
 from raudeep.storage.opening import check_no_table, check_stage, open_table
-from raudeep.storage.table import TableWriter, is_table, iterate_parts, read_index, read_part
+from raudeep.storage.table import iterate_parts, read_part
+from raudeep.storage.writer import TableWriter
 
 __all__ = ["embed_sparse_codes"]
 

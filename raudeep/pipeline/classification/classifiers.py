@@ -26,9 +26,10 @@ from raudeep.pipeline.classification.predictions import (
 from raudeep.pipeline.recordings.sources import Source, embedding_sources
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage import uri as uris
-from raudeep.storage.identity import Identity
+from raudeep.storage.identity import Identity, package_versions
+from raudeep.storage.index import TableIndex, read_index
 from raudeep.storage.outputs import visible_files
-from raudeep.storage.table import TableIndex, package_versions, read_index, read_table
+from raudeep.storage.table import read_table
 
 __all__ = [
     "TrainedClassifier",

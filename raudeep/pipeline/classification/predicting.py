@@ -39,19 +39,11 @@ from raudeep.pipeline.runtime.progress import stage_progress
 from raudeep.pipeline.runtime.streaming import stream
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage import uri as uris
+from raudeep.storage.index import TableIndex, errors_name, is_table, read_index
 from raudeep.storage.opening import open_tables
 from raudeep.storage.outputs import check_writable_file
-from raudeep.storage.table import (
-    TableIndex,
-    TableWriter,
-    errors_name,
-    is_table,
-    read_errors,
-    read_index,
-    read_part,
-    read_schema,
-    read_table,
-)
+from raudeep.storage.table import read_errors, read_part, read_schema, read_table
+from raudeep.storage.writer import TableWriter
 
 __all__ = ["predict_corpus", "predict_table"]
 

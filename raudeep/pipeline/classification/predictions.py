@@ -20,7 +20,8 @@ from raudeep.evaluation.folds import (
 )
 from raudeep.evaluation.metrics import Score, score_predictions
 from raudeep.schema import KEYS, predictions_schema, read_metadata, with_metadata
-from raudeep.storage.table import read_index, read_schema, read_table
+from raudeep.storage.index import read_index
+from raudeep.storage.table import read_schema, read_table
 
 __all__ = [
     "describe_evaluation",

@@ -31,8 +31,10 @@ from raudeep.pipeline.runtime.progress import stage_progress
 from raudeep.pipeline.runtime.streaming import stream
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage.identity import Identity
+from raudeep.storage.index import read_index
 from raudeep.storage.opening import open_tables
-from raudeep.storage.table import TableWriter, read_index, read_schema, read_table
+from raudeep.storage.table import read_schema, read_table
+from raudeep.storage.writer import TableWriter
 
 __all__ = ["Evaluation", "evaluate_embeddings"]
 

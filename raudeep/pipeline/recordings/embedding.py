@@ -30,9 +30,10 @@ from raudeep.pipeline.recordings.targets import (
 from raudeep.pipeline.runtime.progress import stage_progress
 from raudeep.pipeline.runtime.streaming import Pool, stream
 from raudeep.pipeline.stage import StageSummary
+from raudeep.storage.index import TableIndex, read_index
 from raudeep.storage.opening import open_tables
 from raudeep.storage.outputs import check_outputs
-from raudeep.storage.table import TableIndex, TableWriter, read_index
+from raudeep.storage.writer import TableWriter
 
 __all__ = ["check_input", "embed_corpus", "embed_like", "embed_tables"]
 

@@ -25,7 +25,7 @@ from raudeep.pipeline.recordings.slices import (
 from raudeep.pipeline.stage import StageSummary
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table
-from raudeep.storage.table import TableWriter
+from raudeep.storage.writer import TableWriter
 
 __all__ = ["Kernel", "MakeRows", "Piece", "map_recordings"]
 

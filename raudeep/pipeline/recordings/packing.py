@@ -41,7 +41,7 @@ from raudeep.storage.recordings import (
     packs_of,
     read_recording,
 )
-from raudeep.storage.table import TableWriter
+from raudeep.storage.writer import TableWriter
 
 __all__ = ["is_packed", "load_content", "pack_corpus", "read_packed"]
 

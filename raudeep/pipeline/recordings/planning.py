@@ -35,7 +35,7 @@ from raudeep.pipeline.runtime.cluster import Resources, find_resources
 from raudeep.pipeline.stage import recording_slices
 from raudeep.storage import uri as uris
 from raudeep.storage.opening import check_tables
-from raudeep.storage.table import TableWriter
+from raudeep.storage.writer import TableWriter
 
 __all__ = ["plan_embedding", "plan_spectrograms"]
 

@@ -29,7 +29,8 @@ from raudeep.storage import uri as uris
 from raudeep.storage.plan import Plan, extend_plan
 from raudeep.storage.recordings import READ_TOGETHER, is_in_pack
 from raudeep.storage.stores import StoreError
-from raudeep.storage.table import TableWriter, read_errors
+from raudeep.storage.table import read_errors
+from raudeep.storage.writer import TableWriter
 
 __all__ = [
     "Collector",

@@ -27,7 +27,7 @@ from raudeep.pipeline.stage import StageSummary, spectrogram_rows
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_tables
 from raudeep.storage.plan import read_plans
-from raudeep.storage.table import TableWriter
+from raudeep.storage.writer import TableWriter
 
 __all__ = [
     "Shape",

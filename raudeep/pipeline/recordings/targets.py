@@ -17,7 +17,8 @@ from raudeep.pipeline.recordings.sources import Source, describe_sources
 from raudeep.recipe import FUSED
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.table import TableIndex, TableWriter
+from raudeep.storage.index import TableIndex
+from raudeep.storage.writer import TableWriter
 
 __all__ = [
     "Embedder",

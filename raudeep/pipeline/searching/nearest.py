@@ -22,15 +22,9 @@ from raudeep.errors import ConfigError, EvaluationError, TableError
 from raudeep.evaluation.neighbours import Metric, similarities
 from raudeep.pipeline.stage import embedding_array
 from raudeep.storage import uri as uris
+from raudeep.storage.index import TableIndex, read_index
 from raudeep.storage.staging import staging
-from raudeep.storage.table import (
-    TableIndex,
-    iterate_parts,
-    read_index,
-    read_part,
-    read_schema,
-    take_rows,
-)
+from raudeep.storage.table import iterate_parts, read_part, read_schema, take_rows
 
 __all__ = ["find_nearest"]
 

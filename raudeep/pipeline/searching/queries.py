@@ -26,9 +26,11 @@ from raudeep.pipeline.recordings.sources import (
 from raudeep.pipeline.stage import embedding_array
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.index import read_index
 from raudeep.storage.plan import planned_uri
 from raudeep.storage.recordings import open_recording
-from raudeep.storage.table import TableWriter, iterate_parts, read_index, read_table
+from raudeep.storage.table import iterate_parts, read_table
+from raudeep.storage.writer import TableWriter
 
 __all__ = ["embed_query", "vectors_of"]
 

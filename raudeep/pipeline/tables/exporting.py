@@ -19,9 +19,10 @@ from raudeep.storage.exchange.layout import Place, folds_of, parse_place
 from raudeep.storage.exchange.netcdf import write_netcdf
 from raudeep.storage.exchange.rows import Rows, Splits, check_rows
 from raudeep.storage.exchange.text_folder import write_text_folder
+from raudeep.storage.index import TableIndex, read_index
 from raudeep.storage.outputs import check_file
 from raudeep.storage.staging import STAGING_PREFIX, staging
-from raudeep.storage.table import TableIndex, iterate_parts, read_index, read_schema
+from raudeep.storage.table import iterate_parts, read_schema
 
 __all__ = ["export_table"]
 

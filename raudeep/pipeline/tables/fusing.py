@@ -22,16 +22,11 @@ from raudeep.evaluation.fusion import (
 )
 from raudeep.pipeline.runtime.streaming import stream
 from raudeep.pipeline.stage import StageSummary, embedding_array, embedding_rows
+from raudeep.storage.index import TableIndex, read_index
 from raudeep.storage.opening import check_tables, open_tables
 from raudeep.storage.outputs import check_outputs
-from raudeep.storage.table import (
-    TableIndex,
-    TableWriter,
-    read_index,
-    read_part,
-    read_table,
-    take_rows,
-)
+from raudeep.storage.table import read_part, read_table, take_rows
+from raudeep.storage.writer import TableWriter
 
 __all__ = ["fuse_chunks", "fuse_tables"]
 

@@ -19,9 +19,10 @@ from raudeep.evaluation.upsampling import copy_name, repeats_of_class
 from raudeep.pipeline.stage import StageSummary
 from raudeep.schema import FILE_METADATA, PARTITIONS
 from raudeep.storage.identity import Identity
+from raudeep.storage.index import read_index
 from raudeep.storage.opening import open_table
 from raudeep.storage.outputs import check_outputs
-from raudeep.storage.table import read_index, read_part, read_table
+from raudeep.storage.table import read_part, read_table
 
 __all__ = ["add_folds", "add_partitions", "remove_splits", "upsample_table"]
 

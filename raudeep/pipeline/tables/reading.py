@@ -14,7 +14,8 @@ from raudeep.errors import TableError
 from raudeep.pipeline.stage import embedding_array
 from raudeep.storage import table as tables
 from raudeep.storage import uri as uris
-from raudeep.storage.table import TableIndex, iterate_parts, read_index, read_schema
+from raudeep.storage.index import TableIndex, read_index
+from raudeep.storage.table import iterate_parts, read_schema
 
 if TYPE_CHECKING:
     import duckdb

@@ -15,8 +15,10 @@ from raudeep.pipeline.recordings.embedding import check_input
 from raudeep.pipeline.runtime.progress import stage_progress
 from raudeep.pipeline.runtime.streaming import Pool, stream
 from raudeep.pipeline.stage import StageSummary, spectrogram_rows, spectrogram_values, with_rmse
+from raudeep.storage.index import read_index
 from raudeep.storage.opening import open_tables
-from raudeep.storage.table import TableWriter, read_index, read_part
+from raudeep.storage.table import read_part
+from raudeep.storage.writer import TableWriter
 
 __all__ = ["reconstruct_table"]
 

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from raudeep.errors import TableError
-from raudeep.storage.table import read_index, read_part
+from raudeep.storage.index import read_index
+from raudeep.storage.table import read_part
 from raudeep.storage.uri import list_files
 
 __all__ = ["RuleResult", "validate_table"]

@@ -34,9 +34,10 @@ from raudeep.pipeline.training.tracking import check_tracker
 from raudeep.pipeline.training.worker import Run, WorkerJob, train_worker
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.index import read_index
 from raudeep.storage.opening import check_no_table
 from raudeep.storage.outputs import check_apart, check_outputs
-from raudeep.storage.table import read_index, read_table
+from raudeep.storage.table import read_table
 
 __all__ = ["Run", "check_trainable", "fit_runs", "train_autoencoders"]
 

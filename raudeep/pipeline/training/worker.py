@@ -38,8 +38,8 @@ from raudeep.pipeline.training.objective import Objective
 from raudeep.pipeline.training.tracking import track
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.index import read_index
 from raudeep.storage.stores import StoreError
-from raudeep.storage.table import read_index
 
 __all__ = ["Run", "WorkerJob", "train_worker"]
 

@@ -9,7 +9,7 @@ from raudeep.manifest import manifest_fingerprint
 from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
 from raudeep.pipeline.stage import from_ipc, to_ipc
 from raudeep.pipeline.tuning.ledger import SweepLayout
-from raudeep.storage.table import is_table
+from raudeep.storage.index import is_table
 
 __all__ = ["Shelf", "extract_tables", "make_shelf"]
 

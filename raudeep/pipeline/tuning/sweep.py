@@ -37,10 +37,9 @@ from raudeep.pipeline.tuning.reserving import Division, divide_recordings
 from raudeep.pipeline.tuning.shelf import extract_tables, make_shelf
 from raudeep.recipe import Recipe
 from raudeep.storage import uri as uris
-from raudeep.storage.identity import Identity
+from raudeep.storage.identity import Identity, package_versions
 from raudeep.storage.opening import check_no_table
 from raudeep.storage.outputs import check_outputs
-from raudeep.storage.table import package_versions
 from raudeep.sweep.candidates import Candidate, base_of, candidate_of, check_values, recipe_of
 from raudeep.sweep.recipe_file import recipe_toml
 from raudeep.sweep.samplers import Sampler, make_sampler

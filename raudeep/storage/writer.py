@@ -1,0 +1,193 @@
+"""The protocol of a table on storage: parts that appear whole, and an index that is written last.
+
+A table is a directory. Its input is cut into slices; each slice yields exactly one part under a
+deterministic name, and beside it an errors part where an input of the slice failed. A slice is done
+when its part is there, so that any run computes only what is missing and doing a slice twice
+changes nothing. Every part carries the identity of the table, so that parts made with another
+configuration are found before the index exists.
+"""
+
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from raudeep.config import fingerprint
+from raudeep.errors import TableError
+from raudeep.schema import SCHEMA_VERSION, read_metadata, with_metadata
+from raudeep.storage import uri as uris
+from raudeep.storage.identity import Identity, package_versions
+from raudeep.storage.index import (
+    INDEX,
+    Part,
+    TableIndex,
+    errors_name,
+    files_of_table,
+    part_name,
+    read_index,
+)
+from raudeep.storage.table import read_footer
+
+__all__ = ["TableWriter"]
+
+_ROW_GROUP_BYTES = 16 * 2**20  # small enough to stream
+
+
+@dataclass(frozen=True)
+class TableWriter:
+    """Writes the parts of one table; survives pickling, so that any process can hold it."""
+
+    uri: str
+    identity: Identity
+    row_group_bytes: int = _ROW_GROUP_BYTES
+    beginnings: tuple[Identity, ...] = ()
+    """What the table was before the tables that it is made of grew, the oldest first."""
+
+    @classmethod
+    def growing(
+        cls,
+        uri: str,
+        stage: str,
+        config: dict[str, Any],
+        sources: Mapping[str, TableIndex],
+        inputs: Mapping[str, str] | None = None,
+    ) -> "TableWriter":
+        """Return that of a table which grows with its sources.
+
+        Its part of a number is made of the part of this number of the first source, and of the rows
+        of the others that belong to it, so that parts which are there stay as they are when the
+        sources grow. Sources that did not grow equally often have no beginning in common.
+        """
+
+        def identity(fingerprints: Iterable[str]) -> Identity:
+            made_of = dict(zip(sources, fingerprints, strict=True))
+            return Identity(stage, config, {**(inputs or {}), **made_of})
+
+        histories = [index.earlier for index in sources.values()]
+        alike = len({len(history) for history in histories}) == 1
+        beginnings = map(identity, zip(*histories, strict=True)) if alike else ()
+        now = identity(index.fingerprint for index in sources.values())
+        return cls(uri, now, beginnings=tuple(beginnings))
+
+    def continues(self, identity: Identity) -> bool:
+        """Return whether parts with this identity are parts of the table."""
+        return identity in (self.identity, *self.beginnings)
+
+    def missing(self, num_parts: int) -> list[int]:
+        """Return the slices of 0 … `num_parts` - 1 that have no part yet."""
+        present = uris.list_files(self.uri)
+        return [part for part in range(num_parts) if part_name(part) not in present]
+
+    def write(self, part: int, table: pa.Table, errors: pa.Table | None = None) -> None:
+        """Write the part of a slice, after the errors of that slice, if any."""
+        if errors is not None and errors.num_rows:
+            self.write_file(errors_name(part), errors)
+        else:  # those of an attempt that was killed before it wrote its part
+            uris.delete_file(uris.join(self.uri, errors_name(part)))
+        self.write_file(part_name(part), table)
+
+    def forget_errors(self) -> None:
+        """Delete the parts in whose slices an input failed, so that these are done again."""
+        present = uris.list_files(self.uri)
+        failed = [name for name in present if name.startswith("errors-")]
+        names = [name.replace("errors-", "part-") for name in failed]
+        for name in [INDEX, *names] if failed else []:
+            uris.delete_file(uris.join(self.uri, name))
+
+    def delete(self) -> None:
+        """Delete the table."""
+        for name in files_of_table(uris.list_files(self.uri)):
+            uris.delete_file(uris.join(self.uri, name))
+
+    def commit(
+        self, num_parts: int, *, recordings: Sequence[str] = (), ends: Sequence[int] = ()
+    ) -> TableIndex:
+        """Write and return the index, once every slice has its part.
+
+        A table with a plan says what stands for the recordings of each file of it, and how many
+        parts there are up to its end.
+        """
+        sizes = uris.list_files(self.uri)
+        names = [part_name(part) for part in range(num_parts)]
+        error_names = [name for part in range(num_parts) if (name := errors_name(part)) in sizes]
+        if absent := [name for name in names if name not in sizes]:
+            raise TableError(f"{self.uri}: {len(absent)} parts are missing, e.g. {absent[0]}")
+        rows = self._indexed_rows(sizes)
+        unknown = [name for name in names + error_names if name not in rows]
+        with ThreadPoolExecutor(16) as pool:
+            rows.update(zip(unknown, pool.map(self._rows, unknown), strict=True))
+
+        def fingerprint_of(num_plans: int, end: int) -> str:
+            errors = {name: rows[name] for name in map(errors_name, range(end)) if name in rows}
+            return _content_fingerprint(self.identity, recordings[:num_plans], errors)
+
+        grown = [fingerprint_of(number, end) for number, end in enumerate(ends[:-1], start=1)]
+        index = TableIndex(
+            schema_version=SCHEMA_VERSION,
+            stage=self.identity.stage,
+            config=self.identity.config,
+            inputs=self.identity.inputs,
+            fingerprint=fingerprint_of(len(recordings), num_parts),
+            versions=package_versions(),
+            parts=[Part(name, rows[name], sizes[name]) for name in names],
+            errors=[Part(name, rows[name], sizes[name]) for name in error_names],
+            recordings=list(recordings),
+            earlier=grown or [beginning.fingerprint for beginning in self.beginnings],
+        )
+        content = json.dumps(asdict(index), indent=1, sort_keys=True)
+        uris.write_bytes(uris.join(self.uri, INDEX), content.encode())
+        return index
+
+    def write_file(self, name: str, table: pa.Table, *, only_new: bool = False) -> None:
+        """Write a Parquet file of the table, with the identity of the table in its schema.
+
+        With `only_new`, `FileExistsError` is raised where there is one of this name.
+        """
+        metadata = {
+            **read_metadata(table.schema),
+            "schema_version": SCHEMA_VERSION,
+            "stage": self.identity.stage,
+            "config": self.identity.config,
+            "inputs": self.identity.inputs,
+        }
+        schema = with_metadata(table.schema, metadata)
+        rows_per_group = max(1, self.row_group_bytes * table.num_rows // max(1, table.nbytes))
+        strings = [column.name for column in schema if pa.types.is_string(column.type)]
+        buffer = io.BytesIO()
+        pq.write_table(
+            table.cast(schema),
+            buffer,
+            compression="zstd",
+            row_group_size=rows_per_group,
+            use_dictionary=strings,
+            write_page_checksum=True,
+        )
+        uris.write_bytes(uris.join(self.uri, name), buffer.getvalue(), only_new=only_new)
+
+    def _indexed_rows(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """Return the rows of the parts that an earlier index knows, without opening them."""
+        if INDEX not in sizes:
+            return {}
+        index = read_index(self.uri)
+        known = [*index.parts, *index.errors]
+        return {part.name: part.rows for part in known if sizes.get(part.name) == part.bytes}
+
+    def _rows(self, name: str) -> int:
+        return int(read_footer(uris.join(self.uri, name)).num_rows)
+
+
+def _content_fingerprint(
+    identity: Identity, recordings: Sequence[str], errors: Mapping[str, int]
+) -> str:
+    """Return what stands for the rows of a table: what they are made with, and of what.
+
+    Of the recordings, `errors` of each part could not be used, which another try may find good.
+    """
+    if not recordings:
+        return identity.fingerprint
+    return fingerprint(identity.fingerprint, list(recordings), *([dict(errors)] if errors else []))
