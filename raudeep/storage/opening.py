@@ -2,18 +2,14 @@
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
-from typing import Any
 
 from raudeep.errors import TableError
-from raudeep.schema import read_metadata
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.index import INDEX, files_of_table, indexed_stage, is_table, read_index
 from raudeep.storage.outputs import visible_files
-from raudeep.storage.table import read_footer
+from raudeep.storage.table import read_identity
 from raudeep.storage.writer import TableWriter
 
 __all__ = ["check_no_table", "check_stage", "check_tables", "open_table", "open_tables"]
@@ -38,9 +34,6 @@ def open_tables(writers: Collection[TableWriter], *, overwrite: bool = False) ->
     """
     for writer in _to_be_replaced(writers, overwrite=overwrite):
         writer.delete()
-    for writer in writers:
-        if writer.beginnings:
-            _drop_unfinished(writer)
 
 
 def check_tables(writers: Collection[TableWriter], *, overwrite: bool = False) -> None:
@@ -86,21 +79,6 @@ def _is_to_be_replaced(writer: TableWriter, *, overwrite: bool) -> bool:
     return True
 
 
-def _drop_unfinished(writer: TableWriter) -> None:
-    """Delete parts that no index lists, of a source that was made otherwise since.
-
-    A killed run left them when the source had grown; those of the index are older than that.
-    """
-    present = files_of_table(uris.list_files(writer.uri))
-    listed = [part.name for part in read_index(writer.uri).parts] if INDEX in present else []
-    parts = [name for name in present if name.startswith("part-") and name not in set(listed)]
-    with ThreadPoolExecutor(16) as pool:
-        found = list(pool.map(partial(_identity_of, writer.uri), parts))
-    for name, identity in zip(parts, found, strict=True):
-        if not writer.continues(identity):
-            uris.delete_file(uris.join(writer.uri, name))
-
-
 def check_stage(uri: str, stage: str) -> None:
     """Raise `TableError` if a table of another stage lies at `uri`: it is never replaced."""
     ours = files_of_table(visible_files(uri))
@@ -127,21 +105,9 @@ def _stored_stage(uri: str, present: Sequence[str]) -> str | None:
         return stage
     for name in present:
         with suppress(TableError):
-            if stage := _file_metadata(uri, name).get("stage"):
-                return str(stage)
+            return read_identity(uri, name).stage
     return None
 
 
-def _file_metadata(uri: str, name: str) -> dict[str, Any]:
-    return read_metadata(read_footer(uris.join(uri, name)).schema.to_arrow_schema())
-
-
 def _stored_identity(uri: str, present: Sequence[str]) -> Identity:
-    return read_index(uri).identity if INDEX in present else _identity_of(uri, present[0])
-
-
-def _identity_of(uri: str, name: str) -> Identity:
-    metadata = _file_metadata(uri, name)
-    if "stage" not in metadata:
-        raise TableError(f"{uri} holds Parquet files, but not of raudeep. Choose another output.")
-    return Identity(metadata["stage"], metadata["config"], metadata["inputs"])
+    return read_index(uri).identity if INDEX in present else read_identity(uri, present[0])

@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from raudeep.errors import TableError
-from raudeep.schema import ERRORS
+from raudeep.schema import ERRORS, read_metadata
 from raudeep.storage import uri as uris
+from raudeep.storage.identity import Identity
 from raudeep.storage.index import Part, TableIndex, read_index
 from raudeep.storage.stores import StoreError
 
@@ -19,6 +20,7 @@ __all__ = [
     "iterate_parts",
     "read_errors",
     "read_footer",
+    "read_identity",
     "read_part",
     "read_schema",
     "read_table",
@@ -93,6 +95,20 @@ def read_errors(uri: str) -> pa.Table:
     """Return the rows of a table's errors: the inputs that could not be used."""
     parts = [read_part(uri, part.name) for part in read_index(uri).errors]
     return pa.concat_tables([part.cast(ERRORS) for part in parts] or [ERRORS.empty_table()])
+
+
+def read_identity(uri: str, name: str) -> Identity:
+    """Return what one part of a table, finished or not, is made from.
+
+    Raises
+    ------
+    TableError
+        If the file is missing, damaged, or not of raudeep.
+    """
+    metadata = read_metadata(read_footer(uris.join(uri, name)).schema.to_arrow_schema())
+    if not {"stage", "config", "inputs"} <= metadata.keys():
+        raise TableError(f"{uri} holds Parquet files, but not of raudeep. Choose another output.")
+    return Identity(metadata["stage"], metadata["config"], metadata["inputs"])
 
 
 def read_footer(uri: str) -> Any:

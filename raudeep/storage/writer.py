@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -31,7 +32,7 @@ from raudeep.storage.index import (
     part_name,
     read_index,
 )
-from raudeep.storage.table import read_footer
+from raudeep.storage.table import read_footer, read_identity
 
 __all__ = ["TableWriter"]
 
@@ -81,7 +82,8 @@ class TableWriter:
     def missing(self, num_parts: int) -> list[int]:
         """Return the slices of 0 … `num_parts` - 1 that have no part yet."""
         present = uris.list_files(self.uri)
-        return [part for part in range(num_parts) if part_name(part) not in present]
+        done = set(present) - self._outdated(present)
+        return [part for part in range(num_parts) if part_name(part) not in done]
 
     def write(self, part: int, table: pa.Table, errors: pa.Table | None = None) -> None:
         """Write the part of a slice, after the errors of that slice, if any."""
@@ -168,6 +170,23 @@ class TableWriter:
             write_page_checksum=True,
         )
         uris.write_bytes(uris.join(self.uri, name), buffer.getvalue(), only_new=only_new)
+
+    def _outdated(self, present: Mapping[str, int]) -> set[str]:
+        """Return the parts that are there of a source that was made otherwise since.
+
+        A killed run left them when the source had grown; those that an index lists are older.
+        """
+        if not self.beginnings:
+            return set()
+        listed = {part.name for part in read_index(self.uri).parts} if INDEX in present else set()
+        parts = [name for name in present if name.startswith("part-") and name not in listed]
+        with ThreadPoolExecutor(16) as pool:
+            found = pool.map(partial(read_identity, self.uri), parts)
+        return {
+            name
+            for name, identity in zip(parts, found, strict=True)
+            if not self.continues(identity)
+        }
 
     def _indexed_rows(self, sizes: Mapping[str, int]) -> dict[str, int]:
         """Return the rows of the parts that an earlier index knows, without opening them."""
