@@ -153,6 +153,20 @@ def test_fusing_tables_of_other_recordings_names_a_key(trained, corpus, tmp_path
     assert not (tmp_path / "out").exists()
 
 
+def test_fusing_by_ray_equals_a_plain_loop(trained, corpus, tmp_path, monkeypatch):
+    manifest, _ = load_manifest(str(corpus))
+    outputs = {readout: str(tmp_path / readout) for readout in ("state", "pooled")}
+    embed_corpus(manifest, [Embedder(name="model", model=str(trained / "model"), outputs=outputs)])
+    fuse_tables(outputs, str(tmp_path / "loop"))
+    monkeypatch.setattr(streaming, "_WORKER_SECONDS", 0.0)
+    monkeypatch.setattr(streaming, "_START_SECONDS", 0.0)
+    fuse_tables(outputs, str(tmp_path / "ray"))
+    fused = read_table(str(tmp_path / "ray"))
+    assert fused.equals(read_table(str(tmp_path / "loop")))
+    both = [embedding_array(read_table(outputs[readout])) for readout in outputs]
+    np.testing.assert_array_equal(embedding_array(fused), np.concatenate(both, axis=1))
+
+
 def test_evaluate_prints_scores_for_people_and_machines(trained, corpus, tmp_path):
     manifest, _ = load_manifest(str(corpus))
     table = tmp_path / "embeddings"
