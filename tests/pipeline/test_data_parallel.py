@@ -4,6 +4,7 @@ import signal
 import threading
 import time
 from contextlib import suppress
+from importlib import import_module
 
 import psutil
 import pytest
@@ -22,6 +23,7 @@ from raudeep.pipeline.training.runs import Run, _fit, train_autoencoders
 from raudeep.pipeline.training.worker import WorkerJob
 from raudeep.storage.row_groups import row_groups
 
+places_of_ray = import_module("ray.util.placement_group")  # whose name a function of Ray has
 EPOCHS = 12
 VIEW = SpectrogramConfig(window_seconds=0.064, overlap_seconds=0.032, n_mels=16, clip_below_db=-60)
 STREAMED = {"in_memory_gb": 0.0, "shuffle_buffer_gb": 1e-4}
@@ -156,6 +158,32 @@ def test_fewer_workers_are_tried_as_many_as_are_free(holder):
     assert find_places(Share(1, 20, 1, 0.0, 1), lines.append) == 1
     assert len(lines) == 1
     assert time.monotonic() - started < 15
+
+
+@pytest.mark.parametrize("name", ["placement_group", "remove_placement_group"])
+@pytest.mark.parametrize("is_before", [True, False])
+def test_a_run_that_is_cancelled_while_it_asks_for_places_holds_none(monkeypatch, name, is_before):
+    ensure_ray()
+    asked = getattr(places_of_ray, name)
+
+    def interrupted(*arguments):
+        if is_before:
+            signal.raise_signal(signal.SIGINT)
+        found = asked(*arguments)
+        if not is_before:
+            signal.raise_signal(signal.SIGINT)
+        return found
+
+    monkeypatch.setattr(places_of_ray, name, interrupted)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            find_places(Share(1, 2, 1, 0.0), lambda _: None)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    groups = places_of_ray.placement_group_table().values()
+    assert groups
+    assert {group["state"] for group in groups} == {"REMOVED"}
 
 
 def test_a_run_that_waits_ends_when_it_is_cancelled(spectrograms, tmp_path, holder):

@@ -1,7 +1,9 @@
 """Where training runs find room: what each gets of the cluster, and how many workers start now."""
 
 import math
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from raudeep.config import ResourceConfig
@@ -101,12 +103,14 @@ def find_places(share: Share, tell: Callable[[str], None]) -> int:
         while workers >= fewest:
             group = None
             try:
-                group = placement_group([share.resources_per_worker] * workers)
+                with _uninterrupted():
+                    group = placement_group([share.resources_per_worker] * workers)
                 if group.wait(_SECONDS_TO_PLACE):
                     return workers
             finally:
                 if group is not None:
-                    remove_placement_group(group)
+                    with _uninterrupted():
+                        remove_placement_group(group)
             free = ray.available_resources()
             tell(
                 f"waiting for {workers} worker(s) with {share.cpus_per_worker} CPU(s) and "
@@ -118,3 +122,20 @@ def find_places(share: Share, tell: Callable[[str], None]) -> int:
                 for name, amount in share.resources_per_worker.items()
             ]
             workers = min(workers - 1, int(min(fits)))
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Put off what cancels a task, in its main thread, until the block is done.
+
+    A group whose making is interrupted has no name to be removed by, and holds its places for as
+    long as the process that started the run.
+    """
+    asked = []
+    before = signal.signal(signal.SIGINT, lambda *_: asked.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        raise KeyboardInterrupt
