@@ -158,16 +158,6 @@ def test_a_flag_of_several_values_needs_one(cli, flag):
 # --- errors that a line explains
 
 
-@pytest.mark.parametrize("chosen", [None, "7"])
-def test_threads_that_wait_leave_their_core_soon_unless_somebody_chose(cli, monkeypatch, chosen):
-    """It is for libgomp, which reads it when PyTorch is loaded; the machine may have other work."""
-    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
-    if chosen is not None:
-        monkeypatch.setenv("GOMP_SPINCOUNT", chosen)
-    cli("inspect", "missing")
-    assert os.environ["GOMP_SPINCOUNT"] == (chosen or "10000")
-
-
 def test_missing_corpus_is_one_line(cli, tmp_path):
     code, out, err = cli("extract", "nowhere", "--output", "out")
     assert (code, out) == (1, "")

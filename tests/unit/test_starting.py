@@ -66,3 +66,13 @@ def test_what_a_second_attempt_does_not_mend_is_not_tried_again(starts, error):
     with pytest.raises(type(error)):
         _start({})
     assert len(made) == 1
+
+
+@pytest.mark.parametrize("chosen", [None, "7"])
+def test_threads_that_wait_leave_their_core_soon_unless_somebody_chose(cli, monkeypatch, chosen):
+    """It is for libgomp, which reads it when PyTorch is loaded; the machine may have other work."""
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("GOMP_SPINCOUNT", chosen)
+    cli("inspect", "missing")
+    assert os.environ["GOMP_SPINCOUNT"] == (chosen or "10000")
