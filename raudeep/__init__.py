@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from raudeep.config import (
+        ArchitectureConfig,
         AutoencoderConfig,
         ChunkConfig,
         CnnConfig,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         TuneConfig,
     )
     from raudeep.errors import RaudeepError
+    from raudeep.models.autoencoder import Autoencoder
     from raudeep.pipeline.artifacts import load_autoencoder
     from raudeep.pipeline.baselines.scores import (
         score_band_statistics,
@@ -80,6 +82,8 @@ if TYPE_CHECKING:
     from raudeep.storage.verification import verify_table
 
 _PLACES = {
+    "ArchitectureConfig": "config",
+    "Autoencoder": "models.autoencoder",
     "AutoencoderConfig": "config",
     "ChunkConfig": "config",
     "CnnConfig": "config",
@@ -157,6 +161,8 @@ _PLACES = {
 }
 
 __all__ = [
+    "ArchitectureConfig",
+    "Autoencoder",
     "AutoencoderConfig",
     "ChunkConfig",
     "CnnConfig",

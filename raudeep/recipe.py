@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from raudeep.config import (
-    AUTOENCODERS,
     BASELINES,
+    ArchitectureConfig,
     AutoencoderConfig,
     Baseline,
     CnnConfig,
@@ -25,6 +25,7 @@ from raudeep.config import (
     SparseCodingConfig,
     SpectrogramConfig,
     TrainingConfig,
+    autoencoder_kinds,
     build,
     fingerprint,
     reject_text,
@@ -61,8 +62,6 @@ _SCALARS: dict[str, type[Any]] = {
     "seed": int,
 }
 _NAMED = ("views", "autoencoders")
-_SHAPES = {field.name for kind in AUTOENCODERS.values() for field in dataclasses.fields(kind)}
-_SHAPES.add("kind")
 _SHARED = {"spectrogram": "views", "autoencoder": "autoencoders", "training": "autoencoders"}
 
 
@@ -71,7 +70,7 @@ class NamedAutoencoder:
     """An autoencoder of a recipe: the view it is trained on, its shape and its training."""
 
     view: str
-    model: AutoencoderConfig
+    model: ArchitectureConfig
     training: TrainingConfig
 
 
@@ -202,7 +201,7 @@ def _check_forms(content: Mapping[str, Any], where: str) -> None:
                 raise ConfigError(f"{where}: {place!r} must be {kind}. Got {found!r}.")
     for key, cls in SECTIONS.items():
         known = [field.name for field in dataclasses.fields(cls)]
-        known = sorted(_SHAPES) if key == "autoencoder" else known
+        known = sorted(_shape_keys()) if key == "autoencoder" else known
         reject_unknown(content.get(key, {}), known, where=f"{where}: [{key}]")
 
 
@@ -237,15 +236,16 @@ def _parse(content: Mapping[str, Any], where: str) -> Recipe:
         view: section("spectrogram", extra, f"views.{view}")
         for view, extra in content.get("views", {}).items()
     }
+    shapes = _shape_keys()
     trainings = {f.name for f in dataclasses.fields(TrainingConfig)}
     autoencoders = {}
     for key, extra in content.get("autoencoders", {}).items():
         place = f"autoencoders.{key}"
         own = autoencoder_seed(seed, key)
-        reject_unknown(extra, ["view", *sorted(_SHAPES), *trainings], where=f"{where}: [{place}]")
+        reject_unknown(extra, ["view", *sorted(shapes), *trainings], where=f"{where}: [{place}]")
         autoencoders[key] = NamedAutoencoder(
             view=str(extra.get("view", key)),
-            model=section("autoencoder", {k: v for k, v in extra.items() if k in _SHAPES}, place),
+            model=section("autoencoder", {k: v for k, v in extra.items() if k in shapes}, place),
             training=section(
                 "training", {k: v for k, v in extra.items() if k in trainings}, place, own
             ),
@@ -274,11 +274,18 @@ def autoencoder_seed(seed: int, name: str) -> int:
     return int(fingerprint(seed, name)[:8], 16)
 
 
-def _autoencoder(values: dict[str, Any], *, place: str) -> AutoencoderConfig:
+def _shape_keys() -> set[str]:
+    """Return what a recipe may say of the shape of an autoencoder, of whatever kind."""
+    kinds = autoencoder_kinds().values()
+    return {"kind", *(field.name for kind in kinds for field in dataclasses.fields(kind))}
+
+
+def _autoencoder(values: dict[str, Any], *, place: str) -> ArchitectureConfig:
     """Return the architecture of the kind that `values` name; ``time`` without."""
+    kinds = autoencoder_kinds()
     kind = values.pop("kind", "time")
-    if not isinstance(kind, str) or kind not in AUTOENCODERS:
+    if not isinstance(kind, str) or kind not in kinds:
         raise ConfigError(
-            f"{place}: 'kind' must be one of {', '.join(map(repr, AUTOENCODERS))}. Got {kind!r}."
+            f"{place}: 'kind' must be one of {', '.join(map(repr, kinds))}. Got {kind!r}."
         )
-    return build(AUTOENCODERS[kind], values, where=place)
+    return build(kinds[kind], values, where=place)

@@ -20,6 +20,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from raudeep.config import (
+    ArchitectureConfig,
     AutoencoderConfig,
     Limits,
     Readout,
@@ -163,7 +164,7 @@ class AutoencoderTransformer(_RecordingTransformer):
     output : str
         URI of a folder for spectrograms, autoencoders and embeddings; several transformers may
         share it.
-    spectrogram, model, training : SpectrogramConfig, AutoencoderConfig, TrainingConfig, optional
+    spectrogram, model, training : SpectrogramConfig, ArchitectureConfig, TrainingConfig, optional
         How the recordings become its input, its architecture, its training.
     readout : {"state", "pooled"}
         Which of its embeddings.
@@ -181,7 +182,7 @@ class AutoencoderTransformer(_RecordingTransformer):
         output: str,
         *,
         spectrogram: SpectrogramConfig | None = None,
-        model: AutoencoderConfig | None = None,
+        model: ArchitectureConfig | None = None,
         training: TrainingConfig | None = None,
         readout: Readout = "state",
         resources: ResourceConfig | None = None,

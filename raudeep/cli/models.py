@@ -19,13 +19,13 @@ from raudeep.cli.parameters import (
     print_summary_rows,
 )
 from raudeep.config import (
-    AUTOENCODERS,
-    AutoencoderConfig,
+    ArchitectureConfig,
     ChunkConfig,
     Limits,
     Readout,
     ResourceConfig,
     TrainingConfig,
+    autoencoder_kinds,
 )
 from raudeep.errors import ConfigError
 
@@ -46,7 +46,7 @@ ContinueFrom = Annotated[
 ]
 
 
-def _training_command(kind: type[AutoencoderConfig]) -> Callable[..., None]:
+def _training_command(kind: type[ArchitectureConfig]) -> Callable[..., None]:
     def train(
         spectrograms: Spectrograms,
         *,
@@ -91,11 +91,11 @@ def _training_command(kind: type[AutoencoderConfig]) -> Callable[..., None]:
     return train
 
 
-for _kind in AUTOENCODERS.values():
+for _kind in autoencoder_kinds().values():
     train_app.command(
         _training_command(_kind),
         name=_kind.kind,
-        help=f"Train a {_kind.kind}-recurrent autoencoder; when interrupted, run it again.\n\n"
+        help=f"Train an autoencoder of the kind {_kind.kind}; when interrupted, run it again.\n\n"
         + str(getdoc(_kind)),
     )
 

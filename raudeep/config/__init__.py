@@ -5,14 +5,12 @@ between stages is checked by the recipe (`raudeep.recipe`).
 """
 
 from raudeep.config.autoencoder import (
-    AUTOENCODERS,
+    ArchitectureConfig,
     AutoencoderConfig,
     FrequencyAutoencoderConfig,
     FrequencyTimeAutoencoderConfig,
     Readout,
-    ResourceConfig,
-    Tracker,
-    TrainingConfig,
+    autoencoder_kinds,
     check_readouts,
 )
 from raudeep.config.baselines import (
@@ -35,12 +33,13 @@ from raudeep.config.exchange import ExchangeFormat, ExportConfig, ImportConfig
 from raudeep.config.fields import build, fingerprint, reject_text, reject_unknown
 from raudeep.config.limits import Limits
 from raudeep.config.spectrogram import SpectrogramConfig
+from raudeep.config.training import ResourceConfig, Tracker, TrainingConfig
 from raudeep.config.tuning import TuneConfig
 
 __all__ = [
-    "AUTOENCODERS",
     "BASELINES",
     "CLASSIFIERS",
+    "ArchitectureConfig",
     "AutoencoderConfig",
     "Baseline",
     "ChunkConfig",
@@ -64,6 +63,7 @@ __all__ = [
     "Tracker",
     "TrainingConfig",
     "TuneConfig",
+    "autoencoder_kinds",
     "build",
     "check_readouts",
     "fingerprint",

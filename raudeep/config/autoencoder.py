@@ -1,26 +1,28 @@
-"""The autoencoders, their training, and what it may take."""
+"""The architectures of autoencoders, those of other packages among them."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Literal, get_args
 
 from raudeep.config.fields import check, settle
 from raudeep.errors import ConfigError
 
 __all__ = [
-    "AUTOENCODERS",
+    "ArchitectureConfig",
     "AutoencoderConfig",
     "FrequencyAutoencoderConfig",
     "FrequencyTimeAutoencoderConfig",
     "Readout",
-    "ResourceConfig",
-    "Tracker",
-    "TrainingConfig",
+    "autoencoder_kinds",
     "check_readouts",
 ]
 
+logger = logging.getLogger(__name__)
+
 Readout = Literal["state", "pooled"]
-Tracker = Literal["mlflow", "wandb"]
 
 
 def check_readouts(readouts: Iterable[str]) -> None:
@@ -31,12 +33,40 @@ def check_readouts(readouts: Iterable[str]) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AutoencoderConfig:
+class ArchitectureConfig:
+    """What the architectures have in common; a class of fields for each kind is derived from it."""
+
+    kind: ClassVar[str]
+    """Name on the command line, in recipes and in artifacts."""
+    implementation: ClassVar[str]
+    """Its `raudeep.models.autoencoder.Autoencoder`, as ``module:class``; made of (bands, config).
+
+    By name, since these fields are read where torch is not imported.
+    """
+    keeps_time: ClassVar[bool] = False
+    """Whether the state is a vector for each frame instead of one for the spectrogram."""
+
+    mask_silence: bool = False
+    """Leave cells at exactly -1 (below the clipping floor) out of the loss."""
+
+    def __post_init__(self) -> None:
+        settle(self)
+
+    def check_bands(self, bands: int) -> None:
+        """Raise `ConfigError` unless spectrograms of so many bands can be trained on."""
+
+    @property
+    def runs_freely(self) -> bool:
+        """Whether there is a decoder that can be fed nothing but its own outputs."""
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderConfig(ArchitectureConfig):
     """Architecture of a time-recurrent sequence-to-sequence autoencoder."""
 
     kind: ClassVar[str] = "time"
-    keeps_time: ClassVar[bool] = False
-    """Whether the state is a vector for each frame instead of one for the spectrogram."""
+    implementation: ClassVar[str] = "raudeep.models.autoencoder:TimeAutoencoder"
 
     cell: Literal["gru", "lstm"] = "gru"
     """Recurrent cell."""
@@ -60,20 +90,15 @@ class AutoencoderConfig:
     """Probability of feeding the decoder its own output; not for a bidirectional decoder."""
     teacher: Literal["standard", "audeep"] = "standard"
     """Decoder input: the step before, or (audeep) two before and a second output layer."""
-    mask_silence: bool = False
-    """Leave cells at exactly -1 (below the clipping floor) out of the loss."""
 
     def __post_init__(self) -> None:
-        settle(self)
+        super().__post_init__()
         check(self, "dropout", 0 <= self.dropout < 1, "in the range [0, 1)")
         self._check_axis("")
 
-    def check_bands(self, bands: int) -> None:
-        """Raise `ConfigError` unless spectrograms of so many bands can be trained on."""
-
     @property
     def runs_freely(self) -> bool:
-        """Whether the decoders can be fed nothing but their own outputs."""
+        """Whether the decoder can be fed nothing but its own outputs."""
         return not self.bidirectional_decoder
 
     def _check_axis(self, prefix: str) -> None:
@@ -99,6 +124,7 @@ class FrequencyAutoencoderConfig(AutoencoderConfig):
     """
 
     kind: ClassVar[str] = "frequency"
+    implementation: ClassVar[str] = "raudeep.models.autoencoder:FrequencyAutoencoder"
     keeps_time: ClassVar[bool] = True
 
     window_bands: int = 32
@@ -127,6 +153,7 @@ class FrequencyTimeAutoencoderConfig(FrequencyAutoencoderConfig):
     """
 
     kind: ClassVar[str] = "frequency-time"
+    implementation: ClassVar[str] = "raudeep.models.autoencoder:FrequencyTimeAutoencoder"
     keeps_time: ClassVar[bool] = False
 
     num_layers: int = 2
@@ -164,100 +191,39 @@ class FrequencyTimeAutoencoderConfig(FrequencyAutoencoderConfig):
         return AutoencoderConfig(**values)
 
 
-AUTOENCODERS: dict[str, type[AutoencoderConfig]] = {
-    each.kind: each
-    for each in (AutoencoderConfig, FrequencyAutoencoderConfig, FrequencyTimeAutoencoderConfig)
-}
-"""The architectures by name; `raudeep.models.autoencoder` has the model of each."""
+_OURS = (AutoencoderConfig, FrequencyAutoencoderConfig, FrequencyTimeAutoencoderConfig)
+_GROUP = "raudeep.autoencoders"
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
-    """How an autoencoder is trained."""
+@lru_cache(maxsize=1)
+def autoencoder_kinds() -> dict[str, type[ArchitectureConfig]]:
+    """Return the architectures by kind: raudeep's, then those of the packages that are installed.
 
-    num_epochs: int = 10
-    """Epochs of ceil(chunks / batch_size) full batches each, floor where they are streamed."""
-    batch_size: int = 64
-    """Chunks per step, over all workers."""
-    learning_rate: float = 1e-3
-    """Step size of Adam."""
-    gradient_clip: float | None = 2.0
-    """Clip each gradient value to [-gradient_clip, gradient_clip]; None switches it off."""
-    precision: Literal["auto", "bfloat16", "float32"] = "auto"
-    """Arithmetic of the layers; auto takes bfloat16 where the device is faster with it."""
-    validation_fraction: float | None = None
-    """Share of the recordings held out for a validation loss each epoch; None trains on all."""
-    early_stopping_epochs: int | None = None
-    """Stop after so many epochs without a lower validation loss, and keep the best epoch."""
-    in_memory_gb: float = 2.0
-    """Gigabytes of spectrograms that stay on the device; more than that is streamed each epoch."""
-    shuffle_buffer_gb: float = 0.5
-    """Gigabytes among which streamed ones are shuffled, and which each run then has in memory."""
-    checkpoints_to_keep: int | None = 1
-    """Epochs whose weights the artifact keeps, the last ones; None keeps all."""
-    seed: int = 0
-    """Seed of initialisation, shuffling, dropout and the validation split."""
-
-    def __post_init__(self) -> None:
-        settle(self)
-        for name in ("num_epochs", "batch_size"):
-            check(self, name, getattr(self, name) >= 1, "at least 1")
-        for name in ("seed", "in_memory_gb"):
-            check(self, name, getattr(self, name) >= 0, "at least 0")
-        for name in ("learning_rate", "shuffle_buffer_gb"):
-            check(self, name, getattr(self, name) > 0, "greater than 0")
-        for name, most in (("gradient_clip", float("inf")), ("validation_fraction", 1.0)):
-            value = getattr(self, name)
-            check(self, name, value is None or 0 < value < most, f"in (0, {most}) or None")
-        for name in ("early_stopping_epochs", "checkpoints_to_keep"):
-            value = getattr(self, name)
-            check(self, name, value is None or value >= 1, "at least 1 or None")
-        if self.early_stopping_epochs is not None and self.validation_fraction is None:
-            raise ConfigError(
-                "The 'early_stopping_epochs' parameter of TrainingConfig needs "
-                f"'validation_fraction'. Got {self.early_stopping_epochs!r} without."
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResourceConfig:
-    """What the runs may take, and who is told; part of no fingerprint.
-
-    Only num_workers changes numbers: each worker draws dropout of its own.
+    A package names each of its own in an entry point of the group ``raudeep.autoencoders``, from
+    its kind to its class of fields. What cannot be used is left out, and a line of the log says so.
     """
+    kinds: dict[str, type[ArchitectureConfig]] = {each.kind: each for each in _OURS}
+    for entry in sorted(entry_points(group=_GROUP)):
+        try:
+            kinds[entry.name] = _load(entry, taken=kinds)
+        except Exception as error:  # whatever another package does when it is imported
+            logger.warning(
+                "the autoencoder %r (%s) cannot be used: %s: %s",
+                entry.name,
+                entry.value,
+                type(error).__name__,
+                error,
+            )
+    return kinds
 
-    num_workers: int = 1
-    """Data-parallel workers of each training run."""
-    min_workers: int | None = None
-    """Fewest workers to start with while others hold the rest of the places; None waits for all."""
-    cpus_per_worker: int | None = None
-    """CPU cores of each training worker; None shares the cores evenly among the runs."""
-    gpus_per_worker: float | None = None
-    """GPU share of each training worker; None shares the GPUs evenly among the runs."""
-    max_concurrent_runs: int | None = None
-    """Training runs at the same time; None takes as many as the cluster carries."""
-    tracker: Tracker | None = None
-    """Where configuration and losses of each epoch go besides TensorBoard; None to nowhere."""
 
-    def __post_init__(self) -> None:
-        settle(self)
-        check(self, "num_workers", self.num_workers >= 1, "at least 1")
-        few, many = self.min_workers, self.num_workers
-        check(
-            self,
-            "min_workers",
-            few is None or 1 <= few <= many,
-            f"in the range [1, num_workers={many}] or None",
-        )
-        for name in ("cpus_per_worker", "gpus_per_worker", "max_concurrent_runs"):
-            value = getattr(self, name)
-            check(self, name, value is None or value > 0, "greater than 0 or None")
-        share = self.gpus_per_worker
-        check(
-            self,
-            "gpus_per_worker",
-            share is None or share <= 1 or share.is_integer(),
-            "a share of one GPU or a whole number",
-        )
-        known = (None, *get_args(Tracker))
-        check(self, "tracker", self.tracker in known, "'mlflow', 'wandb' or None")
+def _load(entry: EntryPoint, *, taken: Iterable[str]) -> type[ArchitectureConfig]:
+    """Return the class of fields that an entry point names."""
+    found = entry.load()
+    if not (isinstance(found, type) and issubclass(found, ArchitectureConfig)):
+        raise ConfigError("it is no class derived from ArchitectureConfig.")
+    if found.kind != entry.name:
+        raise ConfigError(f"its 'kind' must be the name of the entry point. Got {found.kind!r}.")
+    if entry.name in taken:
+        raise ConfigError("another autoencoder has this name. Choose a name of its own.")
+    return found

@@ -12,7 +12,13 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
-from raudeep.config import AUTOENCODERS, Readout, SpectrogramConfig, TrainingConfig, build
+from raudeep.config import (
+    Readout,
+    SpectrogramConfig,
+    TrainingConfig,
+    autoencoder_kinds,
+    build,
+)
 from raudeep.errors import ConfigError, TableError
 from raudeep.models.autoencoder import Autoencoder, build_autoencoder
 
@@ -132,8 +138,15 @@ def load_artifact(
                 f"{where}: model format {config['format_version']!r}; this raudeep reads "
                 f"{FORMAT_VERSION}. Train it again."
             )
-        kind = AUTOENCODERS[config["kind"]]
-        shape = build(kind, config["autoencoder"], where=f"{where}: autoencoder")
+        kind = config["kind"]
+        if kind not in autoencoder_kinds():
+            raise TableError(
+                f"{where} is an autoencoder of the kind {kind!r}, which is not installed here. "
+                "Install the package that it comes from."
+            )
+        shape = build(
+            autoencoder_kinds()[kind], config["autoencoder"], where=f"{where}: autoencoder"
+        )
         with warnings.catch_warnings():  # whoever trained it has seen them
             warnings.simplefilter("ignore")
             model = build_autoencoder(config["bands"], shape)
@@ -167,8 +180,8 @@ tags: [audio, feature-extraction, autoencoder, unsupervised]
 
 # {config["name"]}
 
-A {config["kind"]}-recurrent sequence-to-sequence autoencoder of spectrograms, trained without
-labels by raudeep {config["versions"].get("raudeep")}.
+An autoencoder of spectrograms, of the kind `{config["kind"]}`, trained without labels by raudeep
+{config["versions"].get("raudeep")}.
 
 - embedding `state`: {model.embedding_size("state")} values{per_frame}, the representation
 - embedding `pooled`: {model.embedding_size("pooled")} values, mean and standard deviation of the

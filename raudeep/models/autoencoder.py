@@ -5,15 +5,16 @@ hold. Shapes: B batch, T frames, F mel bands, K windows of W bands, S size of th
 embedding size.
 """
 
+import pkgutil
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from raudeep.config import (
+    ArchitectureConfig,
     AutoencoderConfig,
     FrequencyAutoencoderConfig,
     FrequencyTimeAutoencoderConfig,
@@ -33,17 +34,17 @@ __all__ = [
 
 
 class Autoencoder(nn.Module, ABC):
-    """What the three have in common; `lengths` are the frames of each spectrogram, None for all T.
+    """What all have in common; `lengths` are the frames of each spectrogram, None for all T.
 
     Parameters
     ----------
     bands : int
         F.
-    config : AutoencoderConfig
+    config : ArchitectureConfig
         Architecture.
     """
 
-    def __init__(self, bands: int, config: AutoencoderConfig) -> None:
+    def __init__(self, bands: int, config: ArchitectureConfig) -> None:
         super().__init__()
         self.bands = bands
         self.config: Any = config
@@ -242,16 +243,10 @@ class FrequencyTimeAutoencoder(Autoencoder):
         return state.view(*spectrograms.shape[:2], -1).transpose(0, 1)
 
 
-_MODELS: dict[type[AutoencoderConfig], Callable[[int, Any], Autoencoder]] = {
-    AutoencoderConfig: TimeAutoencoder,
-    FrequencyAutoencoderConfig: FrequencyAutoencoder,
-    FrequencyTimeAutoencoderConfig: FrequencyTimeAutoencoder,
-}
-
-
-def build_autoencoder(bands: int, config: AutoencoderConfig) -> Autoencoder:
+def build_autoencoder(bands: int, config: ArchitectureConfig) -> Autoencoder:
     """Return a new autoencoder of the architecture that the class of `config` names."""
-    return _MODELS[type(config)](bands, config)
+    model: Autoencoder = pkgutil.resolve_name(config.implementation)(bands, config)
+    return model
 
 
 def reconstruction_error(

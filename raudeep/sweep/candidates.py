@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from raudeep.config import (
-    AUTOENCODERS,
-    AutoencoderConfig,
+    ArchitectureConfig,
     SpectrogramConfig,
     TrainingConfig,
     TuneConfig,
+    autoencoder_kinds,
     build,
     fingerprint,
 )
@@ -32,7 +32,7 @@ class Candidate:
     name: str
     """That of the recipe's autoencoder."""
     spectrogram: SpectrogramConfig
-    model: AutoencoderConfig
+    model: ArchitectureConfig
     training: TrainingConfig
 
     @property
@@ -77,7 +77,7 @@ def candidate_of(base: Candidate, point: Point) -> Candidate:
         section, _, key = name.partition(".")
         own[section][key] = value
     kind = own["autoencoder"].pop(KIND.partition(".")[2], base.model.kind)
-    shape = AUTOENCODERS[kind]
+    shape = autoencoder_kinds()[kind]
     known = {field.name for field in dataclasses.fields(shape)}
     if foreign := sorted(own["autoencoder"].keys() - known):
         raise ConfigError(
@@ -91,7 +91,7 @@ def candidate_of(base: Candidate, point: Point) -> Candidate:
         {**dataclasses.asdict(base.spectrogram), **own["spectrogram"]},
         where=where,
     )
-    model: AutoencoderConfig = build(shape, {**shared, **own["autoencoder"]}, where=where)
+    model: ArchitectureConfig = build(shape, {**shared, **own["autoencoder"]}, where=where)
     if spectrogram.n_mels is not None:
         model.check_bands(spectrogram.n_mels)
     return Candidate(

@@ -21,10 +21,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raudeep.config import (
-    AUTOENCODERS,
+    ArchitectureConfig,
     SpectrogramConfig,
     TrainingConfig,
     TuneConfig,
+    autoencoder_kinds,
     build,
     reject_unknown,
 )
@@ -37,11 +38,7 @@ __all__ = ["Alternative", "Parameter", "Point", "SearchSpace", "parse_space", "p
 Point = dict[str, Value]
 """A value for each field that is searched on the conditions of the others, by ``section.field``."""
 
-SEARCHED: dict[str, list[type[Any]]] = {
-    "spectrogram": [SpectrogramConfig],
-    "autoencoder": list(AUTOENCODERS.values()),
-    "training": [TrainingConfig],
-}
+SEARCHED = ("spectrogram", "autoencoder", "training")
 KIND = "autoencoder.kind"
 _KEYS = ("choices", "low", "high", "log", "steps", "when")
 
@@ -253,11 +250,14 @@ def _field(name: str, where: str) -> tuple[type[Any], dataclasses.Field[Any] | N
     """Return the configuration that has a field, the field, and the types of its values."""
     section, _, key = name.partition(".")
     reject_unknown([section], SEARCHED, where=where)
-    known = {
-        each.name: (cls, each) for cls in SEARCHED[section] for each in dataclasses.fields(cls)
+    kinds: dict[str, list[type[Any]]] = {
+        "spectrogram": [SpectrogramConfig],
+        "autoencoder": list(autoencoder_kinds().values()),
+        "training": [TrainingConfig],
     }
+    known = {each.name: (cls, each) for cls in kinds[section] for each in dataclasses.fields(cls)}
     if name == KIND:
-        return SEARCHED[section][0], None, [str]
+        return ArchitectureConfig, None, [str]
     extra = [KIND.partition(".")[2]] if section == "autoencoder" else []
     reject_unknown([key], [*known, *extra], where=f"{where}: {section}")
     cls, found = known[key]
@@ -268,8 +268,8 @@ def _value(name: str, value: Any, where: str) -> Value:
     """Return a value as its field holds it; refuse one of another type."""
     cls, found, _ = _field(name, where)
     if found is None:
-        if not isinstance(value, str) or value not in AUTOENCODERS:
-            known = ", ".join(map(repr, AUTOENCODERS))
+        if not isinstance(value, str) or value not in autoencoder_kinds():
+            known = ", ".join(map(repr, autoencoder_kinds()))
             raise ConfigError(f"{where}: {name!r} must be one of {known}. Got {value!r}.")
         return value
     try:

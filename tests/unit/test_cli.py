@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 import pytest
 
-from raudeep.config import AUTOENCODERS, CLASSIFIERS
+from raudeep.config import CLASSIFIERS, autoencoder_kinds
 from raudeep.corpora.demo import write_demo_corpus
 from tests.support import assert_one_line
 
@@ -244,7 +244,7 @@ def test_missing_inputs_are_one_line(cli, tmp_path, arguments, said):
         "inspect nowhere",
         "preview nowhere --output out.svg",
         "extract nowhere --output out",
-        *(f"train {kind} nowhere --output out" for kind in AUTOENCODERS),
+        *(f"train {kind} nowhere --output out" for kind in autoencoder_kinds()),
         "embed nowhere --model nowhere --output out",
         "reconstruct nowhere --model nowhere --output out",
         "fuse nowhere elsewhere --output out",

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from raudeep.config import AutoencoderConfig, Tracker, TrainingConfig, fingerprint
+from raudeep.config import ArchitectureConfig, Tracker, TrainingConfig, fingerprint
 from raudeep.errors import ConfigError, error_for_user
 from raudeep.models.artifact import TrainedAutoencoder
 from raudeep.models.autoencoder import build_autoencoder
@@ -58,7 +58,7 @@ class Run:
     """URIs of the spectrogram tables to train on, all with the same bands."""
     output: str
     """URI of the artifact's folder."""
-    model: AutoencoderConfig
+    model: ArchitectureConfig
     training: TrainingConfig
     continue_from: str | None = None
     """URI of the artifact whose training is continued for `training.num_epochs` more epochs."""

@@ -16,12 +16,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from raudeep.config import (
-    AUTOENCODERS,
     Limits,
     ResourceConfig,
     SpectrogramConfig,
     SvmConfig,
     TuneConfig,
+    autoencoder_kinds,
 )
 from raudeep.errors import ConfigError, TableError
 from raudeep.manifest import manifest_fingerprint
@@ -249,7 +249,7 @@ def _check(
         for value in each.domain.choices
         if parameter.name == "autoencoder.kind"
     }
-    keeping = sorted(kind for kind in kinds if AUTOENCODERS[kind].keeps_time)
+    keeping = sorted(kind for kind in kinds if autoencoder_kinds()[kind].keeps_time)
     if tune.objective == "uar" and tune.readout == "state" and keeping:
         raise ConfigError(
             f"the representation of a {keeping[0]!r} autoencoder is one for each frame and cannot "
