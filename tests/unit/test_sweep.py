@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+from unittest.mock import Mock
 
 import pytest
 import ray
@@ -12,6 +13,7 @@ from raudeep.manifest import Recording, manifest_table
 from raudeep.pipeline.runtime.cluster import Node, Resources
 from raudeep.pipeline.stage import to_ipc
 from raudeep.pipeline.tuning.ledger import SweepLayout, open_ledger
+from raudeep.pipeline.tuning.search import LedgerSearch
 from raudeep.pipeline.tuning.shelf import Shelf
 from raudeep.pipeline.tuning.sweep import plan_sweep, tune_autoencoders
 from raudeep.report.console import print_sweep
@@ -23,6 +25,7 @@ from raudeep.sweep.candidates import base_of, candidate_of, recipe_of
 from raudeep.sweep.importance import field_importance
 from raudeep.sweep.recipe_file import recipe_toml
 from raudeep.sweep.records import TrialRecord, rank_trials
+from raudeep.sweep.samplers import make_sampler
 from raudeep.sweep.space import parse_space
 
 UNITS, RATE = "autoencoder.num_units", "training.learning_rate"
@@ -282,6 +285,27 @@ def test_a_damaged_ledger_is_named(tmp_path):
     (tmp_path / "trials" / "t1.json").write_text("{")
     with pytest.raises(TableError, match=r"t1\.json cannot be read.*Delete it"):
         open_ledger(places, identity)
+
+
+def test_a_trial_says_what_it_waits_for_and_how_far_it_is(tmp_path):
+    tune = TuneConfig(num_trials=1)
+    space = parse_space({UNITS: {"choices": [8]}}, where="space")
+    ledger = open_ledger(SweepLayout(str(tmp_path)), Identity("sweep", {}))
+    progress = Mock()
+    sampler = make_sampler(space, tune, num_known=0)
+    base = base_of(load_recipe("demo"), None, tune)
+    search = LedgerSearch(ledger, sampler, base, tune, progress, None)
+    search.suggest("trial")
+    search.on_trial_result("trial", {"waiting": "waiting for 2 worker(s)"})
+    search.on_trial_result("trial", {"epoch": 1, "loss": 0.25})
+    search.on_trial_result("trial", {"epoch": 2, "loss": 0.2, "objective": 0.5})
+    assert [call.args for call in progress.advance.call_args_list] == [
+        (0, "trial 1 is waiting for 2 worker(s)"),
+        (0, "trial 1 running, epoch 1, loss 0.2500"),
+        (0, "trial 1 running, epoch 2, objective 0.5000"),
+    ]
+    (record,) = ledger.records.values()
+    assert [entry["epoch"] for entry in record.history] == [2]
 
 
 def test_a_table_that_failed_is_tried_again_by_the_next_trial(tmp_path, monkeypatch):

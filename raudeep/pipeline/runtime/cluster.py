@@ -20,6 +20,7 @@ from typing import Any
 from raudeep.errors import ResourceError
 
 __all__ = [
+    "DEBUG_VARIABLE",
     "Node",
     "Resources",
     "assigned_cores",

@@ -12,7 +12,7 @@ from raudeep.errors import ConfigError
 from raudeep.pipeline.artifacts import is_artifact, read_history
 from raudeep.pipeline.runtime.progress import StageProgress
 from raudeep.pipeline.tuning.ledger import Ledger
-from raudeep.pipeline.tuning.trials import FAILED
+from raudeep.pipeline.tuning.trials import FAILED, WAITING
 from raudeep.sweep.candidates import Candidate, candidate_of
 from raudeep.sweep.records import DONE, TrialRecord
 from raudeep.sweep.samplers import Sampler
@@ -89,10 +89,15 @@ class LedgerSearch(Searcher):  # type: ignore[misc]  # Ray has no types
         return {"point": record.point}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Write an epoch's objective down."""
+        """Write an epoch's objective down, and show what has none."""
         record, _ = self._running[trial_id]
         if self._take(record, result):
             self._ledger.save(record)
+        elif WAITING in result:
+            self._progress.advance(0, f"trial {record.number} is {result[WAITING]}")
+        elif "loss" in result:
+            note = f"epoch {result['epoch']}, loss {result['loss']:.4f}"
+            self._progress.advance(0, f"trial {record.number} {record.status}, {note}")
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False

@@ -26,7 +26,7 @@ from raudeep.config import (
 from raudeep.errors import ConfigError, TableError
 from raudeep.manifest import manifest_fingerprint
 from raudeep.pipeline.corpus import check_synthesised, corpus_of, load_manifest, write_manifest
-from raudeep.pipeline.runtime.cluster import ensure_ray, find_resources
+from raudeep.pipeline.runtime.cluster import DEBUG_VARIABLE, ensure_ray, find_resources
 from raudeep.pipeline.runtime.progress import stage_progress
 from raudeep.pipeline.training.objective import Objective
 from raudeep.pipeline.training.placement import share_resources
@@ -58,7 +58,6 @@ _SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the ledger is the log
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the command
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial that failed has no objective
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
 _MAX_FAILURES = 2  # of a trial's own process, as when its node is lost
 # With these the loss is of something else, or is lower without a better representation.
@@ -324,7 +323,9 @@ def _search(
     ledger: Ledger, sampler: Sampler, space: SearchSpace, plan: "TrialPlan", missing: int
 ) -> None:
     """Run the missing trials, never more at once than fit."""
-    for name, value in _SETTINGS.items():
+    shows = bool(os.environ.get(DEBUG_VARIABLE))
+    settings = {**_SETTINGS, "TUNE_PRINT_ALL_TRIAL_ERRORS": str(int(shows))}
+    for name, value in settings.items():
         os.environ.setdefault(name, value)
     from ray import tune as ray_tune
 

@@ -21,9 +21,11 @@ from raudeep.pipeline.training.runs import Run, check_trainable, fit_runs
 from raudeep.pipeline.tuning.ledger import SweepLayout
 from raudeep.sweep.candidates import Candidate, candidate_of
 
-__all__ = ["FAILED", "Trial", "TrialPlan"]
+__all__ = ["FAILED", "WAITING", "Trial", "TrialPlan"]
 
-FAILED = "failed"  # key of a result: why a trial came to nothing
+# Keys of a result:
+FAILED = "failed"  # why a trial came to nothing
+WAITING = "waiting"  # what it waits for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,14 +43,14 @@ class TrialPlan:
 
 
 class Trial(Trainable):  # type: ignore[misc]  # Ray has no types
-    """Trains the autoencoder of a point; a step is an epoch that has an objective."""
+    """Trains the autoencoder of a point; a step is an epoch, or a line of what it waits for."""
 
     def setup(self, config: dict[str, Any], plan: TrialPlan) -> None:
         """Take the point."""
         self._results = _results(plan, candidate_of(plan.base, config["point"]))
 
     def step(self) -> dict[str, Any]:
-        """Return the next objective."""
+        """Return what is next to be told."""
         return next(self._results)
 
     def cleanup(self) -> None:
@@ -93,12 +95,11 @@ def _train(plan: TrialPlan, candidate: Candidate) -> Generator[dict[str, Any], N
         )
         with closing(entries):
             for entry in entries:
-                if "waiting" in entry:
-                    continue
-                result = _result(entry)
+                if WAITING in entry:
+                    yield {WAITING: entry[WAITING]}
                 # The last one is reported when the artifact is there: then nothing can stop it.
-                if "objective" in result and not entry["last"]:
-                    yield result
+                elif not entry.get("last", False):
+                    yield _result(entry)
     yield {**_result(read_history(run.output)[-1]), "done": True}
 
 
