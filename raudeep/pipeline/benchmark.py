@@ -2,8 +2,8 @@
 
 Below the output: ``manifest/``, ``spectrograms/VIEW/``, ``models/NAME/``,
 ``embeddings/READOUT/NAME/``, ``predictions/READOUT/NAME/``, ``baselines/NAME/``, ``runs/``
-(checkpoints), ``recipe.json`` and ``results.json``, which has what the last run asked for. Run
-again, it computes only what is missing.
+(checkpoints of trainings that are not finished), ``recipe.json`` and ``results.json``, which has
+what the last run asked for. Run again, it computes only what is missing.
 """
 
 import json
@@ -70,7 +70,7 @@ class BenchmarkLayout:
 
     @property
     def checkpoints(self) -> str:
-        """URI of the folder of the training runs' checkpoints."""
+        """URI of the folder of the checkpoints of training runs."""
         return uris.join(self.output, "runs")
 
     @property

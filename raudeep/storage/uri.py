@@ -20,6 +20,7 @@ __all__ = [
     "arrow_filesystem",
     "check_writable",
     "delete",
+    "delete_empty",
     "delete_file",
     "exists",
     "fetch_file",
@@ -220,6 +221,13 @@ def delete(uri: str) -> None:
         # One by one: fsspec's recursive removal takes `*`, `?` and `[` in a name for a pattern.
         for name in names:
             system.rm_file(name)
+
+
+def delete_empty(uri: str) -> None:
+    """Delete a folder in which nothing is; a store has no such folders."""
+    if is_local(uri):
+        with suppress(OSError):
+            _local(uri).rmdir()
 
 
 def delete_file(uri: str) -> None:

@@ -102,6 +102,20 @@ def test_losses_of_all_kinds_fall_on_recordings_of_many_lengths(folder):
         assert losses[-1] < 0.9 * losses[0], kind
 
 
+def test_checkpoints_of_what_is_finished_are_deleted(folder):
+    checkpoints = folder / "runs"
+    assert not checkpoints.exists()
+    finished = run(folder, "time")
+    left = checkpoints / f"{finished.name}-{finished.identity().fingerprint}"
+    (left / "checkpoint").mkdir(parents=True)  # as where it was killed before it deleted them
+    (checkpoints / "another").mkdir()
+    train_autoencoders([finished], checkpoints=str(checkpoints))
+    assert [path.name for path in checkpoints.iterdir()] == ["another"]
+    (checkpoints / "another").rmdir()
+    train_autoencoders([finished], checkpoints=str(checkpoints))
+    assert not checkpoints.exists()
+
+
 def test_a_recording_alone_gives_the_embedding_that_it_has_among_others(folder, tmp_path):
     manifest, _ = load_manifest(str(folder / "corpus"))
     for kind in ("time", "frequency-time"):

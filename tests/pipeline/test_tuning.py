@@ -102,6 +102,7 @@ def test_a_sweep_in_a_store_that_is_killed_goes_on_and_repeats_no_trial(store, r
         assert not files & reserved
 
     files = uris.list_files(output)
+    assert not [name for name in files if name.startswith("runs/")]
     for name in ("ranking.csv", "history.svg", "parallel.svg", "importance.svg"):
         assert name in files
     tuned = load_recipe(f"{output}/best.toml")

@@ -242,6 +242,18 @@ def test_a_ledger_gives_back_what_was_written(tmp_path):
     assert again.add("t9", {}).number == 5
 
 
+def test_checkpoints_of_trials_that_are_done_are_deleted(tmp_path):
+    ledger = open_ledger(SweepLayout(str(tmp_path)), Identity("sweep", {}))
+    for number, status in enumerate(("finished", "running", "stopped", "failed")):
+        ledger.add(f"t{number}", {UNITS: number}).status = status
+        place = tmp_path / "runs" / f"t{number}-0123456789abcdef" / "checkpoint" / "weights"
+        place.parent.mkdir(parents=True)
+        place.write_text("")
+    ledger.delete_checkpoints()
+    left = sorted(path.name.partition("-")[0] for path in (tmp_path / "runs").iterdir())
+    assert left == ["t1", "t3"]
+
+
 def test_a_ledger_of_another_sweep_is_refused_and_replaced_on_purpose(tmp_path):
     places = SweepLayout(str(tmp_path))
     ledger = open_ledger(places, Identity("sweep", {"search": {"a": [1]}}))

@@ -70,7 +70,7 @@ def train_autoencoders(
     runs : sequence of Run
         The autoencoders.
     checkpoints : str
-        URI of the folder for the runs' checkpoints, which can be deleted afterwards.
+        URI of the folder for the checkpoints of runs that are not finished.
     resources : ResourceConfig, optional
         What each run may take.
     overwrite : bool
@@ -101,7 +101,7 @@ def train_autoencoders(
     checkpoints = uris.absolute(checkpoints)
     identities = {run.name: run.identity() for run in runs}
     inputs = [uri for run in runs for uri in (*run.spectrograms, run.continue_from) if uri]
-    pending, replaced = [], []
+    pending, replaced, finished = [], [], []
     for run in runs:
         identity = identities[run.name]
         if not is_artifact(run.output):
@@ -114,12 +114,14 @@ def train_autoencoders(
                 raise TableError(stored.conflict(identity, place=run.output))
             pending.append(run)
             replaced.append(run)
+        else:
+            finished.append(run)
     for run in pending:
         check_trainable(run)
     if pending:
         share = share_resources(ensure_ray(), resources, len(pending))
         for run in replaced:  # now that nothing of any run can be refused
-            uris.delete(uris.join(checkpoints, _run_name(run, artifact_identity(run.output))))
+            uris.delete(_checkpoints_of(run, artifact_identity(run.output), checkpoints))
             delete_artifact(run.output)
         epochs = sum(run.training.num_epochs for run in pending)
         done = dict.fromkeys(identities, 0)
@@ -138,6 +140,9 @@ def train_autoencoders(
                 note = f"{name} epoch {entry['epoch']}, loss {entry['loss']:.4f}"
                 progress.advance(max(0, entry["done"] - done[name]), note)
                 done[name] = max(done[name], entry["done"])
+    for run in finished:  # if it was killed before it deleted them itself
+        uris.delete(_checkpoints_of(run, identities[run.name], checkpoints))
+    uris.delete_empty(checkpoints)
     return [
         StageSummary(
             stage="training",
@@ -157,6 +162,10 @@ def _run_name(run: Run, identity: Identity) -> str:
     The fingerprint makes the same command resume, and no other one.
     """
     return f"{run.name}-{identity.fingerprint}"
+
+
+def _checkpoints_of(run: Run, identity: Identity, checkpoints: str) -> str:
+    return uris.join(checkpoints, _run_name(run, identity))
 
 
 def _check_names(runs: Sequence[Run]) -> None:
@@ -361,6 +370,8 @@ def _fit(job: WorkerJob, checkpoints: str, share: Share) -> None:
         except SystemExit:  # what Ray makes of a run that was cancelled; it would end the process
             return
         else:
+            if is_artifact(job.run.output):  # which holds all that its checkpoints do
+                uris.delete(_checkpoints_of(job.run, job.identity, checkpoints))
             return
         finally:
             # Ray Train leaves a handler of its own, which no wait ends by, and which keeps the

@@ -1,7 +1,8 @@
 """What a sweep leaves on storage, and its ledger: a JSON file for each trial.
 
 Below the output: ``sweep.json`` (what is searched), ``manifest/``, ``trials/ID.json``,
-``spectrograms/FINGERPRINT/``, ``models/ID/``, ``runs/`` (checkpoints), ``results.json``,
+``spectrograms/FINGERPRINT/``, ``models/ID/``, ``runs/`` (checkpoints of trials that are not done),
+``results.json``,
 ``ranking.csv``, ``best.toml`` and the pictures.
 """
 
@@ -92,6 +93,15 @@ class Ledger:
     def open(self) -> list[TrialRecord]:
         """Return the trials that were interrupted or failed, in the order of their starts."""
         return [record for record in self._ordered() if record.status not in DONE]
+
+    def delete_checkpoints(self) -> None:
+        """Delete those of the trials that are done, of which none goes on."""
+        done = {record.id for record in self.done()}
+        runs = {name.partition("/")[0] for name in uris.list_files(self.places.checkpoints)}
+        for run in runs:
+            if run.rpartition("-")[0] in done:
+                uris.delete(uris.join(self.places.checkpoints, run))
+        uris.delete_empty(self.places.checkpoints)
 
     def _ordered(self) -> list[TrialRecord]:
         return sorted(self.records.values(), key=lambda record: record.number)

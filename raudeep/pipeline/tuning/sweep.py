@@ -161,6 +161,7 @@ def tune_autoencoders(
             shelf=make_shelf(places, division.searched, limits),
         )
         _search(ledger, sampler, space, plan, missing)
+    ledger.delete_checkpoints()
     results = {
         "schema_version": RESULTS_VERSION,
         "recipe": recipe.name,
