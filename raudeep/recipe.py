@@ -199,10 +199,24 @@ def _check_forms(content: Mapping[str, Any], where: str) -> None:
             if type(found) is not form:
                 kind = {"dict": "a table", "list": "a list"}.get(form.__name__, form.__name__)
                 raise ConfigError(f"{where}: {place!r} must be {kind}. Got {found!r}.")
+    _check_kinds(content, where)
     for key, cls in SECTIONS.items():
         known = [field.name for field in dataclasses.fields(cls)]
         known = sorted(_shape_keys()) if key == "autoencoder" else known
         reject_unknown(content.get(key, {}), known, where=f"{where}: [{key}]")
+
+
+def _check_kinds(content: Mapping[str, Any], where: str) -> None:
+    """Refuse a kind of autoencoder that is not known, rather than the keys that it brings."""
+    named = {f"autoencoders.{name}": each for name, each in content.get("autoencoders", {}).items()}
+    for place, values in {"autoencoder": content.get("autoencoder", {}), **named}.items():
+        kind = values.get("kind", AutoencoderConfig.kind)
+        if not isinstance(kind, str) or kind not in autoencoder_kinds():
+            known = ", ".join(map(repr, autoencoder_kinds()))
+            raise ConfigError(
+                f"{where}: [{place}]: 'kind' must be one of {known}, or that of a package to "
+                f"install first. Got {kind!r}."
+            )
 
 
 def _check_reach(
@@ -282,10 +296,5 @@ def _shape_keys() -> set[str]:
 
 def _autoencoder(values: dict[str, Any], *, place: str) -> ArchitectureConfig:
     """Return the architecture of the kind that `values` name; ``time`` without."""
-    kinds = autoencoder_kinds()
-    kind = values.pop("kind", "time")
-    if not isinstance(kind, str) or kind not in kinds:
-        raise ConfigError(
-            f"{place}: 'kind' must be one of {', '.join(map(repr, kinds))}. Got {kind!r}."
-        )
-    return build(kinds[kind], values, where=place)
+    kind = values.pop("kind", AutoencoderConfig.kind)
+    return build(autoencoder_kinds()[kind], values, where=place)

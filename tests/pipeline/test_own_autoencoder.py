@@ -105,6 +105,10 @@ def test_recipes_know_its_fields(offered):
     content = tomllib.loads(RECIPE)
     model = parse_recipe(content, where="own.toml").autoencoders["30db"].model
     assert model == ConvolutionalConfig(num_channels=4)
+    offered()
+    with pytest.raises(ConfigError, match=r"'kind' must be one of 'time', .*Got 'convolutional'"):
+        parse_recipe(content, where="own.toml")
+    offered(convolutional="tests.pipeline.convolutional:ConvolutionalConfig")
     content["autoencoder"]["kernel_frames"] = 4
     with pytest.raises(ConfigError, match=r"'kernel_frames' parameter of .* must be odd"):
         parse_recipe(content, where="own.toml")
