@@ -40,23 +40,6 @@ def spectrograms(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("command", "shown", "hidden"),
-    [
-        ("time", ["--num-units", "--teacher"], ["--window-bands", "--frequency-num-units"]),
-        ("frequency", ["--num-units", "--window-bands"], ["--frequency-num-units"]),
-        ("frequency-time", ["--num-units", "--window-bands", "--frequency-num-units"], []),
-    ],
-)
-def test_help_of_each_kind_shows_its_own_flags(cli, command, shown, hidden):
-    code, out, _ = cli("train", command, "--help")
-    assert code == 0
-    for flag in [*shown, "--continue-from", "--early-stopping-epochs", "--checkpoints-to-keep"]:
-        assert flag in out
-    for flag in hidden:
-        assert flag not in out
-
-
-@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (

@@ -229,3 +229,20 @@ def test_reconstructions_have_the_lengths_of_their_targets_and_their_rmse(model)
             reconstruction, target = model(value.unsqueeze(0))
         wanted = (reconstruction - target).square().mean().sqrt()
         assert error == pytest.approx(float(wanted), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("command", "shown", "hidden"),
+    [
+        ("time", ["--num-units", "--teacher"], ["--window-bands", "--frequency-num-units"]),
+        ("frequency", ["--num-units", "--window-bands"], ["--frequency-num-units"]),
+        ("frequency-time", ["--num-units", "--window-bands", "--frequency-num-units"], []),
+    ],
+)
+def test_help_of_each_kind_shows_its_own_flags(cli, command, shown, hidden):
+    code, out, _ = cli("train", command, "--help")
+    assert code == 0
+    for flag in [*shown, "--continue-from", "--early-stopping-epochs", "--checkpoints-to-keep"]:
+        assert flag in out
+    for flag in hidden:
+        assert flag not in out

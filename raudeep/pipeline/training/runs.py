@@ -101,7 +101,7 @@ def train_autoencoders(
     checkpoints = uris.absolute(checkpoints)
     identities = {run.name: run.identity() for run in runs}
     inputs = [uri for run in runs for uri in (*run.spectrograms, run.continue_from) if uri]
-    pending, replaced, finished = [], [], []
+    pending, replaced = [], []
     for run in runs:
         identity = identities[run.name]
         if not is_artifact(run.output):
@@ -114,8 +114,6 @@ def train_autoencoders(
                 raise TableError(stored.conflict(identity, place=run.output))
             pending.append(run)
             replaced.append(run)
-        else:
-            finished.append(run)
     for run in pending:
         check_trainable(run)
     if pending:
@@ -140,7 +138,7 @@ def train_autoencoders(
                 note = f"{name} epoch {entry['epoch']}, loss {entry['loss']:.4f}"
                 progress.advance(max(0, entry["done"] - done[name]), note)
                 done[name] = max(done[name], entry["done"])
-    for run in finished:  # if it was killed before it deleted them itself
+    for run in runs:  # the artifact holds all that they do
         uris.delete(_checkpoints_of(run, identities[run.name], checkpoints))
     uris.delete_empty(checkpoints)
     return [
@@ -370,8 +368,6 @@ def _fit(job: WorkerJob, checkpoints: str, share: Share) -> None:
         except SystemExit:  # what Ray makes of a run that was cancelled; it would end the process
             return
         else:
-            if is_artifact(job.run.output):  # which holds all that its checkpoints do
-                uris.delete(_checkpoints_of(job.run, job.identity, checkpoints))
             return
         finally:
             # Ray Train leaves a handler of its own, which no wait ends by, and which keeps the
