@@ -25,6 +25,7 @@ from raudeep.config import (
     SparseCodingConfig,
     SpectrogramConfig,
     TrainingConfig,
+    architecture_of,
     autoencoder_kinds,
     build,
     fingerprint,
@@ -210,13 +211,7 @@ def _check_kinds(content: Mapping[str, Any], where: str) -> None:
     """Refuse a kind of autoencoder that is not known, rather than the keys that it brings."""
     named = {f"autoencoders.{name}": each for name, each in content.get("autoencoders", {}).items()}
     for place, values in {"autoencoder": content.get("autoencoder", {}), **named}.items():
-        kind = values.get("kind", AutoencoderConfig.kind)
-        if not isinstance(kind, str) or kind not in autoencoder_kinds():
-            known = ", ".join(map(repr, autoencoder_kinds()))
-            raise ConfigError(
-                f"{where}: [{place}]: 'kind' must be one of {known}, or that of a package to "
-                f"install first. Got {kind!r}."
-            )
+        architecture_of(values.get("kind", AutoencoderConfig.kind), where=f"{where}: [{place}]")
 
 
 def _check_reach(
@@ -297,4 +292,4 @@ def _shape_keys() -> set[str]:
 def _autoencoder(values: dict[str, Any], *, place: str) -> ArchitectureConfig:
     """Return the architecture of the kind that `values` name; ``time`` without."""
     kind = values.pop("kind", AutoencoderConfig.kind)
-    return build(autoencoder_kinds()[kind], values, where=place)
+    return build(architecture_of(kind, where=place), values, where=place)

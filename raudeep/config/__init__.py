@@ -10,6 +10,7 @@ from raudeep.config.autoencoder import (
     FrequencyAutoencoderConfig,
     FrequencyTimeAutoencoderConfig,
     Readout,
+    architecture_of,
     autoencoder_kinds,
     check_readouts,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "Tracker",
     "TrainingConfig",
     "TuneConfig",
+    "architecture_of",
     "autoencoder_kinds",
     "build",
     "check_readouts",

@@ -16,6 +16,7 @@ __all__ = [
     "FrequencyAutoencoderConfig",
     "FrequencyTimeAutoencoderConfig",
     "Readout",
+    "architecture_of",
     "autoencoder_kinds",
     "check_readouts",
 ]
@@ -217,6 +218,24 @@ def autoencoder_kinds() -> dict[str, type[ArchitectureConfig]]:
     return kinds
 
 
+def architecture_of(kind: object, *, where: str) -> type[ArchitectureConfig]:
+    """Return the class of fields of a kind; `where` names the place that asks for it.
+
+    Raises
+    ------
+    ConfigError
+        If no architecture that is known here has this kind.
+    """
+    kinds = autoencoder_kinds()
+    if not isinstance(kind, str) or kind not in kinds:
+        known = ", ".join(map(repr, kinds))
+        raise ConfigError(
+            f"{where}: the kind of an autoencoder is one of {known}, or that of a package to "
+            f"install first. Got {kind!r}."
+        )
+    return kinds[kind]
+
+
 def _load(entry: EntryPoint, *, taken: Iterable[str]) -> type[ArchitectureConfig]:
     """Return the class of fields that an entry point names."""
     found = entry.load()
@@ -224,6 +243,8 @@ def _load(entry: EntryPoint, *, taken: Iterable[str]) -> type[ArchitectureConfig
         raise ConfigError("it is no class derived from ArchitectureConfig.")
     if found.kind != entry.name:
         raise ConfigError(f"its 'kind' must be the name of the entry point. Got {found.kind!r}.")
+    if not isinstance(getattr(found, "implementation", None), str):
+        raise ConfigError("its 'implementation' must name its model as 'module:class'.")
     if entry.name in taken:
         raise ConfigError("another autoencoder has this name. Choose a name of its own.")
     return found

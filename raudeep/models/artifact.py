@@ -16,7 +16,7 @@ from raudeep.config import (
     Readout,
     SpectrogramConfig,
     TrainingConfig,
-    autoencoder_kinds,
+    architecture_of,
     build,
 )
 from raudeep.errors import ConfigError, TableError
@@ -138,15 +138,8 @@ def load_artifact(
                 f"{where}: model format {config['format_version']!r}; this raudeep reads "
                 f"{FORMAT_VERSION}. Train it again."
             )
-        kind = config["kind"]
-        if kind not in autoencoder_kinds():
-            raise TableError(
-                f"{where} is an autoencoder of the kind {kind!r}, which is not installed here. "
-                "Install the package that it comes from."
-            )
-        shape = build(
-            autoencoder_kinds()[kind], config["autoencoder"], where=f"{where}: autoencoder"
-        )
+        kind = architecture_of(config["kind"], where=CONFIG_FILE)
+        shape = build(kind, config["autoencoder"], where=CONFIG_FILE)
         with warnings.catch_warnings():  # whoever trained it has seen them
             warnings.simplefilter("ignore")
             model = build_autoencoder(config["bands"], shape)

@@ -20,6 +20,7 @@ from raudeep.config import (
     FrequencyTimeAutoencoderConfig,
     Readout,
 )
+from raudeep.errors import ConfigError
 from raudeep.models.sequence import SequenceAutoencoder
 
 __all__ = [
@@ -244,9 +245,23 @@ class FrequencyTimeAutoencoder(Autoencoder):
 
 
 def build_autoencoder(bands: int, config: ArchitectureConfig) -> Autoencoder:
-    """Return a new autoencoder of the architecture that the class of `config` names."""
-    model: Autoencoder = pkgutil.resolve_name(config.implementation)(bands, config)
-    return model
+    """Return a new autoencoder of the architecture that the class of `config` names.
+
+    Raises
+    ------
+    ConfigError
+        If what it names, which may be another package's, is no autoencoder.
+    """
+    where = f"the implementation {config.implementation!r} of the kind {config.kind!r}"
+    try:
+        found = pkgutil.resolve_name(config.implementation)
+    except Exception as error:  # whatever another package does when it is imported
+        raise ConfigError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Autoencoder)):
+        raise ConfigError(f"{where} is no class derived from raudeep.Autoencoder.")
+    if missing := sorted(found.__abstractmethods__):
+        raise ConfigError(f"{where} lacks {', '.join(map(repr, missing))}.")
+    return found(bands, config)
 
 
 def reconstruction_error(

@@ -11,7 +11,7 @@ from raudeep.config import (
     SpectrogramConfig,
     TrainingConfig,
     TuneConfig,
-    autoencoder_kinds,
+    architecture_of,
     build,
     fingerprint,
 )
@@ -77,7 +77,7 @@ def candidate_of(base: Candidate, point: Point) -> Candidate:
         section, _, key = name.partition(".")
         own[section][key] = value
     kind = own["autoencoder"].pop(KIND.partition(".")[2], base.model.kind)
-    shape = autoencoder_kinds()[kind]
+    shape = architecture_of(kind, where="the search space")
     known = {field.name for field in dataclasses.fields(shape)}
     if foreign := sorted(own["autoencoder"].keys() - known):
         raise ConfigError(

@@ -25,6 +25,7 @@ from raudeep.config import (
     SpectrogramConfig,
     TrainingConfig,
     TuneConfig,
+    architecture_of,
     autoencoder_kinds,
     build,
     reject_unknown,
@@ -268,10 +269,7 @@ def _value(name: str, value: Any, where: str) -> Value:
     """Return a value as its field holds it; refuse one of another type."""
     cls, found, _ = _field(name, where)
     if found is None:
-        if not isinstance(value, str) or value not in autoencoder_kinds():
-            known = ", ".join(map(repr, autoencoder_kinds()))
-            raise ConfigError(f"{where}: {name!r} must be one of {known}. Got {value!r}.")
-        return value
+        return architecture_of(value, where=f"{where}: {name!r}").kind
     try:
         settled: Value = convert(cls, found, value)
     except ConfigError as error:

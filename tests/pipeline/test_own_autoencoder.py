@@ -14,7 +14,7 @@ import soundfile
 
 from raudeep.config import ArchitectureConfig, AutoencoderConfig, autoencoder, autoencoder_kinds
 from raudeep.errors import ConfigError
-from raudeep.models.autoencoder import Autoencoder
+from raudeep.models.autoencoder import Autoencoder, build_autoencoder
 from raudeep.pipeline.stage import embedding_array
 from raudeep.recipe import parse_recipe
 from raudeep.storage.table import read_table
@@ -96,7 +96,7 @@ def test_it_is_trained_embeds_and_reconstructs_as_any_other(cli, rng, tmp_path):
     assert read_table(str(made))["frames"] == read_table(str(table))["frames"]
 
     result = cli("inspect", model)  # where the package is not installed
-    refused(result, "kind 'convolutional'", "Install the package")
+    refused(result, str(model), "a package to install first. Got 'convolutional'")
 
 
 def test_recipes_know_its_fields(offered):
@@ -106,7 +106,7 @@ def test_recipes_know_its_fields(offered):
     model = parse_recipe(content, where="own.toml").autoencoders["30db"].model
     assert model == ConvolutionalConfig(num_channels=4)
     offered()
-    with pytest.raises(ConfigError, match=r"'kind' must be one of 'time', .*Got 'convolutional'"):
+    with pytest.raises(ConfigError, match=r"kind .* is one of 'time', .*Got 'convolutional'"):
         parse_recipe(content, where="own.toml")
     offered(convolutional="tests.pipeline.convolutional:ConvolutionalConfig")
     content["autoencoder"]["kernel_frames"] = 4
@@ -121,6 +121,7 @@ def test_recipes_know_its_fields(offered):
         ("lost", "tests.pipeline.convolutional:Other", "AttributeError"),
         ("model", "tests.pipeline.convolutional:Convolutional", "no class derived from"),
         ("other", "tests.pipeline.convolutional:ConvolutionalConfig", "Got 'convolutional'"),
+        ("nothing", f"{__name__}:Nothing", "'implementation' must name its model"),
         ("time", "raudeep.config:AutoencoderConfig", "another autoencoder has this name"),
     ],
 )
@@ -145,6 +146,34 @@ def test_a_broken_package_takes_no_command_with_it(tmp_path):
     assert "frequency-time" in out
     said = "the autoencoder 'broken' (broken:Config) cannot be used: OSError: no such device"
     assert err.splitlines() == [said]
+
+
+class Nothing(ArchitectureConfig):
+    """A class of fields that names no model."""
+
+    kind = "nothing"
+
+
+class Unfinished(Autoencoder):
+    """A model that its author has not finished."""
+
+
+@pytest.mark.parametrize(
+    ("implementation", "reason"),
+    [
+        ("no_such_module:Model", r"cannot be imported: ModuleNotFoundError: No module named 'no_"),
+        ("raudeep.config:Missing", r"cannot be imported: AttributeError: .*'Missing'"),
+        ("raudeep.config:AutoencoderConfig", r"is no class derived from raudeep\.Autoencoder"),
+        ("no module", r"cannot be imported: ValueError"),
+        (f"{__name__}:Unfinished", r"lacks 'encode', 'forward', 'frame_size', 'representation_siz"),
+    ],
+)
+def test_a_model_that_is_none_is_refused(monkeypatch, implementation, reason):
+    monkeypatch.setattr(ConvolutionalConfig, "implementation", implementation)
+    with pytest.raises(ConfigError, match=reason) as caught:
+        build_autoencoder(16, ConvolutionalConfig())
+    said = str(caught.value)
+    assert said.startswith(f"the implementation {implementation!r} of the kind 'convolutional' ")
 
 
 def test_a_class_of_fields_names_its_kind_and_its_model():

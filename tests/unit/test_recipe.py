@@ -316,7 +316,7 @@ def test_recipe_that_is_not_utf8_is_no_valid_toml(tmp_path):
         ),
         (
             '[views.a]\n[autoencoders.a]\nkind = ["time"]\n',
-            r"'kind' must be one of 'time', .*Got \['time'\]",
+            r"the kind of an autoencoder is one of 'time', .*Got \['time'\]",
         ),
         ("readouts = []\n" + MINIMAL, r"readouts are 'state' and 'pooled'. Got \[\]"),
     ],

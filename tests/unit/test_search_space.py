@@ -214,8 +214,14 @@ def test_fields_of_other_kinds_of_autoencoders_are_searched_on_a_condition(load)
         ("training.learning_rate = {low = 0.1, high = inf}", "must be finite"),
         ("training.learning_rate = {low = 0.1, high = 1, steps = 1}", "'steps' must be at least 2"),
         ("autoencoder.cell = {low = 1, high = 2}", "is not a number: give 'choices'"),
-        ('autoencoder.kind = {choices = ["space"]}', "must be one of 'time', 'frequency'"),
-        ('autoencoder.kind = {choices = [["time"]]}', "must be one of 'time', 'frequency'"),
+        (
+            'autoencoder.kind = {choices = ["space"]}',
+            "the kind of an autoencoder is one of 'time', 'frequency'",
+        ),
+        (
+            'autoencoder.kind = {choices = [["time"]]}',
+            "the kind of an autoencoder is one of 'time', 'frequency'",
+        ),
         (f"training.batch_size = {{low = 1, high = {10**20}}}", "must be below 2**63 - 1"),
         (f"training.batch_size = {{low = 1, high = {10**400}}}", "must be below 2**63 - 1"),
         (
