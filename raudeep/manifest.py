@@ -9,7 +9,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -69,23 +69,44 @@ def uri_of(file: str, root: str, *, is_below: bool = False) -> str:
 def manifest_table(recordings: Iterable[Recording]) -> pa.Table:
     """Return `recordings` as a manifest, sorted by `file`.
 
-    Raises
-    ------
-    ManifestError
-        If a file name is not valid UTF-8, which no table can hold.
+    A name that is not valid UTF-8, which no table can hold, is escaped. Nothing is found under
+    what it is then, so that the recording becomes an error where it is used.
     """
+    rows = list(recordings)
+    try:
+        return _table_of(rows)
+    except UnicodeEncodeError:
+        escaped = [_escaped(row) for row in rows]
+    strange = [new.uri for old, new in zip(rows, escaped, strict=True) if new != old]
+    logger.warning(
+        "%d of %d names are not valid UTF-8, e.g. '%s', and cannot be used. Rename them.",
+        len(strange),
+        len(rows),
+        strange[0],
+    )
+    return _table_of(escaped)
+
+
+def _table_of(recordings: Iterable[Recording]) -> pa.Table:
     ordered = sorted(recordings, key=lambda recording: recording.file)
     known = set(Recording.__dataclass_fields__)
-    try:
-        columns = [
-            [getattr(row, name) for row in ordered] if name in known else [None] * len(ordered)
-            for name in MANIFEST.names
-        ]
-        return pa.Table.from_pydict(dict(zip(MANIFEST.names, columns, strict=True)), MANIFEST)
-    except UnicodeEncodeError as error:
-        raise ManifestError(
-            f"file names and labels must be valid UTF-8. Got {error.object!r}; rename it."
-        ) from error
+    columns = [
+        [getattr(row, name) for row in ordered] if name in known else [None] * len(ordered)
+        for name in MANIFEST.names
+    ]
+    return pa.Table.from_pydict(dict(zip(MANIFEST.names, columns, strict=True)), MANIFEST)
+
+
+def _escaped(recording: Recording) -> Recording:
+    """Return a recording with escapes for what is not valid UTF-8 in its texts."""
+    names = ("file", "uri", "label", "partition")
+    texts = {name: getattr(recording, name) for name in names}
+    escaped = {
+        name: text.encode(errors="backslashreplace").decode()
+        for name, text in texts.items()
+        if text is not None
+    }
+    return replace(recording, **escaped)
 
 
 def parse_manifest(content: bytes, *, name: str, root: str | None) -> pa.Table:

@@ -44,9 +44,15 @@ def test_manifest_has_the_schema_and_is_sorted_by_file():
     assert table["duration"].to_pylist() == [None, None]
 
 
-def test_file_name_that_is_not_utf8_is_one_error():
-    with pytest.raises(ManifestError, match=r"valid UTF-8. Got 'caf.udce9.wav'"):
-        manifest_table([recording("caf\udce9.wav")])
+def test_a_name_that_is_not_utf8_is_escaped_with_a_line(caplog):
+    strange = recording("caf\udce9.wav", label="drink\udcff")
+    table = manifest_table([strange, recording("b.wav", label="x")])
+    assert table["file"].to_pylist() == ["b.wav", r"caf\udce9.wav"]
+    assert table["label"].to_pylist() == ["x", r"drink\udcff"]
+    assert table["uri"][1].as_py().endswith(r"caf\udce9.wav")
+    (record,) = caplog.records
+    assert "1 of 2 names are not valid UTF-8" in record.getMessage()
+    assert r"caf\udce9.wav" in record.getMessage()
 
 
 def test_csv_with_only_files_takes_uris_from_the_root():
