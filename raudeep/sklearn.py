@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
@@ -22,7 +23,6 @@ from sklearn.utils.validation import check_is_fitted
 from raudeep.config import (
     ArchitectureConfig,
     AutoencoderConfig,
-    Limits,
     Readout,
     ResourceConfig,
     SpectrogramConfig,
@@ -31,7 +31,7 @@ from raudeep.config import (
     fingerprint,
     reject_text,
 )
-from raudeep.errors import ConfigError
+from raudeep.errors import AudioError, ConfigError
 from raudeep.pipeline.artifacts import artifact_identity, load_autoencoder
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.recordings.embedding import embed_corpus
@@ -40,7 +40,9 @@ from raudeep.pipeline.recordings.targets import Embedder
 from raudeep.pipeline.stage import embedding_array
 from raudeep.pipeline.training.runs import Run, train_autoencoders
 from raudeep.storage import uri as uris
-from raudeep.storage.table import read_table
+from raudeep.storage.index import read_index
+from raudeep.storage.plan import read_plans
+from raudeep.storage.table import read_errors, read_table, take_rows
 
 __all__ = ["AutoencoderTransformer", "EmbeddingTransformer"]
 
@@ -79,24 +81,32 @@ class _RecordingTransformer(
         """
         check_is_fitted(self)
         places, manifest = _recordings(X)
+        manifest = _named_by_content(manifest)
         models = self._models()
         for model in models:
             self._check_gives_vectors(model)
         made_by = [artifact_identity(model).fingerprint for model in models]
-        folder = uris.join(
-            self.output, "embeddings", fingerprint(_key(manifest), made_by, self.readout)
-        )
+        folder = uris.join(self.output, "embeddings", fingerprint(made_by, self.readout))
         alone = {self.readout: folder} if len(models) == 1 else {}
         embedders = [
             Embedder(name=f"model {number}", model=model, outputs=alone)
             for number, model in enumerate(models)
         ]
         fused = {self.readout: folder} if len(models) > 1 else None
-        embed_corpus(manifest, embedders, fused=fused, limits=Limits(max_errors=0))
-        rows = read_table(folder, columns=["file", "embedding"])
-        file_of = dict(zip(manifest["uri"].to_pylist(), manifest["file"].to_pylist(), strict=True))
-        row_of = {file: row for row, file in enumerate(rows["file"].to_pylist())}
-        return embedding_array(rows)[[row_of[file_of[place]] for place in places]]
+        embed_corpus(_with_planned(manifest, folder), embedders, fused=fused)
+        name_of = dict(zip(manifest["uri"].to_pylist(), manifest["file"].to_pylist(), strict=True))
+        names = pa.array(name_of[place] for place in places)
+        known = read_table(folder, columns=["file"])["file"].combine_chunks()
+        rows = pc.index_in(names, value_set=known)
+        if rows.null_count:
+            errors = read_errors(folder)
+            failed = errors.filter(pc.is_in(errors["file"], value_set=names)).to_pylist()
+            raise AudioError(
+                f"{len(failed)} of {manifest.num_rows} recordings could not be used, e.g. "
+                f"{failed[0]['uri']!r}: {failed[0]['message']}"
+            )
+        index = read_index(folder)
+        return embedding_array(take_rows(folder, index, rows.to_numpy(), columns=["embedding"]))
 
     @property
     def _n_features_out(self) -> int:
@@ -124,8 +134,8 @@ class _RecordingTransformer(
 class EmbeddingTransformer(_RecordingTransformer):
     """Embeds recordings with trained autoencoders, each decoded once for all of them.
 
-    There is a table for each selection of recordings, and nothing to fit: what is cross-validated
-    is faster embedded once, before it is split.
+    There is nothing to fit, and a recording that was embedded once is not embedded again, whichever
+    others it is asked for with.
 
     Parameters
     ----------
@@ -248,6 +258,22 @@ def _recordings(X: Iterable[object]) -> tuple[list[str], pa.Table]:
     if strange := set(places) - {*manifest["uri"].to_pylist()}:
         raise ConfigError(f"X must name recordings. Got {min(strange)!r}, which is none.")
     return places, manifest
+
+
+def _named_by_content(manifest: pa.Table) -> pa.Table:
+    """Return recordings under names that others do not have, in other folders or at other times."""
+    pairs = zip(manifest["uri"].to_pylist(), manifest["bytes"].to_pylist(), strict=True)
+    names = pa.array(f"{uri} ({size} bytes)" for uri, size in pairs)
+    renamed = manifest.set_column(manifest.schema.get_field_index("file"), "file", names)
+    return renamed.cast(manifest.schema)
+
+
+def _with_planned(manifest: pa.Table, table: str) -> pa.Table:
+    """Return recordings with those that a table holds already, so that it grows by what is new."""
+    planned = [plan.select(manifest.column_names) for plan, _ in read_plans(table)]
+    before = pa.concat_tables([*planned, manifest.slice(0, 0)])["file"].combine_chunks()
+    new = manifest.filter(pc.invert(pc.is_in(manifest["file"], value_set=before)))
+    return pa.concat_tables([*planned, new]).sort_by("file")
 
 
 def _key(manifest: pa.Table) -> list[Any]:

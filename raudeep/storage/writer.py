@@ -112,7 +112,8 @@ class TableWriter:
         """Write and return the index, once every slice has its part.
 
         A table with a plan says what stands for the recordings of each file of it, and how many
-        parts there are up to its end.
+        parts there are up to its end. Where another process has finished a table that has grown
+        further meanwhile, that index stays.
         """
         sizes = uris.list_files(self.uri)
         names = [part_name(part) for part in range(num_parts)]
@@ -141,6 +142,8 @@ class TableWriter:
             recordings=list(recordings),
             earlier=grown or [beginning.fingerprint for beginning in self.beginnings],
         )
+        if INDEX in sizes and index.fingerprint in (further := read_index(self.uri)).earlier:
+            return further
         content = json.dumps(asdict(index), indent=1, sort_keys=True)
         uris.write_bytes(uris.join(self.uri, INDEX), content.encode())
         return index

@@ -25,6 +25,7 @@ from raudeep.pipeline.recordings.embedding import embed_corpus
 from raudeep.pipeline.recordings.targets import Embedder
 from raudeep.pipeline.stage import embedding_array
 from raudeep.sklearn import AutoencoderTransformer, EmbeddingTransformer
+from raudeep.storage.index import read_index
 from raudeep.storage.table import read_table
 from tests.models import write_model, write_two_models
 
@@ -68,21 +69,40 @@ def test_recordings_are_embedded_in_the_order_in_which_they_are_given(
 
 def test_recordings_of_the_same_name_and_size_are_not_taken_for_others(models, tmp_path, rng):
     found = []
-    for folder in ("one", "two"):
+    for folder, samples in (("one", 8000), ("two", 8000), ("two", 9000)):
         place = tmp_path / folder / "a.wav"
-        place.parent.mkdir()
-        soundfile.write(place, rng.uniform(-0.5, 0.5, 8000), 16000)
+        place.parent.mkdir(exist_ok=True)
+        soundfile.write(place, rng.uniform(-0.5, 0.5, samples), 16000)
         transformer = EmbeddingTransformer([models["a"]], str(tmp_path / "work"))
         found.append(transformer.transform([str(place)]))
-    assert np.abs(found[0] - found[1]).max() > 1e-3
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert np.abs(found[one] - found[other]).max() > 1e-3
+
+
+def test_a_recording_is_embedded_once_whatever_it_is_asked_for_with(models, tmp_path, files):
+    X = files[0]
+    transformer = EmbeddingTransformer(list(models.values()), str(tmp_path / "work"))
+    alone = EmbeddingTransformer(list(models.values()), str(tmp_path / "other")).transform(X)
+    np.testing.assert_allclose(transformer.transform(X[2:6]), alone[2:6], atol=1e-6)
+    (table,) = (tmp_path / "work" / "embeddings").iterdir()
+    before = {path.name: path.stat().st_mtime_ns for path in table.glob("part-*")}
+    assert read_index(str(table)).rows == 4
+    np.testing.assert_allclose(transformer.transform(X), alone, atol=1e-6)
+    np.testing.assert_allclose(transformer.transform(X[::-3]), alone[::-3], atol=1e-6)
+    assert read_index(str(table)).rows == len(X)
+    after = {path.name: path.stat().st_mtime_ns for path in table.glob("part-*")}
+    assert before.items() < after.items()
 
 
 def test_a_row_is_never_missing(models, tmp_path, files):
     bad = tmp_path / "bad.wav"
     bad.write_text("no sound")
+    X = files[0]
     transformer = EmbeddingTransformer([models["a"]], str(tmp_path / "work"))
-    with pytest.raises(AudioError, match=r"could not be used.*bad\.wav"):
-        transformer.transform([*files[0][:2], str(bad)])
+    for given in ([str(bad)], [*X[:2], str(bad)], [*X[:2], str(bad)]):
+        with pytest.raises(AudioError, match=r"1 of . recordings could not be used.*bad\.wav"):
+            transformer.transform(given)
+    assert transformer.transform(X[:3]).shape == (3, transformer.transform(X).shape[1])
 
 
 def test_what_names_no_recordings_is_refused(corpus, models, tmp_path, files):

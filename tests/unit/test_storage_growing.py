@@ -41,6 +41,13 @@ def test_a_table_knows_what_it_was_before_it_grew(place):
     ]
 
 
+def test_a_slower_process_does_not_take_back_what_another_added(place):
+    grow(place, "xy")
+    further = grow(place, "xyz")
+    assert grow(place, "xy") == further  # planned before the other began
+    assert read_index(f"{place}/source") == further
+
+
 def test_a_derived_table_keeps_its_parts_when_its_source_grows(place):
     for number in (1, 2, 3):
         writer, missing = derive(place, grow(place, "xyz"[:number]))
