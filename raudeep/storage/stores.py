@@ -4,6 +4,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any
 
 import fsspec
@@ -36,6 +37,8 @@ _REFUSED_KEYS = {
     "SignatureDoesNotMatch",
     "TokenRefreshRequired",
 }
+_WEB = ("http", "https")
+_ASK_AGAIN = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 _THERE_ALREADY = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 _BLOCK_BYTES = 4 * 2**20  # of a file that is read piece by piece
 _CREDENTIALS = "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or --anonymous"
@@ -104,18 +107,28 @@ def session(uri: str) -> Iterator[tuple[Any, str]]:
 def _os_errors(uri: str) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError as error:
-        raise FileNotFoundError(errno.ENOENT, "there is no such object or bucket", uri) from error
     except (FileExistsError, IsADirectoryError, StoreError, TableError):
         raise
-    except NoCredentialsError as error:
-        raise StoreError(f"{uri}: there are no credentials. {_CREDENTIALS}.") from error
-    except PermissionError as error:
+    except Exception as error:  # of the store's own library: nothing else is called within
+        raise _os_error(uri, error) from error
+
+
+def _os_error(uri: str, error: BaseException) -> OSError:
+    """Return what an error of a store's library says of a file, or that it says nothing of it."""
+    if isinstance(error, FileNotFoundError) and _protocol(uri) in _WEB:
+        error = error.__cause__ or error  # fsspec calls every failure so
+    status = getattr(error, "status", None)  # of an answer of the web
+    if isinstance(error, FileNotFoundError) or status == HTTPStatus.NOT_FOUND:
+        return FileNotFoundError(errno.ENOENT, "there is no such object or bucket", uri)
+    if isinstance(error, NoCredentialsError):
+        return StoreError(f"{uri}: there are no credentials. {_CREDENTIALS}.")
+    if isinstance(error, PermissionError):
         # Where the key itself is refused, the object may be as good as any.
         kind = StoreError if _code(error) in _REFUSED_KEYS else PermissionError
-        raise kind(f"{uri}: access was denied ({error}). {_CREDENTIALS}.") from error
-    except Exception as error:  # of the store's own library: nothing else is called within
-        raise StoreError(f"{uri}: the store does not answer as it should: {error}") from error
+        return kind(f"{uri}: access was denied ({error}). {_CREDENTIALS}.")
+    if status in range(400, 500) and status not in _ASK_AGAIN:
+        return PermissionError(f"{uri}: the server does not give it: {error}")
+    return StoreError(f"{uri}: the store does not answer as it should: {error}")
 
 
 def _code(error: BaseException) -> str:

@@ -1,6 +1,8 @@
 """Stores: how they are connected to, what their errors mean, and one writer of an object."""
 
 import errno
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
@@ -72,6 +74,44 @@ def test_a_refused_key_is_told_from_a_refused_object(memory, monkeypatch, code, 
     with pytest.raises(OSError, match="access was denied") as error:
         uris.read_bytes(uris.join(memory, "a.bin"))
     assert isinstance(error.value, PermissionError) is raised
+
+
+@pytest.fixture
+def web():
+    """Return the address of a web server that answers a request for ``/STATUS`` with this."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(int(self.path.strip("/")))
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("read", [uris.read_bytes, uris.open_file])
+def test_what_a_web_server_refuses_is_told_from_a_server_that_cannot_answer(web, read):
+    """Whole or piece by piece: fsspec calls each failure of the latter a missing file."""
+    for status, kind in (
+        (403, PermissionError),
+        (404, FileNotFoundError),
+        (410, PermissionError),
+        (429, stores.StoreError),
+        (503, stores.StoreError),
+    ):
+        with pytest.raises(OSError, match=str(status)) as error:
+            read(f"{web}/{status}")
+        assert type(error.value) is kind
+    with pytest.raises(stores.StoreError, match="does not answer"):
+        read("http://127.0.0.1:1/a.wav")
 
 
 @pytest.mark.parametrize("code", ["PreconditionFailed", "409"])
