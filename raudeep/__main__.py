@@ -12,6 +12,11 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process with its code."""
+    # Where whoever started it has closed one of them.
+    sys.stdout, sys.stderr = (
+        stream or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+        for stream in (sys.stdout, sys.stderr)
+    )
     code = 1  # of an error that nobody expected
     atexit.register(lambda: _leave(code))  # as the first of them, so it is called as the last
     try:
