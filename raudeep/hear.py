@@ -47,8 +47,8 @@ class HearModel(nn.Module):
     readout : {"state", "pooled"}
         What embeds a scene.
     sample_rate : int, optional
-        Of the audio in Hz; without, the lowest of HEAR's that has all that the views take, 44100
-        where they name no rate.
+        Of the audio in Hz; without, the lowest of HEAR's that has all that the views take. Where
+        they name no rate, that is what the autoencoders were trained at; 44100 where nothing says.
 
     Attributes
     ----------
@@ -80,7 +80,10 @@ class HearModel(nn.Module):
         self.names = [each.name for each in trained]
         self._views = [each.spectrogram for each in trained]
         self._autoencoders = nn.ModuleList(each.model for each in trained)
-        needed = max(view.sample_rate or _USUAL_RATE for view in self._views)
+        needed = max(
+            view.sample_rate or max(each.sample_rates, default=_USUAL_RATE)
+            for each, view in zip(trained, self._views, strict=True)
+        )
         enough = [rate for rate in _RATES if rate >= needed]
         self.sample_rate = sample_rate or min(enough, default=_RATES[-1])
         self.scene_embedding_size = sum(e.model.embedding_size(readout) for e in trained)

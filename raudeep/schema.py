@@ -6,7 +6,7 @@ What a schema cannot say (shapes, axes, the configuration) is JSON in the schema
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -20,16 +20,20 @@ __all__ = [
     "PARTITIONS",
     "RECONSTRUCTION_RMSE",
     "RECORDINGS",
+    "SAMPLE_RATES",
     "SCHEMA_VERSION",
     "embeddings_schema",
     "predictions_schema",
     "read_metadata",
     "spectrograms_schema",
     "with_metadata",
+    "with_sample_rates",
 ]
 
 SCHEMA_VERSION = 2
 METADATA_KEY = b"raudeep"
+SAMPLE_RATES = "sample_rates"
+"""Metadata of a part that is made of recordings: of what rates, in Hz, their spectrograms are."""
 PARTITIONS = ("train", "devel", "test")
 
 FILE_METADATA = [
@@ -129,6 +133,12 @@ def predictions_schema(num_classes: int) -> pa.Schema:
 def with_metadata(schema: pa.Schema, metadata: Mapping[str, Any]) -> pa.Schema:
     """Return `schema` carrying `metadata` as JSON."""
     return schema.with_metadata({METADATA_KEY: json.dumps(metadata, sort_keys=True).encode()})
+
+
+def with_sample_rates(table: pa.Table, rates: Iterable[int]) -> pa.Table:
+    """Return `table` carrying the sample rates of the spectrograms that it holds or is made of."""
+    metadata = {**read_metadata(table.schema), SAMPLE_RATES: sorted(set(rates))}
+    return table.replace_schema_metadata(with_metadata(table.schema, metadata).metadata)
 
 
 def read_metadata(schema: pa.Schema) -> dict[str, Any]:

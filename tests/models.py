@@ -23,6 +23,7 @@ def write_model(
     seed: int = 0,
     config: AutoencoderConfig | None = None,
     training: TrainingConfig | None = None,
+    sample_rates: tuple[int, ...] = (),
 ) -> str:
     """Write an untrained autoencoder, which embeds as fast as a trained one; two layers of GRU."""
     torch.manual_seed(seed)
@@ -40,6 +41,7 @@ def write_model(
         name=place.name,
         model=build_autoencoder(n_mels, config).eval(),
         input=asdict(view),
+        sample_rates=sample_rates,
         training=training or TrainingConfig(),
         identity={"stage": "training", "config": {"name": place.name, "seed": seed}, "inputs": {}},
         metrics={"epoch": 1, "loss": 1.0},

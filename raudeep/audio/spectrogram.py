@@ -43,6 +43,8 @@ class Spectrogram:
     values: NDArray[np.float32]
     start: float
     end: float
+    sample_rate: int
+    """Of what was transformed, in Hz; the bands reach up to half of it."""
 
 
 def compute_spectrogram(
@@ -252,7 +254,10 @@ def _finish(
         ]
     if config.normalise:
         pieces = [(_normalise(values, silent), start, end) for values, start, end in pieces]
-    return [Spectrogram(values, *extent.span(start, end)) for values, start, end in pieces]
+    return [
+        Spectrogram(values, *extent.span(start, end), sample_rate=rate)
+        for values, start, end in pieces
+    ]
 
 
 def _normalise(decibels: NDArray[np.float32], silent: bool) -> NDArray[np.float32]:

@@ -53,6 +53,8 @@ class TrainedAutoencoder:
     model: Autoencoder
     input: dict[str, Any]
     """The configuration of the table that it was trained on: what it embeds was made alike."""
+    sample_rates: tuple[int, ...] = ()
+    """Of the spectrograms that it was trained on, in Hz; none where their table does not say."""
     training: TrainingConfig
     identity: dict[str, Any]
     """What it was made from, for the pipeline to compare: stage, config and inputs."""
@@ -98,6 +100,7 @@ def pack_artifact(trained: TrainedAutoencoder, *, versions: Mapping[str, str]) -
         "bands": model.bands,
         "autoencoder": asdict(model.config),
         "input": trained.input,
+        "sample_rates": list(trained.sample_rates),
         "training": asdict(trained.training),
         "identity": trained.identity,
         "metrics": trained.metrics,
@@ -148,6 +151,7 @@ def load_artifact(
             name=config["name"],
             model=model.eval(),
             input=config["input"],
+            sample_rates=tuple(config.get("sample_rates", ())),
             training=build(TrainingConfig, config["training"], where=where),
             identity=config["identity"],
             metrics=config["metrics"],

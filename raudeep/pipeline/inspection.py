@@ -148,6 +148,7 @@ def inspect_table(uri: str) -> dict[str, Any]:
         "parts": len(index.parts),
         "bytes": sum(part.bytes for part in index.parts),
         "errors": read_errors(uri).select(["file", "message"]).to_pylist(),
+        "sample rates": index.sample_rates,
         "columns": {field.name: str(field.type) for field in schema},
         "config": index.config,
         "inputs": index.inputs,
@@ -174,6 +175,7 @@ def inspect_model(uri: str) -> dict[str, Any]:
         **trained.metrics,
         "autoencoder": asdict(model.config),
         "input": trained.input,
+        "sample rates": list(trained.sample_rates),
         "training": asdict(trained.training),
         "inputs": trained.identity["inputs"],
     }

@@ -53,6 +53,8 @@ class TableIndex:
     errors: list[Part]
     recordings: list[str] = field(default_factory=list)
     """What stands for the recordings of each file of its plan, where it has one."""
+    sample_rates: list[int] = field(default_factory=list)
+    """Of the spectrograms that it holds or is made of, in Hz, where it is made of recordings."""
     earlier: list[str] = field(default_factory=list)
     """Fingerprints that it had before it grew, the oldest first; all parts of then are there."""
 

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from raudeep.config import fingerprint
 from raudeep.errors import TableError
-from raudeep.schema import SCHEMA_VERSION, read_metadata, with_metadata
+from raudeep.schema import SAMPLE_RATES, SCHEMA_VERSION, read_metadata, with_metadata
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity, package_versions
 from raudeep.storage.index import (
@@ -120,10 +120,14 @@ class TableWriter:
         error_names = [name for part in range(num_parts) if (name := errors_name(part)) in sizes]
         if absent := [name for name in names if name not in sizes]:
             raise TableError(f"{self.uri}: {len(absent)} parts are missing, e.g. {absent[0]}")
-        rows = self._indexed_rows(sizes)
+        rows, sample_rates = self._indexed(sizes)
         unknown = [name for name in names + error_names if name not in rows]
         with ThreadPoolExecutor(16) as pool:
-            rows.update(zip(unknown, pool.map(self._rows, unknown), strict=True))
+            footers = pool.map(read_footer, [uris.join(self.uri, name) for name in unknown])
+        for name, footer in zip(unknown, footers, strict=True):
+            rows[name] = footer.num_rows
+            metadata = read_metadata(footer.schema.to_arrow_schema())
+            sample_rates.update(metadata.get(SAMPLE_RATES, []))
 
         def fingerprint_of(num_plans: int, end: int) -> str:
             errors = {name: rows[name] for name in map(errors_name, range(end)) if name in rows}
@@ -140,6 +144,7 @@ class TableWriter:
             parts=[Part(name, rows[name], sizes[name]) for name in names],
             errors=[Part(name, rows[name], sizes[name]) for name in error_names],
             recordings=list(recordings),
+            sample_rates=sorted(sample_rates),
             earlier=grown or [beginning.fingerprint for beginning in self.beginnings],
         )
         if INDEX in sizes and index.fingerprint in (further := read_index(self.uri)).earlier:
@@ -191,16 +196,14 @@ class TableWriter:
             if not self.continues(identity)
         }
 
-    def _indexed_rows(self, sizes: Mapping[str, int]) -> dict[str, int]:
-        """Return the rows of the parts that an earlier index knows, without opening them."""
+    def _indexed(self, sizes: Mapping[str, int]) -> tuple[dict[str, int], set[int]]:
+        """Return what an earlier index knows of parts without opening them: rows, sample rates."""
         if INDEX not in sizes:
-            return {}
+            return {}, set()
         index = read_index(self.uri)
         known = [*index.parts, *index.errors]
-        return {part.name: part.rows for part in known if sizes.get(part.name) == part.bytes}
-
-    def _rows(self, name: str) -> int:
-        return int(read_footer(uris.join(self.uri, name)).num_rows)
+        rows = {part.name: part.rows for part in known if sizes.get(part.name) == part.bytes}
+        return rows, set(index.sample_rates)
 
 
 def _content_fingerprint(

@@ -147,4 +147,5 @@ def test_the_rate_of_the_audio_is_that_of_the_views(tmp_path):
         assert get_scene_embeddings(torch.zeros(1, given), HearModel([other])).shape == (1, 32)
     assert HearModel([trained]).sample_rate == 44100
     assert HearModel([low, trained]).sample_rate == 44100
+    assert HearModel([replace(trained, sample_rates=(8000, 22050))]).sample_rate == 22050
     assert HearModel([low], sample_rate=48000).sample_rate == 48000

@@ -11,6 +11,7 @@ import pytest
 
 from raudeep.config import AutoencoderConfig, SpectrogramConfig, TrainingConfig
 from raudeep.errors import ConfigError, FusionError, TableError
+from raudeep.pipeline.artifacts import load_autoencoder
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.recordings.embedding import embed_corpus, embed_tables
 from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
@@ -59,6 +60,7 @@ def test_a_trained_autoencoder_has_weights_card_history_and_events(trained):
     history = json.loads((trained / "model" / "history.json").read_text())
     assert [epoch["epoch"] for epoch in history] == [1, 2, 3]
     assert history[-1]["loss"] < history[0]["loss"]
+    assert load_autoencoder(str(trained / "model")).sample_rates == (16000,)
     assert all(epoch["validation_loss"] > 0 for epoch in history)
 
 

@@ -94,7 +94,7 @@ def load(recording):
     import numpy as np
 
     for start in (0.0, 1.0):
-        yield {"a": [Spectrogram(np.zeros((1, 1), np.float32), start, start + 2.0)]}
+        yield {"a": [Spectrogram(np.zeros((1, 1), np.float32), start, start + 2.0, 8000)]}
 
 
 def test_a_slice_tells_its_recordings_errors_and_seconds_once_each(told, tmp_path):

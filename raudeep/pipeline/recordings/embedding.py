@@ -16,6 +16,7 @@ from raudeep.errors import TableError
 from raudeep.models.artifact import TrainedAutoencoder
 from raudeep.pipeline.recordings.decoding import load_views
 from raudeep.pipeline.recordings.encoding import EmbeddingCollector, TableEncoder
+from raudeep.pipeline.recordings.rates import warn_of_other_rates
 from raudeep.pipeline.recordings.slices import plan_recordings, warn_of_errors, write_recordings
 from raudeep.pipeline.recordings.sources import Source
 from raudeep.pipeline.recordings.targets import (
@@ -100,6 +101,7 @@ def embed_corpus(
         overwrite=overwrite,
     )
     warn_of_errors(summaries, num_recordings)
+    warn_of_other_rates(_sample_rates(targets), [each.sample_rates for each in trained.values()])
     return summaries
 
 
@@ -146,16 +148,19 @@ def embed_like(
     """
     embedders, pieces = embedders_like(sources, places)
     chunks = chunks_like(sources)
+    trained = load_models(embedders)
+    targets = {title: Target(pieces, writer, finish)}
     summaries, num_recordings = _write_targets(
         title,
         manifest,
         embedders,
-        {title: Target(pieces, writer, finish)},
-        views=input_views(load_models(embedders), chunks),
+        targets,
+        views=input_views(trained, chunks),
         chunks=chunks,
         limits=limits,
         overwrite=overwrite,
     )
+    warn_of_other_rates(_sample_rates(targets), [each.sample_rates for each in trained.values()])
     return summaries[0], num_recordings[0]
 
 
@@ -223,9 +228,9 @@ def embed_tables(
     indices = {each.name: read_index(tables[each.name], stage="spectrograms") for each in embedders}
     trained = load_models(embedders)
     for each in embedders:
-        check_input(
-            trained[each.name], indices[each.name], model=each.model, table=tables[each.name]
-        )
+        model, index = trained[each.name], indices[each.name]
+        check_input(model, index, model=each.model, table=tables[each.name])
+        warn_of_other_rates(index.sample_rates, [model.sample_rates])
     targets = embedding_targets(embedders, trained, sources=indices)
     open_tables([target.writer for target in targets.values()], overwrite=overwrite)
     items: list[dict[str, Any]] = []
@@ -272,6 +277,11 @@ def check_input(trained: TrainedAutoencoder, index: TableIndex, *, model: str, t
                 f"{table} has {key}={found!r}, but {model} was trained with {key}={wanted!r}. "
                 "Give it a table made like the one that it was trained on, or audio."
             )
+
+
+def _sample_rates(targets: Mapping[str, Target]) -> set[int]:
+    """Return the sample rates of the spectrograms that finished tables are made of."""
+    return set().union(*(read_index(each.writer.uri).sample_rates for each in targets.values()))
 
 
 def _outputs(embedders: Sequence[Embedder]) -> list[str]:

@@ -21,6 +21,7 @@ from raudeep.pipeline.stage import (
     spectrogram_values,
     with_rmse,
 )
+from raudeep.schema import with_sample_rates
 from raudeep.storage.table import read_part
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class _Embedded:
     """The chunks of a recording in one model: where each lies, and its vectors by readout."""
 
     spans: list[tuple[float, float]] = field(default_factory=list)
+    sample_rates: set[int] = field(default_factory=set)
     vectors: dict[Readout, list[Floats]] = field(default_factory=dict)
     rmse: list[float] = field(default_factory=list)
 
@@ -131,6 +133,7 @@ class EmbeddingCollector:
                         "Extract with n_mels or sample_rate before training."
                     )
                 done.spans.append((spectrogram.start, spectrogram.end))
+                done.sample_rates.add(spectrogram.sample_rate)
                 waiting.append((number, spectrogram.values))
             if len(waiting) >= self._models.batch_size:
                 self._embed(name)
@@ -151,7 +154,10 @@ class EmbeddingCollector:
         """Write the parts of the slice."""
         self.flush()
         for target in self._targets:
-            target.writer.write(part, self._rows(target, recordings), errors)
+            done = [each for name in target.sources for each in self._done[name].values()]
+            rates = set().union(*(each.sample_rates for each in done))
+            rows = with_sample_rates(self._rows(target, recordings), rates)
+            target.writer.write(part, rows, errors)
 
     def _embed(self, name: str) -> None:
         waiting, self._waiting[name] = self._waiting[name], []

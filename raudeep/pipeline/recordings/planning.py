@@ -19,6 +19,7 @@ from raudeep.errors import AudioError, RaudeepError, ResourceError
 from raudeep.pipeline.recordings.decoding import RecordingRow, Views, load_header, load_views
 from raudeep.pipeline.recordings.encoding import EmbeddingCollector
 from raudeep.pipeline.recordings.isolation import Crew
+from raudeep.pipeline.recordings.rates import warn_of_mixed_rates, warn_of_other_rates
 from raudeep.pipeline.recordings.slices import num_decoders
 from raudeep.pipeline.recordings.spectrograms import (
     bytes_per_recording,
@@ -57,6 +58,11 @@ class _Sample:
     failed: int
     decoders: int
     """Processes that decode, of a worker with one core."""
+
+    @property
+    def rates(self) -> list[int]:
+        """Sample rates of them in Hz, each once."""
+        return sorted({header.sample_rate for header in self.headers.values()})
 
     @property
     def longest(self) -> Header:
@@ -126,6 +132,8 @@ def plan_embedding(
     )
     parts = len(recording_slices(manifest, bytes_per_row=size))
     speed = _time(manifest, sample, load, compute, chunks)
+    as_they_are = [name for name, view in views.items() if view.sample_rate is None]
+    warn_of_other_rates(sample.rates, [trained[name].sample_rates for name in as_they_are])
     return _plan(sample, durations, cluster, speed) | {
         "rows": rows,
         "parts": parts,
@@ -160,6 +168,8 @@ def plan_spectrograms(
     shapes = view_shapes(views, next(iter(sample.headers.values())))
     parts = len(recording_slices(manifest, bytes_per_row=bytes_per_recording(views, shapes)))
     speed = _time(manifest, sample, load, compute, ChunkConfig())
+    if any(view.sample_rate is None for view in views.values()):
+        warn_of_mixed_rates([sample.rates])
     size = int(np.mean(found) * manifest.num_rows)
     memory = _memory(sample, ChunkConfig()) + size // max(1, parts)
     _check_memory(memory, sample.longest, cluster)
@@ -303,7 +313,7 @@ def _plan(
             "recordings": len(sample.headers) + sample.failed,
             "unreadable": sample.failed,
             "longest_seconds": round(sample.longest.duration, 3),
-            "sample_rates": sorted({header.sample_rate for header in sample.headers.values()}),
+            "sample_rates": sample.rates,
             "channels": sorted({header.channels for header in sample.headers.values()}),
         },
         "cores": workers,

@@ -17,6 +17,7 @@ from raudeep.config import Limits, SpectrogramConfig
 from raudeep.errors import AudioError, RaudeepError
 from raudeep.pipeline.recordings.decoding import Views, load_header, load_views
 from raudeep.pipeline.recordings.isolation import Crew
+from raudeep.pipeline.recordings.rates import warn_of_mixed_rates
 from raudeep.pipeline.recordings.slices import (
     key_rows,
     plan_recordings,
@@ -24,7 +25,9 @@ from raudeep.pipeline.recordings.slices import (
     write_recordings,
 )
 from raudeep.pipeline.stage import StageSummary, spectrogram_rows
+from raudeep.schema import with_sample_rates
 from raudeep.storage.identity import Identity
+from raudeep.storage.index import read_index
 from raudeep.storage.opening import open_tables
 from raudeep.storage.plan import read_plans
 from raudeep.storage.writer import TableWriter
@@ -127,6 +130,7 @@ def extract_spectrograms(
         limits=limits,
     )
     warn_of_errors(summaries, [plan.recordings.num_rows for plan in plans.values()])
+    warn_of_mixed_rates(read_index(writer.uri).sample_rates for writer in writers.values())
     return summaries
 
 
@@ -218,5 +222,6 @@ class _SpectrogramCollector:
             }
             values = [each.values for found in chunks.values() for each in found]
             rows = spectrogram_rows(key_rows(recordings, spans), values, astuple(self.shapes[view]))
-            self.writers[view].write(part, rows, errors)
+            rates = {each.sample_rate for found in chunks.values() for each in found}
+            self.writers[view].write(part, with_sample_rates(rows, rates), errors)
         self._recordings = {}

@@ -289,10 +289,12 @@ def _write(
     if progress.best:
         fit.model.load_state_dict(progress.best)
         optimizer_state = progress.best_optimizer
+    tables = [read_index(uri) for uri in job.run.spectrograms]
     trained = TrainedAutoencoder(
         name=job.run.name,
         model=fit.model,
-        input=read_index(job.run.spectrograms[0]).config,
+        input=tables[0].config,
+        sample_rates=tuple(sorted({rate for table in tables for rate in table.sample_rates})),
         training=job.run.training,
         identity=asdict(job.identity),
         metrics={"chunks": num_chunks, **progress.kept},
