@@ -1,15 +1,17 @@
-"""Decoding audio files with libsndfile: the one place where raudeep reads sound."""
+"""Decoding audio files, with libsndfile or FFmpeg: the one place where raudeep reads sound."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from raudeep.audio.containers import ENDLESS, ContainerSound, container_of
 from raudeep.audio.truncation import check_size, check_whole
 from raudeep.errors import AudioError
 
@@ -25,7 +27,6 @@ __all__ = [
 
 # An empty or damaged header can announce any rate; a filter bank for it would be nonsense.
 _MAX_SAMPLE_RATE = 1_000_000
-_ENDLESS = 2**62  # samples of a FLAC stream whose header does not say how many there are
 _COUNTED = 2**16  # of them that are decoded at a time
 
 
@@ -56,12 +57,12 @@ def check_duration(duration: float, max_duration: float | None) -> None:
 def read_header(content: bytes | BinaryIO) -> Header:
     """Return duration, sample rate and channels without decoding.
 
-    FLAC that was streamed does not say its duration; it is decoded to find it.
+    What does not say its duration, as FLAC that was streamed, is decoded to find it.
 
     Raises
     ------
     AudioError
-        If `content` is not audio that libsndfile knows.
+        If `content` is not audio.
     """
     with _sound(_file(content)) as sound:
         return Header(sound.frames / sound.samplerate, sound.samplerate, sound.channels)
@@ -75,7 +76,7 @@ def decode(
     Parameters
     ----------
     content : bytes or seekable binary file
-        WAV, FLAC, OGG, MP3, AIFF, AU or CAF.
+        WAV, FLAC, OGG, MP3, AIFF, AU, CAF, W64; with PyAV M4A, MP4, AAC, WMA, WebM, AMR, WavPack.
     max_duration : float, optional
         Longest recording to take, in seconds.
 
@@ -215,18 +216,23 @@ def _file(content: bytes | BinaryIO) -> BinaryIO:
 
 def _open(file: _Careful, max_duration: float | None) -> Any:
     """Open encoded sound; where its header does not say how long it is, that is counted."""
-    sound = soundfile.SoundFile(file)
-    if sound.frames < _ENDLESS:
+    kind = container_of(file)
+    open_sound: Callable[..., Any] = soundfile.SoundFile
+    open_counted: Callable[..., Any] = _Stream
+    if kind is not None:
+        open_sound = open_counted = partial(ContainerSound, kind=kind)
+    sound = open_sound(file)
+    if sound.frames < ENDLESS:
         return sound
     sound.close()
     file.seek(0)
     frames = 0
-    with _Stream(file, frames) as stream:
+    with open_counted(file, frames=ENDLESS) as stream:
         while read := len(stream.read(_COUNTED, dtype="float32")):
             frames += read
             check_duration(frames / stream.samplerate, max_duration)
     file.seek(0)
-    return _Stream(file, frames)
+    return open_counted(file, frames=frames)
 
 
 @contextmanager

@@ -7,7 +7,9 @@ from raudeep.manifest import Folds, Recording, uri_of
 
 __all__ = ["AUDIO_SUFFIXES", "LayoutMismatch", "Tree", "audio_files"]
 
-AUDIO_SUFFIXES = ("wav", "flac", "ogg", "oga", "opus", "mp3", "aiff", "aif", "au", "caf")
+_BY_LIBSNDFILE = ("wav", "flac", "ogg", "oga", "opus", "mp3", "aiff", "aif", "au", "caf", "w64")
+_BY_FFMPEG = ("m4a", "m4b", "aac", "wma", "weba", "mka", "amr", "wv", "ape")
+AUDIO_SUFFIXES = (*_BY_LIBSNDFILE, *_BY_FFMPEG)
 """Suffixes, in any case, of what is taken for audio; decoding finds out whether it is."""
 
 
