@@ -6,11 +6,12 @@ asked to guess, it takes a text for an image, and a list of other files for a re
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from raudeep.audio.truncation import Readable, skip_tag
 from raudeep.errors import AudioError
 
 __all__ = ["ENDLESS", "ContainerSound", "container_of"]
@@ -31,21 +32,9 @@ _ADTS = 0xF6  # of the second byte of AAC what is always the same; MP3 differs i
 _UNCOUNTED = ("aac", "amr")  # they do not say how long they are, and FFmpeg guesses
 
 
-class Readable(Protocol):
-    """A binary file, as far as it is needed here."""
-
-    def read(self, size: int, /) -> bytes:
-        """Return the next bytes."""
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        """Go to a place."""
-
-    def tell(self) -> int:
-        """Return the place."""
-
-
 def container_of(file: Readable) -> str | None:
-    """Return which of the containers a file is, at whose start it stands; None if none."""
+    """Return which of the containers a file is, and go to its start; None if none."""
+    skip_tag(file)
     start = file.read(16)
     file.seek(0)
     for (offset, magic), kind in _MAGIC.items():

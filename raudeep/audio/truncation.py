@@ -2,11 +2,11 @@
 
 import io
 import re
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from raudeep.errors import AudioError
 
-__all__ = ["check_size", "check_whole"]
+__all__ = ["Readable", "check_size", "check_whole", "skip_tag"]
 
 # libsndfile's log of a header that promises more, or less, than the file holds.
 _SIZE = re.compile(r"(?:data|SSND|Data Size|riff|Riff size)\s*:\s*(\d+) \(should be (\d+)\)")
@@ -17,6 +17,19 @@ _OGG_HEADER, _OGG_TABLE = 27, 26
 _OGG_KIND, _OGG_SERIAL = 5, slice(14, 18)
 _OGG_BEGINS = 2  # a flag of the first page of a stream
 _OGG_MOST = _OGG_HEADER + 255 + 255 * 255  # bytes of a page
+
+
+class Readable(Protocol):
+    """A binary file, as far as it is needed to look into it."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Go to a place."""
+
+    def tell(self) -> int:
+        """Return the place."""
 
 
 def check_size(sound: Any, file: BinaryIO) -> None:
@@ -48,11 +61,8 @@ def check_whole(sound: Any, file: BinaryIO, num_frames: int) -> None:
         raise AudioError(f"is cut off: it holds {num_frames} of {sound.frames} samples")
 
 
-def _counts_frames(file: BinaryIO) -> bool:
-    """Return whether an MP3 file says how long it is; else the decoder has guessed.
-
-    The count is in the first frame, which follows the ID3v2 tag, if any.
-    """
+def skip_tag(file: Readable) -> None:
+    """Go to the start of a file, or past the ID3v2 tag that is there."""
     file.seek(0)
     tag = file.read(10)
     size = 0
@@ -61,6 +71,11 @@ def _counts_frames(file: BinaryIO) -> bool:
             size = size << 7 | byte
         size += len(tag)
     file.seek(size)
+
+
+def _counts_frames(file: BinaryIO) -> bool:
+    """Return whether an MP3 file says how long it is, in its first frame; else that is guessed."""
+    skip_tag(file)
     first = file.read(256)
     return any(name in first for name in (b"Xing", b"Info", b"VBRI"))
 

@@ -98,6 +98,13 @@ def test_what_is_cut_off_is_no_shorter_recording(kind, share, rng):
         decode(content[: round(share * len(content))])
 
 
+def test_aac_may_begin_with_a_tag():
+    """As the segments of web radios do."""
+    content = encode("aac", tone())
+    tag = b"ID3\4\0\0" + bytes([0, 0, 2, 3]) + bytes(2 * 128 + 3)
+    np.testing.assert_array_equal(decode(tag + content)[0], decode(content)[0])
+
+
 def test_aac_alone_does_not_say_how_long_it_is():
     content = encode("aac", tone(3.0))
     assert read_header(content).duration == pytest.approx(3, abs=0.06)
