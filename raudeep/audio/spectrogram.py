@@ -45,6 +45,8 @@ class Spectrogram:
     end: float
     sample_rate: int
     """Of what was transformed, in Hz; the bands reach up to half of it."""
+    recorded: float
+    """Duration of the recording in seconds."""
 
 
 def compute_spectrogram(
@@ -255,7 +257,7 @@ def _finish(
     if config.normalise:
         pieces = [(_normalise(values, silent), start, end) for values, start, end in pieces]
     return [
-        Spectrogram(values, *extent.span(start, end), sample_rate=rate)
+        Spectrogram(values, *extent.span(start, end), sample_rate=rate, recorded=extent.recorded)
         for values, start, end in pieces
     ]
 

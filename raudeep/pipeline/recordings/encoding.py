@@ -13,7 +13,7 @@ from raudeep.errors import AudioError, TableError
 from raudeep.evaluation.fusion import are_cut_alike
 from raudeep.pipeline.artifacts import load_autoencoder
 from raudeep.pipeline.recordings.decoding import Views
-from raudeep.pipeline.recordings.slices import key_rows
+from raudeep.pipeline.recordings.slices import Taken, key_rows, taken_of
 from raudeep.pipeline.recordings.targets import Embedder, Target
 from raudeep.pipeline.stage import (
     embedding_rows,
@@ -121,8 +121,8 @@ class EmbeddingCollector:
         self._done: dict[str, dict[int, _Embedded]] = {name: {} for name in names}
         self._waiting: dict[str, list[tuple[int, Floats]]] = {name: [] for name in names}
 
-    def add(self, number: int, piece: Views) -> float:
-        """Take the spectrograms of a recording, or of one chunk of it; return where they end."""
+    def add(self, number: int, piece: Views) -> Taken:
+        """Take the spectrograms of a recording, or of one chunk of it."""
         for name, waiting in self._waiting.items():
             done = self._done[name].setdefault(number, _Embedded())
             for spectrogram in piece[name]:
@@ -137,7 +137,7 @@ class EmbeddingCollector:
                 waiting.append((number, spectrogram.values))
             if len(waiting) >= self._models.batch_size:
                 self._embed(name)
-        return max(each.end for spectrograms in piece.values() for each in spectrograms)
+        return taken_of(piece)
 
     def drop(self, number: int) -> None:
         """Forget a recording that turned out to be bad."""

@@ -17,6 +17,7 @@ from raudeep.config import Limits
 from raudeep.errors import AudioError
 from raudeep.pipeline.recordings.decoding import load_mono
 from raudeep.pipeline.recordings.slices import (
+    Taken,
     key_rows,
     plan_recordings,
     warn_of_errors,
@@ -127,14 +128,14 @@ class _KernelCollector:
     def begin(self, targets: Sequence[str]) -> None:
         self._pieces = {}
 
-    def add(self, number: int, piece: NDArray[np.float32]) -> float:
+    def add(self, number: int, piece: NDArray[np.float32]) -> Taken:
         # One thread everywhere, or the rounding would depend on where a slice is computed.
         with threadpool_limits(1):
             pieces = self._kernel(piece)
         if not all(np.isfinite(each.values).all() for each in pieces):
             raise AudioError("holds amplitudes too large for float32")
         self._pieces[number] = pieces
-        return max((each.end for each in pieces), default=0.0)
+        return Taken(max((each.end for each in pieces), default=0.0))
 
     def drop(self, number: int) -> None:
         self._pieces.pop(number, None)

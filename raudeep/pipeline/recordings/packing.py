@@ -24,7 +24,7 @@ from raudeep.config import Limits
 from raudeep.errors import AudioError, ManifestError, TableError
 from raudeep.manifest import complete_manifest, manifest_fingerprint
 from raudeep.pipeline.recordings.decoding import RecordingRow
-from raudeep.pipeline.recordings.slices import warn_of_errors, write_recordings
+from raudeep.pipeline.recordings.slices import Taken, warn_of_errors, write_recordings
 from raudeep.pipeline.stage import StageSummary
 from raudeep.schema import MANIFEST, RECORDINGS
 from raudeep.storage import uri as uris
@@ -140,9 +140,9 @@ class _Packer:
     def begin(self, targets: Sequence[str]) -> None:
         self._found = {}
 
-    def add(self, number: int, piece: _Content) -> float:
+    def add(self, number: int, piece: _Content) -> Taken:
         self._found[number] = piece
-        return piece.header.duration if piece.header else 0.0
+        return Taken(piece.header.duration if piece.header else 0.0)
 
     def drop(self, number: int) -> None:
         self._found.pop(number, None)

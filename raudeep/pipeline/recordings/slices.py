@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from raudeep.config import Limits
 from raudeep.errors import AudioError, TableError
 from raudeep.manifest import manifest_fingerprint
-from raudeep.pipeline.recordings.decoding import RecordingRow
+from raudeep.pipeline.recordings.decoding import RecordingRow, Views
 from raudeep.pipeline.recordings.isolation import Crew, keep_memory
 from raudeep.pipeline.runtime import metrics
 from raudeep.pipeline.runtime.cluster import assigned_cores, is_fresh_cpu_actor
@@ -34,9 +34,11 @@ from raudeep.storage.writer import TableWriter
 
 __all__ = [
     "Collector",
+    "Taken",
     "key_rows",
     "num_decoders",
     "plan_recordings",
+    "taken_of",
     "warn_of_errors",
     "write_recordings",
 ]
@@ -54,7 +56,19 @@ _OF_THE_MACHINE = {
     errno.ETIMEDOUT,
 }
 """Errors of the operating system that say nothing of the recording that was asked for."""
+_LEAST_USED = 0.9  # of the audio, or a line says so
 _CLIP_BYTES = 200_000  # of a recording of a few seconds
+
+
+class Taken(NamedTuple):
+    """What was taken of a recording, in seconds."""
+
+    until: float
+    """Where it ends."""
+    used: float = 0.0
+    """How much of it a table has, the one with the least."""
+    recorded: float = 0.0
+    """How much there is of it."""
 
 
 class Collector(Protocol):
@@ -63,11 +77,10 @@ class Collector(Protocol):
     def begin(self, targets: Sequence[str]) -> None:
         """Start a slice, of which the parts of these tables are wanted."""
 
-    def add(self, number: int, piece: Any) -> float:
-        """Take a piece of the recording of this number in the slice.
+    def add(self, number: int, piece: Any) -> Taken:
+        """Take a piece of the recording of this number in the slice, and say how much that is.
 
-        Returns up to which second of the recording the pieces so far reach. `AudioError` says that
-        the recording cannot be used.
+        `AudioError` says that the recording cannot be used.
         """
 
     def drop(self, number: int) -> None:
@@ -170,18 +183,26 @@ def write_recordings(
             uses_gpu=uses_gpu,
         )
         allowed = limits.allowed_errors(plan.recordings.num_rows)
-        failed = 0
+        failed, used, recorded = 0, 0.0, 0.0
         with stage_progress(title, unit="recordings", total=total) as progress:
             estimate = sum(_clips(plan.slice(item["part"])) for item in items)
             estimate *= seconds_per_recording
             for done in stream(items, worker, estimated_seconds=estimate):
                 progress.advance(done["recordings"])
                 failed += done["errors"]
+                used, recorded = used + done["used"], recorded + done["recorded"]
                 if allowed is not None and failed > allowed:
                     raise AudioError(
                         f"{failed} recordings could not be used, e.g. "
                         f"{done['example'].rstrip('.')}. --max-errors is {limits.max_errors}."
                     )
+        if used < _LEAST_USED * recorded:
+            logger.warning(
+                "%s: %.0f %% of the audio is used; the rest lies beyond fixed_seconds or the "
+                "chunks of a view. A larger fixed_seconds takes more, `embed --chunk-seconds` all.",
+                title,
+                100 * used / recorded,
+            )
     summaries = []
     for name, writer in writers.items():
         plan = plans[name]
@@ -239,6 +260,7 @@ class _SliceWorker:
         recordings = from_ipc(item["recordings"])
         rows = recordings.select(["file", "uri"]).to_pylist()
         self._collector.begin(list(item["targets"]))
+        self._used = self._recorded = 0.0
         errors = []
         for number, (recording, pieces) in enumerate(zip(rows, self._decode(rows), strict=True)):
             try:
@@ -252,7 +274,13 @@ class _SliceWorker:
         failed = pa.Table.from_pylist(errors, schema=ERRORS)
         self._collector.write(item["part"], recordings, failed)
         example = f"{errors[0]['file']!r}: {errors[0]['message']}" if errors else ""
-        return {"recordings": len(rows), "errors": len(errors), "example": example}
+        return {
+            "recordings": len(rows),
+            "errors": len(errors),
+            "example": example,
+            "used": self._used,
+            "recorded": self._recorded,
+        }
 
     def _decode(self, recordings: Sequence[RecordingRow]) -> Iterator[Iterator[Any]]:
         """Yield the pieces of each recording."""
@@ -266,16 +294,27 @@ class _SliceWorker:
         return self._crew.map(recordings)
 
     def _take(self, number: int, pieces: Iterator[Any]) -> None:
-        seconds = 0.0
+        until = used = recorded = 0.0
         for piece in pieces:
             try:
-                before, seconds = seconds, self._collector.add(number, piece)
+                taken = self._collector.add(number, piece)
             except AudioError:
                 raise
             except Exception as error:
                 # Not the recording's fault: a GPU without memory, a disc that is full.
                 raise TableError(f"the stage failed: {type(error).__name__}: {error}") from error
-            metrics.add("raudeep_audio_seconds", seconds - before, stage=self._title)
+            metrics.add("raudeep_audio_seconds", taken.until - until, stage=self._title)
+            until = taken.until
+            used, recorded = used + taken.used, recorded + taken.recorded
+        self._used, self._recorded = self._used + used, self._recorded + recorded
+
+
+def taken_of(views: Views) -> Taken:
+    """Return what the spectrograms of a piece, in all views, are of its recording."""
+    found = [(chunks[0].start, chunks[-1].end) for chunks in views.values()]
+    recorded = next(iter(views.values()))[0].recorded
+    used = min(recorded, *(end - start for start, end in found))
+    return Taken(max(end for _, end in found), used, recorded)
 
 
 def key_rows(recordings: pa.Table, spans: Mapping[int, Sequence[tuple[float, float]]]) -> pa.Table:

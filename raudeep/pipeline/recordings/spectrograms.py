@@ -19,8 +19,10 @@ from raudeep.pipeline.recordings.decoding import Views, load_header, load_views
 from raudeep.pipeline.recordings.isolation import Crew
 from raudeep.pipeline.recordings.rates import warn_of_mixed_rates
 from raudeep.pipeline.recordings.slices import (
+    Taken,
     key_rows,
     plan_recordings,
+    taken_of,
     warn_of_errors,
     write_recordings,
 )
@@ -199,7 +201,7 @@ class _SpectrogramCollector:
     def begin(self, targets: Sequence[str]) -> None:
         self._recordings, self._wanted = {}, targets
 
-    def add(self, number: int, piece: Views) -> float:
+    def add(self, number: int, piece: Views) -> Taken:
         for view in self._wanted:
             wanted, found = self.shapes[view], piece[view][0].values.shape
             if wanted.frames is not None and found != (wanted.frames, wanted.bands):
@@ -208,7 +210,7 @@ class _SpectrogramCollector:
                     f"{wanted.frames} x {wanted.bands}. Set sample_rate to resample."
                 )
         self._recordings[number] = {view: piece[view] for view in self._wanted}
-        return max(each.end for spectrograms in piece.values() for each in spectrograms)
+        return taken_of(piece)
 
     def drop(self, number: int) -> None:
         self._recordings.pop(number, None)

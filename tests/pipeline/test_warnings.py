@@ -1,4 +1,7 @@
-"""Recordings at several sample rates: their bands are other frequencies, and a line says so."""
+"""What is said of good recordings that may not be what was meant.
+
+Bands of other sample rates are other frequencies; what lies beyond a fixed length is not used.
+"""
 
 import logging
 from dataclasses import replace
@@ -6,7 +9,7 @@ from dataclasses import replace
 import pytest
 import soundfile
 
-from raudeep.config import SpectrogramConfig
+from raudeep.config import ChunkConfig, SpectrogramConfig
 from raudeep.pipeline.artifacts import load_autoencoder
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.recordings.embedding import embed_corpus, embed_tables
@@ -93,3 +96,35 @@ def test_a_model_says_what_it_was_not_trained_on(manifest, tmp_path, caplog, tra
     embed_tables([again], {"a": spectrograms})
     assert said(caplog) == lines
     assert load_autoencoder(models[0]).sample_rates == trained_at
+
+
+def test_how_much_is_used_is_said_where_it_is_little(tmp_path, rng, caplog):
+    caplog.set_level(logging.WARNING)
+    for name, seconds in (("a", 0.52), ("b", 0.55), ("c", 4.0)):
+        soundfile.write(tmp_path / f"{name}.wav", rng.uniform(-0.5, 0.5, int(8000 * seconds)), 8000)
+
+    def lines(view, *names):
+        """Return what is said of extracting recordings in a view."""
+        files = [str(tmp_path / f"{name}.wav") for name in names]
+        manifest, _ = load_manifest(files, labelled=False)
+        output = str(tmp_path / f"{''.join(names)}-{view.center}-{view.fixed_seconds}")
+        caplog.clear()
+        extract_spectrograms(manifest, {"view": view}, {"view": output})
+        return [record.getMessage() for record in caplog.records if "used" in record.getMessage()]
+
+    assert lines(VIEW, "a", "b") == []
+    for view in (VIEW, replace(VIEW, center=True)):
+        (line,) = lines(view, "a", "b", "c")
+        assert line.startswith("spectrograms: 30 % of the audio is used")  # 1.5 of 5.07 s
+    assert lines(replace(VIEW, fixed_seconds=4), "a", "b", "c") == []
+    assert lines(replace(VIEW, fixed_seconds=None), "b", "c") == []
+
+    model = write_model(tmp_path / "model", units=8, fixed_seconds=0.5, n_mels=16)
+    manifest, _ = load_manifest(str(tmp_path / "c.wav"), labelled=False)
+    caplog.clear()
+    chunked = Embedder(name="model", model=model, outputs={"state": str(tmp_path / "chunked")})
+    embed_corpus(manifest, [chunked], chunks=ChunkConfig(chunk_seconds=0.5))
+    assert caplog.records == []
+    whole = Embedder(name="model", model=model, outputs={"state": str(tmp_path / "whole")})
+    embed_corpus(manifest, [whole])
+    assert "embeddings: 12 % of the audio is used" in caplog.records[0].getMessage()
