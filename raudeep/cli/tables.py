@@ -63,6 +63,13 @@ def modify(
         bool, Parameter(negative="", help="Take the partitions away.")
     ] = False,
     seed: Annotated[int, Parameter(help="Seed of what is made.")] = 0,
+    group_pattern: Annotated[
+        str | None,
+        Parameter(
+            help="Keep recordings together in whose names this regular expression finds the same, "
+            "in its first parenthesis if it has one: those of a speaker, say."
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -79,14 +86,26 @@ def modify(
             "modify needs one of --add-folds, --add-partitions, --remove-folds and "
             f"--remove-partitions. Got {sum(actions)} of them."
         )
+    if group_pattern is not None and not any(actions[:2]):
+        raise ConfigError("--group-pattern goes with --add-folds or --add-partitions.")
     source, place = absolute(table), absolute(output)
     if add_folds is not None:
         summary = modifying.add_folds(
-            source, place, num_folds=add_folds, seed=seed, overwrite=overwrite
+            source,
+            place,
+            num_folds=add_folds,
+            seed=seed,
+            group_pattern=group_pattern,
+            overwrite=overwrite,
         )
     elif add_partitions:
         summary = modifying.add_partitions(
-            source, place, shares=_shares(add_partitions), seed=seed, overwrite=overwrite
+            source,
+            place,
+            shares=_shares(add_partitions),
+            seed=seed,
+            group_pattern=group_pattern,
+            overwrite=overwrite,
         )
     else:
         column = "folds" if remove_folds else "partition"

@@ -1,5 +1,6 @@
 """Classifiers, and how embeddings are scored with them."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ __all__ = [
     "MlpConfig",
     "SvmConfig",
     "check_complexity",
+    "check_pattern",
 ]
 
 _COUNTED = 2**15  # what int16 counts from 0: repeats and folds in predictions
@@ -100,6 +102,8 @@ class EvaluationConfig:
     """Fits per fold, each with its own seed; None: 5 for an MLP, 1 for an SVM or a CNN."""
     num_folds: int | None = None
     """Make this many stratified folds by recording; None uses the corpus's own folds."""
+    group_pattern: str | None = None
+    """Keep recordings in one made fold in whose names this regular expression finds the same."""
     folds: tuple[int, ...] = ()
     """Score these folds alone, from 0; all of them without."""
     majority_vote: bool = False
@@ -120,6 +124,12 @@ class EvaluationConfig:
         check(self, "seed", self.seed >= 0, "at least 0")
         made = self.num_folds is None or 2 <= self.num_folds <= _COUNTED
         check(self, "num_folds", made, f"in the range [2, {_COUNTED}] or None")
+        if self.group_pattern is not None:
+            check_pattern(self.group_pattern)
+            if self.num_folds is None:
+                raise ConfigError(
+                    "'group_pattern' of EvaluationConfig is for made folds. Set num_folds as well."
+                )
         once = len(set(self.folds)) == len(self.folds)
         check(self, "folds", once and min(self.folds, default=0) >= 0, "folds from 0, each once")
         if bool(self.train_partitions) != bool(self.eval_partitions):
@@ -143,3 +153,13 @@ class EvaluationConfig:
         if self.repeats is not None:
             return self.repeats
         return 5 if isinstance(classifier, MlpConfig) else 1
+
+
+def check_pattern(pattern: str) -> None:
+    """Raise `ConfigError` unless this is a regular expression."""
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(
+            f"group_pattern must be a regular expression. Got {pattern!r}: {error}."
+        ) from error

@@ -1,10 +1,9 @@
-"""Which rows train and which are scored: by the corpus's folds, by made folds, by partitions.
+"""Which rows train and which are scored: by folds or by partitions.
 
 Rows are chunks or whole recordings; all rows of a recording stand on the same side of a split.
 """
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raudeep.errors import EvaluationError
-from raudeep.evaluation.upsampling import original_name
 
 __all__ = [
+    "TRAIN",
+    "VALID",
     "Split",
     "check_agreement",
+    "some",
     "splits_from_folds",
     "splits_from_partitions",
-    "stratified_folds",
-    "stratified_partitions",
 ]
 
 TRAIN, VALID, NEITHER = 0, 1, -1
@@ -94,136 +93,6 @@ def splits_from_folds(
     return splits
 
 
-def stratified_folds(
-    files: Sequence[str], labels: Sequence[str | None], *, num_folds: int, seed: int
-) -> list[tuple[int, ...]]:
-    """Return made folds: each recording is in the validation side of exactly one.
-
-    Copies that `raudeep upsample` made are where their recording is.
-
-    Parameters
-    ----------
-    files : sequence of str, length N
-        Recording of each row.
-    labels : sequence of str or None, length N
-        Label of each row. Every fold gets its share of each class; recordings without a label are
-        dealt out evenly.
-    num_folds : int >= 2
-        Number of folds.
-    seed : int >= 0
-        Seed of the shuffle.
-
-    Returns
-    -------
-    list of tuple of int, length N
-        For each row and fold 0 (train) or 1 (valid), as `splits_from_folds` takes it.
-
-    Raises
-    ------
-    EvaluationError
-        If `num_folds` or `seed` is out of its range, a class has fewer recordings than there are
-        folds, or rows of a recording disagree.
-    """
-    from sklearn.model_selection import StratifiedKFold  # takes a second to import
-
-    if num_folds < 2:
-        raise EvaluationError(f"num_folds must be at least 2. Got {num_folds}.")
-    _check_seed(seed)
-    files = [original_name(file) for file in files]
-    check_agreement(files, labels, "labels")
-    # Sorted, so that the folds do not depend on the order of the rows.
-    label_of = dict(sorted(dict(zip(files, labels, strict=True)).items()))
-    labelled = np.array([file for file, label in label_of.items() if label is not None])
-    unlabelled = np.array([file for file, label in label_of.items() if label is None])
-    classes, counts = np.unique([label_of[file] or "" for file in labelled], return_counts=True)
-    short = [
-        f"{str(label)!r} has {count}"
-        for label, count in zip(classes, counts, strict=True)
-        if count < num_folds
-    ]
-    if short:
-        raise EvaluationError(
-            f"num_folds={num_folds} needs at least {num_folds} recordings in every class: "
-            f"{_some(short)}."
-        )
-    rng = np.random.default_rng(seed)
-    fold_of: dict[str, int] = {
-        str(file): rank % num_folds for rank, file in enumerate(rng.permutation(unlabelled))
-    }
-    if len(labelled):
-        folder = StratifiedKFold(num_folds, shuffle=True, random_state=int(rng.integers(2**32)))
-        rounds = folder.split(labelled, [label_of[file] for file in labelled])
-        for fold, (_, valid) in enumerate(rounds):
-            fold_of.update((str(file), fold) for file in labelled[valid])
-    roles = [
-        tuple(VALID if i == fold else TRAIN for i in range(num_folds)) for fold in range(num_folds)
-    ]
-    return [roles[fold_of[file]] for file in files]
-
-
-def stratified_partitions(
-    files: Sequence[str],
-    labels: Sequence[str | None],
-    *,
-    shares: Mapping[str, float],
-    seed: int,
-) -> list[str]:
-    """Return made partitions: each recording is in exactly one, with its upsampled copies.
-
-    Parameters
-    ----------
-    files : sequence of str, length N
-        Recording of each row.
-    labels : sequence of str or None, length N
-        Label of each row. Every partition gets its share of each class, and of the recordings
-        without a label, up to rounding, which is by chance and does not favour a partition.
-    shares : mapping of str to float
-        Names of the partitions and their shares, which need not add up to 1.
-    seed : int >= 0
-        Seed of the shuffle.
-
-    Returns
-    -------
-    list of str, length N
-        Partition of each row.
-
-    Raises
-    ------
-    EvaluationError
-        If there are fewer than two partitions, a share is not positive and finite, `seed` is
-        negative, a partition would be empty, or rows of a recording disagree.
-    """
-    if len(shares) < 2 or not all(0 < share < math.inf for share in shares.values()):
-        raise EvaluationError(
-            "partitions need two or more names with shares above 0, all finite. "
-            f"Got {dict(shares)}."
-        )
-    _check_seed(seed)
-    files = [original_name(file) for file in files]
-    check_agreement(files, labels, "labels")
-    # Sorted, so that the partitions do not depend on the order of the rows.
-    label_of = dict(sorted(dict(zip(files, labels, strict=True)).items()))
-    classes: dict[str | None, list[str]] = {}
-    for file, label in label_of.items():
-        classes.setdefault(label, []).append(file)
-    rng = np.random.default_rng(seed)
-    bounds = np.cumsum(list(shares.values())) / sum(shares.values())
-    names = list(shares)
-    partition_of: dict[str, str] = {}
-    for recordings in classes.values():
-        ends = np.floor(bounds * len(recordings) + rng.random()).astype(int)
-        ends[-1] = len(recordings)
-        for rank, file in enumerate(rng.permutation(recordings)):
-            partition_of[str(file)] = names[int(np.searchsorted(ends, rank, side="right"))]
-    empty = [name for name in names if name not in partition_of.values()]
-    if empty:
-        raise EvaluationError(
-            f"{len(label_of)} recordings leave partition {empty[0]!r} empty. Ask for fewer "
-            "partitions, larger shares or another seed."
-        )
-    return [partition_of[file] for file in files]
-
-
 def splits_from_partitions(
     files: Sequence[str],
     partitions: Sequence[str | None],
@@ -257,11 +126,6 @@ def splits_from_partitions(
     return [Split(None, *sides)]
 
 
-def _check_seed(seed: int) -> None:
-    if seed < 0:
-        raise EvaluationError(f"seed must be at least 0. Got {seed}.")
-
-
 def check_agreement(files: Sequence[str], values: Sequence[Any], name: str) -> None:
     """Raise `EvaluationError` unless all rows of a recording have the same value.
 
@@ -283,10 +147,11 @@ def check_agreement(files: Sequence[str], values: Sequence[Any], name: str) -> N
     if wrong:
         raise EvaluationError(
             f"chunks of a recording must have the same {name}; {len(wrong)} of {len(first)} "
-            f"recordings do not: {_some(wrong.values())}."
+            f"recordings do not: {some(wrong.values())}."
         )
 
 
-def _some(messages: Iterable[str]) -> str:
+def some(messages: Iterable[str]) -> str:
+    """Return the first of several messages as one."""
     listed = list(messages)
     return "; ".join(listed[:SHOWN]) + ("; …" if len(listed) > SHOWN else "")

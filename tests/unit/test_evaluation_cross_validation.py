@@ -5,8 +5,9 @@ from sklearn.preprocessing import StandardScaler
 from raudeep.errors import EvaluationError
 from raudeep.evaluation.classifier import fit_classifier, seeds_for
 from raudeep.evaluation.cross_validation import evaluate_split
-from raudeep.evaluation.folds import Split, splits_from_folds, stratified_folds
+from raudeep.evaluation.folds import Split, splits_from_folds
 from raudeep.evaluation.metrics import score_predictions
+from raudeep.evaluation.stratified import stratified_folds
 
 
 class NearestMean:

@@ -6,12 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raudeep.errors import EvaluationError
-from raudeep.evaluation.folds import (
-    splits_from_folds,
-    splits_from_partitions,
-    stratified_folds,
-    stratified_partitions,
-)
+from raudeep.evaluation.folds import splits_from_folds, splits_from_partitions
+from raudeep.evaluation.stratified import stratified_folds, stratified_partitions
 
 
 def corpus(recordings_per_class, chunks_per_recording):

@@ -12,13 +12,9 @@ from numpy.typing import NDArray
 from raudeep.config import EvaluationConfig, reject_text
 from raudeep.errors import EvaluationError
 from raudeep.evaluation.classifier import UNLABELLED, Name
-from raudeep.evaluation.folds import (
-    Split,
-    splits_from_folds,
-    splits_from_partitions,
-    stratified_folds,
-)
+from raudeep.evaluation.folds import Split, splits_from_folds, splits_from_partitions
 from raudeep.evaluation.metrics import Score, score_predictions
+from raudeep.evaluation.stratified import stratified_folds
 from raudeep.schema import KEYS, predictions_schema, read_metadata, with_metadata
 from raudeep.storage.index import read_index
 from raudeep.storage.table import read_schema, read_table
@@ -68,6 +64,8 @@ def describe_evaluation(evaluation: EvaluationConfig, classifier: object) -> dic
     """Return what of an evaluation the predictions of a classifier depend on."""
     described = asdict(evaluation) | {"repeats": evaluation.repeats_of(classifier)}
     described.pop("majority_vote")  # concerns the score
+    if evaluation.group_pattern is None:  # as tables say that were made before there was one
+        described.pop("group_pattern")
     return described
 
 
@@ -113,6 +111,7 @@ def _splits(metadata: pa.Table, evaluation: EvaluationConfig, uri: str) -> list[
             metadata["label"].to_pylist(),
             num_folds=evaluation.num_folds,
             seed=evaluation.seed,
+            group_pattern=evaluation.group_pattern,
         )
         return _chosen(splits_from_folds(files, made), evaluation.folds, uri)
     folds = metadata["folds"].to_pylist()

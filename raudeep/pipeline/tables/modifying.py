@@ -13,8 +13,9 @@ from typing import Any
 import pyarrow as pa
 
 from raudeep.config import reject_text
+from raudeep.config.evaluation import check_pattern
 from raudeep.errors import EvaluationError, TableError
-from raudeep.evaluation.folds import stratified_folds, stratified_partitions
+from raudeep.evaluation.stratified import stratified_folds, stratified_partitions
 from raudeep.evaluation.upsampling import copy_name, repeats_of_class
 from raudeep.pipeline.stage import StageSummary
 from raudeep.schema import FILE_METADATA, PARTITIONS
@@ -30,7 +31,13 @@ _TYPES = {field.name: field.type for field in FILE_METADATA}
 
 
 def add_folds(
-    table: str, output: str, *, num_folds: int, seed: int = 0, overwrite: bool = False
+    table: str,
+    output: str,
+    *,
+    num_folds: int,
+    seed: int = 0,
+    group_pattern: str | None = None,
+    overwrite: bool = False,
 ) -> StageSummary:
     """Give every recording of a table a place in made folds, stratified by label.
 
@@ -45,20 +52,30 @@ def add_folds(
         Folds, each of which validates on its own share.
     seed : int >= 0
         Seed of the division.
+    group_pattern : str, optional
+        Recordings in whose names this regular expression finds the same (its first parenthesis, or
+        all that it matches) are in the same folds, as those of a speaker or a session.
     overwrite : bool
         Replace a table of something else.
 
     Raises
     ------
+    ConfigError
+        If `group_pattern` is no regular expression.
     EvaluationError
-        If there are to be fewer than two folds, `seed` is negative, or a class has fewer recordings
-        than there are folds.
+        If there are to be fewer than two folds, `seed` is negative, a class has fewer recordings,
+        or groups, than there are folds, or no name has the pattern.
     """
+    if group_pattern is not None:
+        check_pattern(group_pattern)
     keys = _keys(table)
     files = keys["file"].to_pylist()
-    made = stratified_folds(files, keys["label"].to_pylist(), num_folds=num_folds, seed=seed)
+    labels = keys["label"].to_pylist()
+    made = stratified_folds(
+        files, labels, num_folds=num_folds, seed=seed, group_pattern=group_pattern
+    )
     values = dict(zip(files, map(list, made), strict=True))
-    action = {"add_folds": num_folds, "seed": seed}
+    action = {"add_folds": num_folds, "seed": seed} | _grouped(group_pattern)
     return _set_column(table, output, action, "folds", values, overwrite=overwrite)
 
 
@@ -68,18 +85,24 @@ def add_partitions(
     *,
     shares: Mapping[str, float],
     seed: int = 0,
+    group_pattern: str | None = None,
     overwrite: bool = False,
 ) -> StageSummary:
     """Divide the recordings of a table among partitions by their shares, stratified by label.
 
-    All chunks of a recording are in the same partition, and no row is without one.
+    All chunks of a recording are in the same partition, and no row is without one. With
+    `group_pattern`, as `add_folds` takes it, the shares are those of groups.
 
     Raises
     ------
+    ConfigError
+        If `group_pattern` is no regular expression.
     EvaluationError
         If a name is not train, devel or test, a share is not positive and finite, `seed` is
-        negative, or a partition would be empty.
+        negative, a partition would be empty, or no name has the pattern.
     """
+    if group_pattern is not None:
+        check_pattern(group_pattern)
     strange = [name for name in shares if name not in PARTITIONS]
     if strange:
         raise EvaluationError(
@@ -88,10 +111,18 @@ def add_partitions(
     shares = {name: shares[name] for name in PARTITIONS if name in shares}  # whatever their order
     keys = _keys(table)
     files = keys["file"].to_pylist()
-    made = stratified_partitions(files, keys["label"].to_pylist(), shares=shares, seed=seed)
-    action = {"add_partitions": shares, "seed": seed}
+    labels = keys["label"].to_pylist()
+    made = stratified_partitions(
+        files, labels, shares=shares, seed=seed, group_pattern=group_pattern
+    )
+    action = {"add_partitions": shares, "seed": seed} | _grouped(group_pattern)
     values = dict(zip(files, made, strict=True))
     return _set_column(table, output, action, "partition", values, overwrite=overwrite)
+
+
+def _grouped(group_pattern: str | None) -> dict[str, str]:
+    """Return what of a configuration says how recordings are grouped."""
+    return {} if group_pattern is None else {"group_pattern": group_pattern}
 
 
 def remove_splits(table: str, output: str, *, column: str, overwrite: bool = False) -> StageSummary:

@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from raudeep.config import EvaluationConfig, TuneConfig
 from raudeep.errors import ConfigError, EvaluationError
-from raudeep.evaluation.folds import splits_from_folds, stratified_folds
+from raudeep.evaluation.folds import splits_from_folds
+from raudeep.evaluation.stratified import stratified_folds
 from raudeep.manifest import label_map
 
 __all__ = ["Division", "divide_recordings"]
@@ -109,6 +110,7 @@ def _without_folds(
             manifest["label"].to_pylist(),
             num_folds=evaluation.num_folds,
             seed=evaluation.seed,
+            group_pattern=evaluation.group_pattern,
         )
         manifest = _with_folds(manifest, made)
     roles = manifest["folds"].to_pylist()
