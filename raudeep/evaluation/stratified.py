@@ -78,8 +78,11 @@ def stratified_folds(
             f"num_folds={num_folds} needs at least {num_folds} {what} in every class: "
             f"{some(short)}."
         )
-    divide = _folds_of_recordings if group_pattern is None else _folds_of_groups
-    fold_of = divide(label_of, group_of, num_folds, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    if group_pattern is None:
+        fold_of = _folds_of_recordings(label_of, num_folds, rng)
+    else:
+        fold_of = _folds_of_groups(label_of, group_of, num_folds, rng)
     roles = [
         tuple(VALID if i == fold else TRAIN for i in range(num_folds)) for fold in range(num_folds)
     ]
@@ -87,12 +90,9 @@ def stratified_folds(
 
 
 def _folds_of_recordings(
-    label_of: Mapping[str, str | None],
-    group_of: Mapping[str, str],
-    num_folds: int,
-    rng: np.random.Generator,
+    label_of: Mapping[str, str | None], num_folds: int, rng: np.random.Generator
 ) -> dict[str, int]:
-    """Return the fold of each recording, which is a group of its own."""
+    """Return the fold of each recording."""
     from sklearn.model_selection import StratifiedKFold  # takes a second to import
 
     labelled = np.array([file for file, label in label_of.items() if label is not None])
