@@ -1,6 +1,6 @@
 """Containers that libsndfile does not know (M4A, MP4, AAC, WMA, WebM …), decoded by FFmpeg in PyAV.
 
-What a file is says its first bytes, and only these kinds reach FFmpeg, each under its own name:
+Its first bytes say what a file is, and only these kinds reach FFmpeg, each under its own name:
 asked to guess, it takes a text for an image, and a list of other files for a recording.
 """
 
