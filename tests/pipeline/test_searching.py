@@ -20,6 +20,7 @@ from raudeep.pipeline.searching.queries import embed_query, vectors_of
 from raudeep.pipeline.stage import embedding_array, embedding_rows
 from raudeep.pipeline.tables.fusing import fuse_chunks, fuse_tables
 from raudeep.schema import FILE_METADATA, KEYS
+from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table
 from raudeep.storage.table import read_table
@@ -330,6 +331,7 @@ def test_an_index_grows_with_its_table(tmp_path, rng, monkeypatch, metric):
         "part-00000.parquet",
         "part-00001.parquet",
     ]
+    uris.delete(place)
     write_rows(place, files, [0] * 1000, vectors)  # which is another table
     found = find_nearest(place, vectors[:1], metric=metric, index=index)
     assert found["file"][0] == files[0]
