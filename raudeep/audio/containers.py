@@ -26,7 +26,6 @@ _MAGIC = {  # where it stands, and FFmpeg's name for what it begins
     (0, b"\xff\xf0"): "aac",
     (0, b"#!AMR"): "amr",
     (0, b"wvpk"): "wv",  # WavPack
-    (0, b"MAC "): "ape",  # Monkey's Audio
 }
 _ADTS = 0xF6  # of the second byte of AAC what is always the same; MP3 differs in it
 _UNCOUNTED = ("aac", "amr")  # they do not say how long they are, and FFmpeg guesses

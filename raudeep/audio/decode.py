@@ -27,7 +27,7 @@ __all__ = [
 
 # An empty or damaged header can announce any rate; a filter bank for it would be nonsense.
 _MAX_SAMPLE_RATE = 1_000_000
-_COUNTED = 2**16  # of them that are decoded at a time
+_COUNTED = 2**16  # samples that are decoded at a time where nothing says how many there are
 
 
 @dataclass(frozen=True)

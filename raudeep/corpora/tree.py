@@ -8,7 +8,7 @@ from raudeep.manifest import Folds, Recording, uri_of
 __all__ = ["AUDIO_SUFFIXES", "LayoutMismatch", "Tree", "audio_files"]
 
 _BY_LIBSNDFILE = ("wav", "flac", "ogg", "oga", "opus", "mp3", "aiff", "aif", "au", "caf", "w64")
-_BY_FFMPEG = ("m4a", "m4b", "aac", "wma", "weba", "mka", "amr", "wv", "ape")
+_BY_FFMPEG = ("m4a", "m4b", "aac", "wma", "weba", "mka", "amr", "wv")
 AUDIO_SUFFIXES = (*_BY_LIBSNDFILE, *_BY_FFMPEG)
 """Suffixes, in any case, of what is taken for audio; decoding finds out whether it is."""
 
