@@ -60,6 +60,7 @@ def _is_to_be_replaced(writer: TableWriter, *, overwrite: bool) -> bool:
             raise TableError(f"{uri} is a file. Choose another output.")
         uris.check_writable(uri)
         return False
+    uris.clean(uri)
     try:
         stored = _stored_identity(uri, ours)
     except TableError:

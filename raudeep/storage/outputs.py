@@ -7,6 +7,7 @@ from itertools import pairwise
 from raudeep.errors import ConfigError, TableError
 from raudeep.storage import stores
 from raudeep.storage import uri as uris
+from raudeep.storage.disc import OWN_PREFIX
 from raudeep.storage.index import is_table
 
 __all__ = [
@@ -96,9 +97,13 @@ def write_file(uri: str, content: bytes, *, overwrite: bool) -> None:
 def visible_files(uri: str) -> list[str]:
     """Return what an output is judged by: its files, without hidden ones.
 
-    Those are temporary ones of a killed run, or of no concern.
+    Those are temporary ones of a killed run, wherever they lie, or of no concern.
     """
-    return [name for name in uris.list_files(uri) if not name.startswith(".")]
+    return [
+        name
+        for name in uris.list_files(uri)
+        if not name.startswith(".") and f"/{OWN_PREFIX}" not in name
+    ]
 
 
 def _resolved(uri: str) -> str:

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from raudeep.errors import TableError
 from raudeep.storage import uri as uris
+from raudeep.storage.disc import OWN_PREFIX
 
 __all__ = ["STAGING_PREFIX", "staging"]
 
 logger = logging.getLogger(__name__)
 
-STAGING_PREFIX = ".raudeep-staging-"
+STAGING_PREFIX = f"{OWN_PREFIX}staging-"
 """Begins the name of a folder that a killed process leaves behind until the next one."""
 
 

@@ -1,6 +1,5 @@
 """Reading and writing by URI, local or in a store: the one place that opens files."""
 
-import errno
 import os
 import shutil
 import uuid
@@ -12,13 +11,14 @@ from typing import Any, NamedTuple
 import pyarrow.fs
 
 from raudeep.errors import TableError
-from raudeep.storage import stores
+from raudeep.storage import disc, stores
 
 __all__ = [
     "ArrowPlace",
     "absolute",
     "arrow_filesystem",
     "check_writable",
+    "clean",
     "delete",
     "delete_empty",
     "delete_file",
@@ -127,32 +127,11 @@ def write_bytes(uri: str, content: bytes, *, only_new: bool = False) -> None:
         if not is_local(uri):
             stores.put(uri, content, only_new=only_new)
             return
-        target = _local(uri)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
-        try:
-            temporary.write_bytes(content)
-            if not (only_new and _link(temporary, target)):
-                os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        disc.write_file(_local(uri), content, only_new=only_new)
     except OSError as error:
         if only_new and isinstance(error, FileExistsError):
             raise
         raise TableError(f"cannot write {_reason(error, uri)}") from error
-
-
-def _link(file: Path, target: Path) -> bool:
-    """Give a file a second name, which must be new; False where the file system cannot."""
-    try:
-        os.link(file, target)
-    except FileExistsError:
-        raise
-    except OSError:
-        if target.exists():
-            raise FileExistsError(errno.EEXIST, "is there already", str(target)) from None
-        return False
-    return True
 
 
 def put_file(file: Path, uri: str) -> None:
@@ -161,9 +140,7 @@ def put_file(file: Path, uri: str) -> None:
     Locally it is renamed, which needs it on the same file system.
     """
     if is_local(uri):
-        target = _local(uri)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(file, target)
+        disc.move_file(file, _local(uri))
         return
     with stores.session(uri) as (system, path):
         system.put_file(str(file), path)
@@ -185,23 +162,37 @@ def fetch_file(uri: str, file: Path) -> None:
 
 
 def check_writable(uri: str) -> None:
-    """Raise `TableError` unless files can be written below `uri`; leaves nothing behind."""
+    """Raise `TableError` unless files can be written below `uri`; leaves nothing behind.
+
+    What killed processes left there goes, too.
+    """
+    probe = join(uri, f"{disc.OWN_PREFIX}{uuid.uuid4().hex[:12]}.tmp")
     made: list[Path] = []
-    if is_local(uri):
-        path = Path(absolute(uri))
-        made = [place for place in (path, *path.parents) if not place.exists()]
-    probe = join(uri, f".writable-{uuid.uuid4().hex[:8]}")
     try:
-        write_bytes(probe, b"")
-    except TableError as error:
-        reason = str(error).removeprefix(f"cannot write {probe}: ")
+        if is_local(uri):
+            folder = Path(absolute(uri))
+            made = [place for place in (folder, *folder.parents) if not place.exists()]
+            folder.mkdir(parents=True, exist_ok=True)
+            disc.clean(folder)
+            with disc.temporary_file(folder):
+                pass
+        else:
+            stores.put(probe, b"")
+            delete_file(probe)
+    except OSError as error:
+        reason = _reason(error, probe).removeprefix(f"{probe}: ")
         raise TableError(f"the output {uri} cannot be written: {reason}") from error
-    delete(probe)
-    for folder in made:
+    for place in made:
         try:
-            folder.rmdir()
+            place.rmdir()
         except OSError:  # somebody else has begun to write there
             break
+
+
+def clean(uri: str) -> None:
+    """Delete the temporary files that killed processes left below a local folder."""
+    if is_local(uri):
+        disc.clean(_local(uri), below=True)
 
 
 def delete(uri: str) -> None:

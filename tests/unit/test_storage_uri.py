@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from raudeep.errors import TableError
+from raudeep.storage import disc
 from raudeep.storage import uri as uris
 
 
@@ -215,13 +216,13 @@ def test_checking_a_new_place_removes_the_folders_it_made_and_no_other(tmp_path)
 
 
 def test_checking_stops_at_a_folder_that_another_program_has_begun_to_use(tmp_path, monkeypatch):
-    write = uris.write_bytes
+    clean = disc.clean
 
-    def write_beside(uri, content):
-        write(uri, content)
+    def clean_beside(folder):
+        clean(folder)
         (tmp_path / "new" / "theirs.txt").write_text("x")
 
-    monkeypatch.setattr(uris, "write_bytes", write_beside)
+    monkeypatch.setattr(disc, "clean", clean_beside)
     uris.check_writable(str(tmp_path / "new" / "deep"))
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["new", "theirs.txt"]
 

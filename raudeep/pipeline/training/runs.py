@@ -116,6 +116,7 @@ def train_autoencoders(
             replaced.append(run)
     for run in pending:
         check_trainable(run)
+        uris.clean(run.output)
     if pending:
         share = share_resources(ensure_ray(), resources, len(pending))
         for run in replaced:  # now that nothing of any run can be refused
