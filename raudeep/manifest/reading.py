@@ -1,36 +1,58 @@
-"""A user's manifest, a CSV or Parquet file, as a table of its columns."""
+"""A user's manifest, a file or a frame, as a table of the columns that mean something."""
 
 import difflib
 import logging
+import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
+import pyarrow.parquet as pq
 
 from raudeep.errors import ManifestError
 from raudeep.manifest.columns import complete_manifest, unusable
+from raudeep.manifest.folds import FOLD_COLUMN
+from raudeep.manifest.separated import as_utf8, find_separator, header_of, read_separated
 from raudeep.schema import MANIFEST
 
-__all__ = ["parse_manifest", "read_text_columns"]
+__all__ = ["MANIFEST_SUFFIXES", "is_frame", "manifest_of_frame", "parse_manifest"]
 
 logger = logging.getLogger(__name__)
 
+MANIFEST_SUFFIXES = (".csv", ".tsv", ".parquet")
+
+_KNOWN = (*MANIFEST.names, "fold")
+_TEXTS = ("file", "uri", "partition", "folds")
+_INDEX = re.compile(r"|unnamed: \d+|__index_level_\d+__")
+"""What pandas calls the row numbers that it writes beside the columns."""
+_MEANT = {
+    "file": "filename file_name filepath file_path path audio audio_file audio_path wav recording",
+    "uri": "url",
+    "label": "class class_name category target labels",
+    "partition": "split subset set",
+    "fold": "cv_fold fold_id",
+    "sample_rate": "samplerate sampling_rate sr",
+    "duration": "length seconds",
+}
+"""What others call the columns of a manifest."""
+_MEANING = {other: column for column, others in _MEANT.items() for other in others.split()}
+
 
 def parse_manifest(content: bytes, *, name: str, root: str | None) -> pa.Table:
-    """Return a user's CSV or Parquet manifest as a checked manifest, sorted by `file`.
+    """Return a user's CSV, TSV or Parquet manifest as a checked manifest, sorted by `file`.
 
     Parameters
     ----------
     content : bytes
         The file's content. It needs the column `file`; the other columns of a manifest may follow,
-        and columns that are not of a manifest are ignored with a warning. Labels stay text. In
-        CSV, `folds` is one role per fold, such as ``0 1 0``, with ``null`` for neither. Instead of
-        `folds`, a column `fold` may number the one fold, from 1 or from 0, in which the recording
-        is valid; where it is empty, the recording takes no part in any fold.
+        and columns that are not of a manifest are ignored with a warning. Labels stay text.
+        `folds` is one role per fold, a list or a text such as ``0 1 0``, with ``null`` for neither;
+        instead, columns `fold_1` to `fold_N` may hold one role each, or a column `fold` may number
+        the one fold, from 1 or from 0, in which the recording is valid; where it is empty, the
+        recording takes no part in any fold.
     name : str
-        The file's name; its suffix, ``.csv`` or ``.parquet``, says what it is.
+        The file's name; its suffix, ``.csv``, ``.tsv`` or ``.parquet``, says what it is.
     root : str or None
         URI of the corpus, where recordings without a `uri`, or with a relative one, lie. A `file`
         that is an absolute path or has a scheme is its own URI.
@@ -40,53 +62,124 @@ def parse_manifest(content: bytes, *, name: str, root: str | None) -> pa.Table:
     ManifestError
         If the file cannot be read as this, or breaks a rule of `check_manifest`.
     """
+    if not name.lower().endswith(MANIFEST_SUFFIXES):
+        raise ManifestError(f"{name}: a manifest's name must end in '.csv', '.tsv' or '.parquet'.")
+    read = _read_parquet if name.lower().endswith(".parquet") else _read_text
     try:
-        table = _read(content, name)
+        table = read(content, name)
     except (pa.ArrowException, OSError) as error:
         raise unusable(name, error) from error
     return complete_manifest(table, name=name, root=root)
 
 
-def read_text_columns(
-    content: bytes, wanted: Sequence[str], *, delimiter: str = ","
-) -> tuple[pa.Table, list[str]]:
-    """Return those of the `wanted` columns that a CSV has, as text, and the names of the others.
+def is_frame(value: object) -> bool:
+    """Return whether a value is a table of some library, such as a frame of pandas or Polars."""
+    columns = hasattr(value, "columns") or hasattr(value, "column_names")
+    return columns and hasattr(value, "__arrow_c_stream__")
 
-    Only an empty cell is null: labels such as ``NA`` or ``007`` are kept as they are written.
+
+def manifest_of_frame(frame: Any, *, name: str, root: str) -> pa.Table:
+    """Return a frame of pandas or Polars, or an Arrow table, as `parse_manifest` does a file.
+
+    Raises
+    ------
+    ManifestError
+        If it breaks a rule of `check_manifest`.
     """
-    parse = pa.csv.ParseOptions(newlines_in_values=True, delimiter=delimiter)
-    with pa.csv.open_csv(pa.BufferReader(content), parse_options=parse) as reader:
-        names = reader.schema.names
-    convert = pa.csv.ConvertOptions(
-        column_types=dict.fromkeys(wanted, pa.string()),
-        include_columns=[name for name in names if name in wanted],
-        null_values=[""],
-        strings_can_be_null=True,
-    )
-    buffer = pa.BufferReader(content)
-    table = pa.csv.read_csv(buffer, parse_options=parse, convert_options=convert)
-    return table, [name for name in names if name not in wanted]
+    try:
+        table = pa.table(_with_plain_objects(frame))
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise unusable(name, error) from error
+    chosen = _choose(table.column_names, name)
+    table = pa.table({new: table[old] for old, new in chosen.items()})
+    return complete_manifest(table, name=name, root=root)
 
 
-def _read(content: bytes, name: str) -> pa.Table:
-    """Return the columns of a user's manifest that mean something, not yet of the right types."""
-    known = [*MANIFEST.names, "fold"]
-    if name.lower().endswith(".csv"):
-        table, ignored = read_text_columns(content, known)
-    elif name.lower().endswith(".parquet"):
-        table = pa.parquet.read_table(pa.BufferReader(content))
-        ignored = [column for column in table.column_names if column not in known]
-        table = table.drop_columns(ignored)
-    else:
-        raise ManifestError(f"{name}: a manifest's name must end in '.csv' or '.parquet'.")
-    twice = [column for column, n in Counter(table.column_names).items() if n > 1]
-    if twice or {"fold", "folds"} <= set(table.column_names):
+def _with_plain_objects(frame: Any) -> Any:
+    """Return a frame of pandas in which paths, and values of several types, are text.
+
+    An index that has a name is a column.
+    """
+    import pandas as pd
+
+    if not isinstance(frame, pd.DataFrame):
+        return frame
+    if any(frame.index.names):
+        frame = frame.reset_index()
+    mended = {}
+    for column in frame.columns:
+        values = frame[column]
+        if not isinstance(values, pd.Series) or values.dtype != object:
+            continue
+        try:
+            pa.array(values, from_pandas=True)
+        except (pa.ArrowException, TypeError):
+            mended[column] = values.map(str, na_action="ignore")
+    return frame.assign(**mended) if mended else frame
+
+
+def _read_parquet(content: bytes, name: str) -> pa.Table:
+    with pq.ParquetFile(pa.BufferReader(content)) as file:
+        chosen = _choose(file.schema_arrow.names, name)
+        table = file.read(columns=list(chosen))
+    return pa.table({new: table[old] for old, new in chosen.items()})
+
+
+def _read_text(content: bytes, name: str) -> pa.Table:
+    text = as_utf8(content, name)
+    separator = find_separator(text, ["file"])
+    chosen = _choose(header_of(text, separator), name)
+    numbers = [old for old, new in chosen.items() if new not in _TEXTS]
+    table = read_separated(text, separator, list(chosen), numbers=numbers, name=name)
+    return pa.table({new: table[old] for old, new in chosen.items()})
+
+
+def _choose(names: Sequence[str], name: str) -> dict[str, str]:
+    """Return which columns are read and what a manifest calls them; warn of those that are not.
+
+    Raises
+    ------
+    ManifestError
+        If there is no `file`, or a column, or the folds, are there twice.
+    """
+    called = [(given, given.strip().lower()) for given in names]
+    known = [each for each in called if each[1] in _KNOWN or FOLD_COLUMN.fullmatch(each[1])]
+    ignored = [given for given, meant in called if (given, meant) not in known]
+    columns = [meant for _, meant in known]
+    if not names:
+        raise ManifestError(f"{name}: it is empty. The first line of a manifest names its columns.")
+    if "file" not in columns:
+        raise ManifestError(f"{name}: a manifest needs the column 'file'.{_way_out(names)}")
+    folds = {FOLD_COLUMN.sub("fold_1", c) for c in columns} & {"fold", "folds", "fold_1"}
+    if max(Counter(columns).values()) > 1 or len(folds) > 1:
         raise ManifestError(
-            f"{name}: a manifest has each column once, and 'fold' or 'folds', not both. "
-            f"Got {', '.join(table.column_names)}."
+            f"{name}: a manifest has each column once, and 'fold', 'folds' or 'fold_1', ..., not "
+            f"several of these. Got {', '.join(given for given, _ in known)}."
         )
-    if ignored:
-        near = {column: difflib.get_close_matches(column, known, n=1) for column in ignored}
-        shown = [f"{c!r} (meant {n[0]!r}?)" if n else repr(c) for c, n in near.items()]
+    strange = [given for given in ignored if not _INDEX.fullmatch(given.strip().lower())]
+    if strange:
+        shown = [repr(given) + _meant(given, columns) for given in strange[:20]]
         logger.warning("%s: ignored columns that no manifest has: %s", name, ", ".join(shown))
-    return table
+    return dict(known)
+
+
+def _way_out(names: Sequence[str]) -> str:
+    """Return what to do about a header without `file`."""
+    shown = ", ".join(repr(given) for given in names[:10])
+    got = f" Its first line names {shown}."
+    for given in names:
+        if _meaning(given) == "file":
+            return f"{got} Rename {given!r} to 'file'."
+    return got
+
+
+def _meant(given: str, columns: Sequence[str]) -> str:
+    meaning = _meaning(given)
+    return f" (meant {meaning!r}?)" if meaning and meaning not in columns else ""
+
+
+def _meaning(given: str) -> str | None:
+    """Return the column of a manifest that a name is like."""
+    plain = re.sub(r"[\s-]+", "_", given.strip().lower())
+    near = difflib.get_close_matches(plain, _KNOWN, n=1)
+    return _MEANING.get(plain) or next(iter(near), None)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -13,9 +14,12 @@ from raudeep.corpora import audio_files, read_corpus
 from raudeep.corpora.tree import Tree
 from raudeep.errors import ConfigError, ManifestError, TableError
 from raudeep.manifest import (
+    MANIFEST_SUFFIXES,
     Recording,
     check_manifest,
+    is_frame,
     manifest_fingerprint,
+    manifest_of_frame,
     manifest_table,
     parse_manifest,
 )
@@ -33,20 +37,20 @@ __all__ = ["check_synthesised", "corpus_of", "load_manifest", "write_manifest"]
 
 logger = logging.getLogger(__name__)
 
-_MANIFEST_SUFFIXES = (".csv", ".parquet")
-
 
 def load_manifest(
-    corpus: str | Sequence[str], *, layout: str | None = None, labelled: bool = True
+    corpus: Any, *, layout: str | None = None, labelled: bool = True
 ) -> tuple[pa.Table, str]:
     """Return the manifest of a corpus, sorted by file, and the layout that it has.
 
     Parameters
     ----------
-    corpus : str or sequence of str
-        URI of a folder of audio, of a CSV or Parquet manifest, of a single recording, of a manifest
-        table, or of packed recordings (a table of `raudeep pack`, Parquet files with an ``audio``
-        column, or a folder of them); or those of several recordings.
+    corpus : str, sequence of str, or frame
+        URI of a folder of audio, of a manifest (CSV, TSV or Parquet), of a single recording, of a
+        manifest table, or of packed recordings (a table of `raudeep pack`, Parquet files with an
+        ``audio`` column, or a folder of them); or those of several recordings. Or a manifest as a
+        frame of pandas or Polars or as an Arrow table; relative paths in it start in the working
+        directory.
     layout : str, optional
         Name of the layout of a folder of audio; detected without. Of anything else there is none,
         and a line says that it is not used.
@@ -58,10 +62,16 @@ def load_manifest(
     ManifestError
         If there is nothing there, no layout or more than one fits, or the manifest breaks a rule.
     """
-    places = [uris.absolute(each) for each in ([corpus] if isinstance(corpus, str) else corpus)]
-    manifest, found = _load(places, layout=layout, labelled=labelled)
+    if is_frame(corpus):
+        place = f"the {type(corpus).__name__}"
+        manifest, found = manifest_of_frame(corpus, name=place, root=uris.absolute(".")), "manifest"
+    else:
+        given = [corpus] if isinstance(corpus, str) else corpus
+        places = [uris.absolute(each) for each in given]
+        place = places[0]
+        manifest, found = _load(places, layout=layout, labelled=labelled)
     if layout not in (None, found):
-        logger.warning("%s: no folder of audio, so the layout %r is not used.", places[0], layout)
+        logger.warning("%s: no folder of audio, so the layout %r is not used.", place, layout)
     return manifest, found
 
 
@@ -69,7 +79,7 @@ def _load(places: Sequence[str], *, layout: str | None, labelled: bool) -> tuple
     if len(places) > 1:
         return _manifest_of_files(places), "bare"
     place = places[0]
-    if place.lower().endswith(_MANIFEST_SUFFIXES) and not _is_folder(place):
+    if place.lower().endswith(MANIFEST_SUFFIXES) and not _is_folder(place):
         return _read_manifest(place), "manifest"
     if is_table(place):
         return _manifest_of_table(place), "manifest"
