@@ -12,6 +12,7 @@ import pyarrow.fs
 
 from raudeep.errors import TableError
 from raudeep.storage import disc, stores
+from raudeep.storage.regular import open_regular, regular_size
 
 __all__ = [
     "ArrowPlace",
@@ -35,8 +36,11 @@ __all__ = [
 ]
 
 
+_LOCAL = ("file://", "local://")  # as fsspec calls it, too
+
+
 def _local(uri: str) -> Path:
-    path = Path(uri.removeprefix("file://"))
+    path = Path(uri.removeprefix("file://").removeprefix("local://"))
     with suppress(RuntimeError):  # "~name" of nobody: a name like any other
         path = path.expanduser()
     return path
@@ -44,7 +48,7 @@ def _local(uri: str) -> Path:
 
 def is_local(uri: str) -> bool:
     """Return whether `uri` is a path on this machine."""
-    return "://" not in uri or uri.startswith("file://")
+    return "://" not in uri or uri.startswith(_LOCAL)
 
 
 def absolute(uri: str) -> str:
@@ -84,11 +88,16 @@ def exists(uri: str) -> bool:
 
 
 def file_size(uri: str) -> int | None:
-    """Return the size of a file in bytes, or None where there is no file."""
+    """Return the size of a file in bytes, or None where there is no file.
+
+    Raises
+    ------
+    TableError
+        If it cannot be reached, or is a FIFO, a socket or a device.
+    """
     with _table_errors(uri):
         if is_local(uri):
-            local = _local(uri)
-            return local.stat().st_size if local.is_file() else None
+            return regular_size(_local(uri))
         with stores.session(uri) as (system, path):
             return int(system.size(path)) if system.isfile(path) else None
 
@@ -96,7 +105,8 @@ def file_size(uri: str) -> int | None:
 def read_bytes(uri: str) -> bytes:
     """Return the content of a file; OSError as the file system raises it."""
     if is_local(uri):
-        return _local(uri).read_bytes()
+        with open_regular(_local(uri)) as file:
+            return file.read()
     with stores.session(uri) as (system, path):
         return bytes(system.cat_file(path))
 
@@ -107,7 +117,7 @@ def open_file(uri: str, *, whole_reads: bool = False) -> Any:
     With `whole_reads` nothing is asked of a store but what each read wants.
     """
     if is_local(uri):
-        return _local(uri).open("rb")
+        return open_regular(_local(uri))
     return stores.RemoteFile(uri, whole_reads=whole_reads)
 
 
