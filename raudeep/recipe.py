@@ -36,15 +36,19 @@ from raudeep.errors import ConfigError
 
 __all__ = [
     "FUSED",
+    "LAYOUTS_WITH_FIELD",
     "NamedAutoencoder",
     "Recipe",
     "autoencoder_seed",
+    "is_own_layout",
     "parse_recipe",
     "shipped_recipes",
 ]
 
 FUSED = "fused"
 """The name of the vectors of all autoencoders side by side, which none of them can have."""
+LAYOUTS_WITH_FIELD = ("lhotse", "audformat")
+"""Layouts that can be told which of their fields is the label, as ``audformat:emotion``."""
 SECTIONS: dict[str, type[Any]] = {
     "spectrogram": SpectrogramConfig,
     "autoencoder": AutoencoderConfig,
@@ -200,6 +204,12 @@ def _check_forms(content: Mapping[str, Any], where: str) -> None:
             if type(found) is not form:
                 kind = {"dict": "a table", "list": "a list"}.get(form.__name__, form.__name__)
                 raise ConfigError(f"{where}: {place!r} must be {kind}. Got {found!r}.")
+    layout = content.get("corpus_layout", "")
+    if is_own_layout(layout):
+        raise ConfigError(
+            f"{where}: a recipe runs no code, so its 'corpus_layout' cannot be {layout!r}. Leave "
+            f"it out, and pass --corpus-layout {layout} if you trust that code."
+        )
     _check_kinds(content, where)
     for key, cls in SECTIONS.items():
         known = [field.name for field in dataclasses.fields(cls)]
@@ -272,6 +282,12 @@ def _parse(content: Mapping[str, Any], where: str) -> Recipe:
         cnn=section("cnn", {}, "cnn"),
         sparse_coding=section("sparse_coding", {}, "sparse_coding"),
     )
+
+
+def is_own_layout(layout: str) -> bool:
+    """Return whether a layout is a function of somebody's own, as ``FILE.py:FUNCTION``."""
+    name, _, field = layout.partition(":")
+    return bool(field) and name not in LAYOUTS_WITH_FIELD
 
 
 def autoencoder_seed(seed: int, name: str) -> int:

@@ -25,6 +25,7 @@ from raudeep.corpora.tree import AUDIO_SUFFIXES, LayoutMismatch, Tree, audio_fil
 from raudeep.corpora.urbansound8k import read_urbansound8k
 from raudeep.errors import ManifestError
 from raudeep.manifest import Recording, check_manifest, manifest_table
+from raudeep.recipe import LAYOUTS_WITH_FIELD, is_own_layout
 
 __all__ = ["AUDIO_SUFFIXES", "LAYOUTS", "LayoutMismatch", "Tree", "audio_files", "read_corpus"]
 
@@ -49,7 +50,7 @@ LAYOUTS: dict[str, Layout] = {
 """What `--corpus-layout` names."""
 
 _WITH_FIELD = {"lhotse": read_lhotse, "audformat": read_audformat}
-"""Layouts that can be told which of their fields is the label, as ``audformat:emotion``."""
+assert _WITH_FIELD.keys() == {*LAYOUTS_WITH_FIELD}
 
 # A bare folder fits anything, ESC-50's repository would be ESC-10 as well, genres without a folder
 # of their own are class folders, and what has an arousal has a valence.
@@ -101,11 +102,11 @@ def read_corpus(
 
 
 def _named(layout: str) -> Layout:
-    name, _, field = layout.partition(":")
-    if field and name in _WITH_FIELD:
-        return partial(_WITH_FIELD[name], field=field)
-    if field:
+    if is_own_layout(layout):
         return load_layout(layout)
+    name, _, field = layout.partition(":")
+    if field:
+        return partial(_WITH_FIELD[name], field=field)
     if layout in LAYOUTS:
         return LAYOUTS[layout]
     near = difflib.get_close_matches(layout, LAYOUTS, n=1)

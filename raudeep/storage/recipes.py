@@ -1,6 +1,5 @@
 """Recipes and search spaces as TOML files, local or by URI."""
 
-import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from raudeep.config import TuneConfig
 from raudeep.errors import ConfigError
+from raudeep.foreign import parse_toml
 from raudeep.recipe import Recipe, parse_recipe, shipped_recipes
 from raudeep.storage import uri as uris
 from raudeep.sweep.space import SearchSpace, parse_sweep
@@ -46,7 +46,7 @@ def load_recipe(
     )
     if where in shipped_recipes():
         shipped = resources.files("raudeep.recipes").joinpath(f"{where}.toml")
-        content = _parse(shipped.read_bytes(), where)
+        content = parse_toml(shipped.read_bytes(), where, ConfigError)
     elif where.endswith(".toml"):
         content = _read(where, absent=absent)
     else:
@@ -86,11 +86,4 @@ def _read(where: str, *, absent: str) -> dict[str, Any]:
         raise ConfigError(absent) from error
     except OSError as error:
         raise ConfigError(f"{where} cannot be read: {error}") from error
-    return _parse(content, where)
-
-
-def _parse(content: bytes, where: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(content.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{where}: not valid TOML: {error}") from error
+    return parse_toml(content, f"{where}: not valid TOML", ConfigError)

@@ -7,7 +7,7 @@ from typing import Any
 
 from raudeep.config import AutoencoderConfig, EvaluationConfig, SpectrogramConfig, TrainingConfig
 from raudeep.errors import ConfigError
-from raudeep.recipe import SECTIONS, Recipe, autoencoder_seed
+from raudeep.recipe import SECTIONS, Recipe, autoencoder_seed, is_own_layout
 
 __all__ = ["recipe_toml"]
 
@@ -23,8 +23,11 @@ def recipe_toml(recipe: Recipe, *, comment: str = "") -> str:
     lines = [f"# {line}".rstrip() for line in comment.splitlines()]
     seed = recipe.evaluation.seed
     plain = {"name": recipe.name, "description": recipe.description, "seed": seed}
-    if recipe.corpus_layout is not None:
-        plain["corpus_layout"] = recipe.corpus_layout
+    layout = recipe.corpus_layout
+    if layout is not None and is_own_layout(layout):
+        lines.append(f"# The corpus layout is code, which no recipe runs: {json.dumps(layout)}")
+    elif layout is not None:
+        plain["corpus_layout"] = layout
     lines += _pairs({**plain, "readouts": recipe.readouts, "baselines": recipe.baselines})
     for name, view in recipe.views.items():
         lines += ["", f"[views.{_key(name)}]", *_differences(view, SpectrogramConfig())]

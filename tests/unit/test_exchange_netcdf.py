@@ -3,6 +3,7 @@
 import json
 import sys
 
+import h5py
 import netCDF4
 import numpy as np
 import pytest
@@ -183,6 +184,60 @@ def test_truncated_file_is_one_line(tmp_path):
     path.write_bytes(path.read_bytes()[:-5000])
     with pytest.raises(TableError, match=r"x\.nc cannot be read as netCDF 4"):
         load(path)
+
+
+def in_other_files(path):
+    """Make data sets whose features, or names, lie in another file; yield what each is."""
+    other = path / "other.nc"
+    with h5py.File(other, "w") as file:
+        file["features"] = np.zeros((4, 2), np.float32)
+    other.with_suffix(".bin").write_bytes(bytes(32))
+    for kind in ("external", "soft", "storage", "virtual"):
+        made = path / f"{kind}.nc"
+        with h5py.File(made, "w") as file:
+            if kind == "external":
+                file["features"] = h5py.ExternalLink(str(other), "/features")
+            elif kind == "soft":
+                file.create_group("group")["outside"] = h5py.ExternalLink(str(other), "/features")
+                file["features"] = h5py.SoftLink("/group/outside")
+            elif kind == "storage":
+                stored = [(str(other.with_suffix(".bin")), 0, 32)]
+                file.create_dataset("features", (4, 2), "f4", external=stored)
+            else:
+                layout = h5py.VirtualLayout((4, 2), "f4")
+                layout[:] = h5py.VirtualSource(other, "features", (4, 2))
+                file.create_virtual_dataset("features", layout)
+        yield made
+
+
+def test_values_that_lie_in_other_files_are_not_read(tmp_path):
+    for path in in_other_files(tmp_path):
+        with pytest.raises(TableError, match=r"a link, which is not followed|lie in other files"):
+            load(path)
+
+
+def test_a_claim_that_the_size_cannot_hold_takes_no_memory(tmp_path):
+    with h5py.File(tmp_path / "x.nc", "w") as file:
+        file.create_dataset("features", (10**9, 10**6), "f4", chunks=(1, 10**6))
+    with pytest.raises(TableError, match=r"claims to hold 4000500000000000; it is not read"):
+        load(tmp_path / "x.nc")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"chunk_nr": ["a", "b", "c", "d"]}, "'chunk_nr' is of 1 dimensions and object"),
+        ({"chunk_nr": [0.0, 0.5, 0.0, 1.0]}, "must be whole"),
+        ({"partition": [0.0, np.inf, 0.0, 1.0]}, "must be whole"),
+        ({"filename": [0, 1, 2, 3]}, "a name is a text. Got 0"),
+        ({"attributes": {"label_map": "[" * 10**5}}, "its label_map: maximum recursion depth"),
+        ({"attributes": {"label_map": "[3]"}}, "is no data set of auDeep"),
+        ({"attributes": {"label_map": 3.0}}, "is no data set of auDeep"),
+    ],
+)
+def test_values_of_the_wrong_type_are_one_line(tmp_path, changes, said):
+    with pytest.raises(TableError, match=said):
+        load(make(tmp_path / "x.nc", **changes))
 
 
 ROWS = Rows(

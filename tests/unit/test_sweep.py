@@ -148,6 +148,14 @@ def test_the_best_recipe_is_read_back_as_it_was(name, tmp_path):
     assert loaded.views[autoencoder.view].n_mels == 64
 
 
+def test_a_layout_that_is_code_does_not_come_into_the_best_recipe(tmp_path):
+    recipe = dataclasses.replace(load_recipe("demo"), corpus_layout="x.py:read\n")
+    path = tmp_path / "best.toml"
+    path.write_text(recipe_toml(recipe), "utf-8")
+    assert load_recipe(path).corpus_layout is None
+    assert r'"x.py:read\n"' in path.read_text("utf-8")
+
+
 def test_another_kind_of_autoencoder_is_read_back_too(tmp_path):
     recipe = load_recipe("demo")
     base = base_of(recipe, "60db", TuneConfig())
