@@ -28,9 +28,8 @@ from raudeep.pipeline.stage import StageSummary
 from raudeep.recipe import Recipe
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.index import is_table, read_index
+from raudeep.storage.index import is_table, read_index, table_files
 from raudeep.storage.opening import open_table
-from raudeep.storage.plan import plan_name
 from raudeep.storage.table import read_table
 
 __all__ = ["check_synthesised", "corpus_of", "load_manifest", "write_manifest"]
@@ -144,7 +143,7 @@ def _packed_files(tree: Tree) -> list[str]:
     names = [name for name in tree.files if name.endswith(".parquet") and "/." not in f"/{name}"]
     if not names or audio_files(tree):
         return []
-    if plan_name(0) in names:
+    if table_files(tree.files).plans:
         read_index(tree.root)  # which says that the table is unfinished
     places = [uris.join(tree.root, name) for name in names]
     return places if is_packed(places[0]) else []

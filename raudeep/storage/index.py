@@ -1,11 +1,15 @@
-"""The index of a table: what its parts are, and what they are made of; written last.
+"""The files of a table: their names, and the index that lists them, which is written last.
 
-A folder without one is no table, or one that is not finished.
+A folder without an index is no table, or one that is not finished. Rows lie in the table's folder,
+everything else in one folder below it, which readers of Parquet skip: so the table's folder is a
+folder of Parquet for all of them. Earlier versions put all files into the table's folder. Such a
+table is read as it lies; whoever is to write to it moves its files first.
 """
 
 import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,19 +19,47 @@ from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 
 __all__ = [
+    "FOLDER",
     "INDEX",
     "Part",
+    "TableFiles",
     "TableIndex",
     "errors_name",
-    "files_of_table",
+    "file_kind",
     "indexed_stage",
     "is_table",
+    "move_files",
     "part_name",
+    "plan_name",
     "read_index",
+    "table_files",
 ]
 
-INDEX = "index.json"
-_PART_NAME = re.compile(r"(part|errors|plan)-\d{5,}\.parquet")
+FOLDER = "__raudeep__"
+"""Below the folder of a table, of what is not its rows."""
+INDEX = f"{FOLDER}/index.json"
+_INDEX_BEFORE = "index.json"
+_NUMBERED = re.compile(r"(part|errors|plan)-(\d{5,})\.parquet")
+# Not ".parquet": patterns as "**/*.parquet" are to find rows only.
+_NUMBERED_BELOW = re.compile(rf"{FOLDER}/(errors|plan)-(\d{{5,}})\.pq")
+
+
+@dataclass(frozen=True)
+class TableFiles:
+    """Which files of a table are there: their names below its folder, by their number."""
+
+    parts: dict[int, str]
+    errors: dict[int, str]
+    plans: dict[int, str]
+    index: str | None
+    others: tuple[str, ...]
+    """What is there a second time, since `move_files` was killed."""
+
+    @property
+    def names(self) -> list[str]:
+        """All of them, the index first: without it, a table is unfinished."""
+        numbered = [*self.parts.values(), *self.errors.values(), *self.plans.values()]
+        return [*([self.index] if self.index else []), *sorted([*numbered, *self.others])]
 
 
 @dataclass(frozen=True)
@@ -41,7 +73,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class TableIndex:
-    """The content of ``index.json``."""
+    """The content of the index."""
 
     schema_version: int
     stage: str
@@ -83,9 +115,9 @@ def read_index(uri: str, *, stage: str | None = None) -> TableIndex:
         If there is no table, it is unfinished, of another schema version, or not of `stage`.
     """
     try:
-        content = json.loads(uris.read_bytes(uris.join(uri, INDEX)))
+        content = json.loads(_read_bytes(uri))
     except FileNotFoundError as error:
-        unfinished = any(name.startswith("part-") for name in uris.list_files(uri))
+        unfinished = bool(table_files(uris.list_files(uri)).parts)
         reason = "is unfinished. Run the same command again" if unfinished else "holds no table"
         raise TableError(f"{uri} {reason} (no {INDEX}).") from error
     except (OSError, ValueError) as error:
@@ -114,18 +146,57 @@ def is_table(uri: str) -> bool:
 def indexed_stage(uri: str) -> str | None:
     """Return the stage of a finished table, of any schema version."""
     try:
-        content = json.loads(uris.read_bytes(uris.join(uri, INDEX)))
-    except (FileNotFoundError, NotADirectoryError, PermissionError, ValueError):
+        return _stage_of(_read_bytes(uri))
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
-    if not isinstance(content, dict) or not {"schema_version", "stage", "parts"} <= content.keys():
-        return None
-    return str(content["stage"])
 
 
-def files_of_table(present: Iterable[str]) -> list[str]:
-    """Return which of some files are of a table, the index first: without it, it is unfinished."""
-    names = [name for name in present if name == INDEX or _PART_NAME.fullmatch(name)]
-    return sorted(names, key=lambda name: (name != INDEX, name))
+def table_files(present: Iterable[str]) -> TableFiles:
+    """Return which of some files, named from the folder of a table on, are files of the table."""
+    numbered: dict[str, dict[int, str]] = {"part": {}, "errors": {}, "plan": {}}
+    others, index = [], None
+    for name in sorted(present, key=lambda name: (name.startswith(f"{FOLDER}/"), name)):
+        if name in (_INDEX_BEFORE, INDEX):
+            index = name
+        elif _numbered(name):
+            kind, number = file_kind(name)
+            others += [numbered[kind][number]] if number in numbered[kind] else []
+            numbered[kind][number] = name
+    parts, errors, plans = (dict(sorted(files.items())) for files in numbered.values())
+    return TableFiles(parts, errors, plans, index, tuple(others))
+
+
+def file_kind(name: str) -> tuple[str, int]:
+    """Return what a file of a table holds (``part``, ``errors`` or ``plan``), and its number.
+
+    Raises
+    ------
+    TableError
+        If a table has no files of such a name.
+    """
+    if match := _numbered(name):
+        return match[1], int(match[2])
+    raise TableError(f"{name!r} is no name of a file of a table.")
+
+
+def move_files(uri: str) -> None:
+    """Move the files of a table to where they belong, if an earlier version wrote it.
+
+    All are copied before the first is deleted, and the index counts that lies where it belongs: at
+    each moment the table is whole.
+    """
+    present = set(uris.list_files(uri))
+    moves = {name: new for name in present if (new := _belongs(name)) != name}
+    for name in sorted(moves, key=lambda name: name == _INDEX_BEFORE):
+        with suppress(FileNotFoundError):  # another process has moved it
+            content = uris.read_bytes(uris.join(uri, name))
+            if name == _INDEX_BEFORE and _stage_of(content) is None:  # of somebody else
+                del moves[name]
+            elif moves[name] not in present:
+                content = _with_moved_errors(content) if name == _INDEX_BEFORE else content
+                uris.write_bytes(uris.join(uri, moves[name]), content)
+    for name in sorted(moves, key=lambda name: name != _INDEX_BEFORE):
+        uris.delete_file(uris.join(uri, name))
 
 
 def part_name(part: int) -> str:
@@ -135,4 +206,50 @@ def part_name(part: int) -> str:
 
 def errors_name(part: int) -> str:
     """Return the name of the errors of a slice."""
-    return f"errors-{part:05d}.parquet"
+    return f"{FOLDER}/errors-{part:05d}.pq"
+
+
+def plan_name(number: int) -> str:
+    """Return the name of a file of a plan."""
+    return f"{FOLDER}/plan-{number:05d}.pq"
+
+
+def _numbered(name: str) -> re.Match[str] | None:
+    return _NUMBERED.fullmatch(name) or _NUMBERED_BELOW.fullmatch(name)
+
+
+def _read_bytes(uri: str) -> bytes:
+    """Return the content of the index of a table."""
+    try:
+        return uris.read_bytes(uris.join(uri, INDEX))
+    except (FileNotFoundError, PermissionError):  # S3 denies what is not there, without a listing
+        return uris.read_bytes(uris.join(uri, _INDEX_BEFORE))
+
+
+def _stage_of(content: bytes) -> str | None:
+    """Return the stage that an index names; None if it is not the index of a table."""
+    try:
+        index = json.loads(content)
+    except ValueError:
+        return None
+    if not isinstance(index, dict) or not {"schema_version", "stage", "parts"} <= index.keys():
+        return None
+    return str(index["stage"])
+
+
+def _belongs(name: str) -> str:
+    """Return where a file of a table belongs; any other name as it is."""
+    if name == _INDEX_BEFORE:
+        return INDEX
+    if not _numbered(name):
+        return name
+    kind, number = file_kind(name)
+    return {"part": part_name, "errors": errors_name, "plan": plan_name}[kind](number)
+
+
+def _with_moved_errors(content: bytes) -> bytes:
+    """Return an index whose errors lie where they belong."""
+    index = json.loads(content)
+    for part in index["errors"]:
+        part["name"] = _belongs(part["name"])
+    return json.dumps(index, indent=1, sort_keys=True).encode()

@@ -1,13 +1,20 @@
 """What may be written at the place of a table: nothing of another stage, nothing by accident."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import suppress
 
 from raudeep.errors import TableError
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.index import INDEX, files_of_table, indexed_stage, is_table, read_index
+from raudeep.storage.index import (
+    TableFiles,
+    indexed_stage,
+    is_table,
+    move_files,
+    read_index,
+    table_files,
+)
 from raudeep.storage.outputs import visible_files
 from raudeep.storage.table import read_identity
 from raudeep.storage.writer import TableWriter
@@ -34,6 +41,8 @@ def open_tables(writers: Collection[TableWriter], *, overwrite: bool = False) ->
     """
     for writer in _to_be_replaced(writers, overwrite=overwrite):
         writer.delete()
+    for writer in writers:
+        move_files(writer.uri)
 
 
 def check_tables(writers: Collection[TableWriter], *, overwrite: bool = False) -> None:
@@ -52,8 +61,8 @@ def _is_to_be_replaced(writer: TableWriter, *, overwrite: bool) -> bool:
     """Return whether a table has to be deleted first; raise where what is there has to stay."""
     uri = writer.uri
     present = visible_files(uri)
-    ours = files_of_table(present)
-    if not ours:
+    ours = table_files(present)
+    if not ours.names:
         if present:
             raise TableError(f"{uri} holds files but no table of raudeep. Choose another output.")
         if uris.file_size(uri) is not None:
@@ -82,8 +91,7 @@ def _is_to_be_replaced(writer: TableWriter, *, overwrite: bool) -> bool:
 
 def check_stage(uri: str, stage: str) -> None:
     """Raise `TableError` if a table of another stage lies at `uri`: it is never replaced."""
-    ours = files_of_table(visible_files(uri))
-    _refuse_other_stage(uri, _stored_stage(uri, ours) if ours else None, stage)
+    _refuse_other_stage(uri, _stored_stage(uri, table_files(visible_files(uri))), stage)
 
 
 def check_no_table(uri: str) -> None:
@@ -100,15 +108,15 @@ def _refuse_other_stage(uri: str, stored: str | None, wanted: str) -> None:
         )
 
 
-def _stored_stage(uri: str, present: Sequence[str]) -> str | None:
+def _stored_stage(uri: str, files: TableFiles) -> str | None:
     """Return the stage of which the index, or the first file that can be read, says to be."""
-    if stage := indexed_stage(uri):
+    if files.index and (stage := indexed_stage(uri)):
         return stage
-    for name in present:
+    for name in files.names:
         with suppress(TableError):
             return read_identity(uri, name).stage
     return None
 
 
-def _stored_identity(uri: str, present: Sequence[str]) -> Identity:
-    return read_index(uri).identity if INDEX in present else read_identity(uri, present[0])
+def _stored_identity(uri: str, files: TableFiles) -> Identity:
+    return read_index(uri).identity if files.index else read_identity(uri, files.names[0])

@@ -1,14 +1,13 @@
 """The plan of a table that is made from recordings: which recordings each part holds.
 
-It lies beside the parts, in files that are written before any part of theirs:
-``plan-00000.parquet`` for the recordings that a table began with, one more for those of each later
-run that found new ones. So a table grows by parts, and none that is there changes. Where a part is
-yet to be made, or made again, its recordings are planned as large as they are on that day.
+It lies in files that are written before any part of theirs: one for the recordings that a table
+began with, one more for those of each later run that found new ones. So a table grows by parts, and
+none that is there changes. Where a part is yet to be made, or made again, its recordings are
+planned as large as they are on that day.
 """
 
 import logging
-import re
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Protocol
@@ -20,7 +19,7 @@ import pyarrow.compute as pc
 from raudeep.errors import TableError
 from raudeep.schema import MANIFEST, read_metadata, with_metadata
 from raudeep.storage import uri as uris
-from raudeep.storage.index import part_name
+from raudeep.storage.index import TableFiles, plan_name, table_files
 from raudeep.storage.table import read_part
 from raudeep.storage.writer import TableWriter
 
@@ -28,8 +27,6 @@ __all__ = [
     "Plan",
     "Slices",
     "extend_plan",
-    "plan_name",
-    "plan_names",
     "planned_uri",
     "read_plan",
     "read_plans",
@@ -37,7 +34,6 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-_NAME = re.compile(r"plan-\d{5,}\.parquet")
 _COMPARED = ("bytes", "label", "partition", "folds")
 
 
@@ -131,18 +127,16 @@ def _extended(
     overwrite: bool,
 ) -> Plan | None:
     """Return the extended plan; None where somebody else extended it meanwhile."""
-    present = uris.list_files(writer.uri)
-    names = plan_names(present)
-    least = max(len(names), int(part_name(0) in present))
-    if names != [plan_name(number) for number in range(least)]:
+    present = table_files(uris.list_files(writer.uri))
+    if list(present.plans) != list(range(max(len(present.plans), int(0 in present.parts)))):
         if not overwrite:
             raise TableError(
                 f"{writer.uri} has parts, but not the whole plan that says what they hold. Pass "
                 "--overwrite to make the table again."
             )
         writer.delete()
-        names = []
-    plans = [read_plan(writer.uri, name) for name in names]
+        present = table_files(())
+    plans = [read_plan(writer.uri, name) for name in present.plans.values()]
     for number, (table, _) in enumerate(plans):
         sized = _with_sizes_of_missing(table, manifest, present)
         if not sized.equals(table):
@@ -154,7 +148,7 @@ def _extended(
     row_of = pc.index_in(before["file"], value_set=manifest["file"].combine_chunks())
     here = row_of.is_valid()
     # Made again, a table may find good what could not be used.
-    failed = partial(_failed, writer.uri, [] if overwrite else present)
+    failed = partial(_failed, writer.uri, () if overwrite else present.errors.values())
     changes = _changes(before, manifest, row_of, here, failed) if plans else []
     for change in changes:
         what = "The table is made again" if overwrite else "Their rows stay, without --overwrite"
@@ -190,27 +184,17 @@ def _extended(
 
 def read_plans(uri: str) -> list[tuple[pa.Table, str]]:
     """Return the files of a table's plan, each with the fingerprint of its recordings."""
-    return [read_plan(uri, name) for name in plan_names(uris.list_files(uri))]
+    return [read_plan(uri, name) for name in table_files(uris.list_files(uri)).plans.values()]
 
 
 def planned_uri(uri: str, file: str) -> str | None:
     """Return where the recording `file` of a table lies; None where no plan says so."""
-    for name in plan_names(uris.list_files(uri)):
+    for name in table_files(uris.list_files(uri)).plans.values():
         rows = read_part(uri, name, columns=["file", "uri"])
         found = rows.filter(pc.equal(rows["file"], file))["uri"]
         if len(found):
             return str(found[0])
     return None
-
-
-def plan_name(number: int) -> str:
-    """Return the name of a file of a plan."""
-    return f"plan-{number:05d}.parquet"
-
-
-def plan_names(present: Iterable[str]) -> list[str]:
-    """Return which of some files are of a plan, in their order."""
-    return sorted(name for name in present if _NAME.fullmatch(name))
 
 
 def read_plan(uri: str, name: str) -> tuple[pa.Table, str]:
@@ -240,12 +224,10 @@ def _file_of(recordings: pa.Table, fingerprint: str) -> pa.Table:
     return recordings.replace_schema_metadata(metadata)
 
 
-def _with_sizes_of_missing(
-    planned: pa.Table, manifest: pa.Table, present: Container[str]
-) -> pa.Table:
+def _with_sizes_of_missing(planned: pa.Table, manifest: pa.Table, present: TableFiles) -> pa.Table:
     """Return planned recordings with today's sizes where their part is yet to be made."""
     parts = pc.unique(planned["part"]).to_pylist()
-    missing = pa.array([part for part in parts if part_name(part) not in present], pa.int32())
+    missing = pa.array([part for part in parts if part not in present.parts], pa.int32())
     if not len(missing):
         return planned
     then = planned["bytes"]
@@ -258,9 +240,8 @@ def _with_sizes_of_missing(
     ).cast(_SCHEMA)
 
 
-def _failed(uri: str, present: Iterable[str]) -> pa.Array:
+def _failed(uri: str, names: Iterable[str]) -> pa.Array:
     """Return the recordings that are errors of a table, finished or not."""
-    names = sorted(name for name in present if name.startswith("errors-"))
     parts = [read_part(uri, name, columns=["file"])["file"] for name in names]
     return pa.array([file for part in parts for file in part.to_pylist()], pa.string())
 

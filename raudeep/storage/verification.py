@@ -15,13 +15,18 @@ from raudeep.storage import uri as uris
 from raudeep.storage.index import (
     INDEX,
     Part,
+    TableFiles,
     TableIndex,
     errors_name,
+    file_kind,
     is_table,
+    move_files,
     part_name,
+    plan_name,
     read_index,
+    table_files,
 )
-from raudeep.storage.plan import plan_name, plan_names, read_plan
+from raudeep.storage.plan import read_plan
 from raudeep.storage.stores import StoreError
 from raudeep.storage.table import read_part
 
@@ -55,34 +60,41 @@ def verify_table(uri: str, *, repair: bool = False) -> list[Fault]:
     TableError
         If there is no table, nor a part of one.
     """
+    if repair:
+        move_files(uri)
     present = uris.list_files(uri)
-    if INDEX not in present and part_name(0) not in present:
+    files = table_files(present)
+    if files.index is None and 0 not in files.parts:
         raise TableError(f"{uri} holds no table (no {INDEX}).")
+    place = files.index or INDEX
     try:
         index = read_index(uri)
     except TableError as error:
-        if repair and INDEX in present and not is_table(uri):
-            uris.delete_file(uris.join(uri, INDEX))
-        return [Fault("the table is finished", INDEX, str(error))]
-    planned, faults = _check_plan(uri, index, present)
+        if repair and files.index and not is_table(uri):
+            uris.delete_file(uris.join(uri, files.index))
+        return [Fault("the table is finished", place, str(error))]
+    planned, faults = _check_plan(uri, index, files)
+    if len(planned) > len(index.parts):
+        more = len(planned) - len(index.parts)
+        said = f"{more} parts of new recordings are not finished; run the same command again"
+        faults.append(Fault("the table is finished", place, said))
     faults += [*_check_files(uri, index, present), *_check_content(uri, index, present, planned)]
     if repair and faults:
-        _drop(uri, present, faults, planned)
+        _drop(uri, files, faults, planned)
     return faults
 
 
-def _drop(uri: str, present: dict[str, int], faults: list[Fault], planned: list[list[str]]) -> None:
+def _drop(uri: str, files: TableFiles, faults: list[Fault], planned: list[list[str]]) -> None:
     """Delete the index, the parts that are broken, and what no plan speaks for."""
     uris.delete_file(uris.join(uri, INDEX))
-    broken = {fault.name for fault in faults if fault.name != INDEX}
-    plans = plan_names(present)
-    lost = [name for name in broken if name.startswith("plan-")]
-    parts = {_number(name) for name in broken if name not in lost}
+    broken = [file_kind(fault.name) for fault in faults if fault.name != INDEX]
+    lost = [number for kind, number in broken if kind == "plan"]
+    parts = {number for kind, number in broken if kind != "plan"}
     if lost:  # the plans after it continue its numbers
-        numbers = {_number(name) for name in present if name.startswith(("part-", "errors-"))}
+        numbers = files.parts.keys() | files.errors.keys()
         parts |= {number for number in numbers if number >= len(planned)}
-        for name in [name for name in plans if name >= min(lost)]:
-            uris.delete_file(uris.join(uri, name))
+        for number in [number for number in files.plans if number >= min(lost)]:
+            uris.delete_file(uris.join(uri, plan_name(number)))
     for part in sorted(parts):
         for name in (part_name(part), errors_name(part)):
             uris.delete_file(uris.join(uri, name))
@@ -101,10 +113,6 @@ def _check_content(
     uri: str, index: TableIndex, present: dict[str, int], planned: list[list[str]]
 ) -> Iterator[Fault]:
     """Read every part once, and hold only its keys."""
-    if len(planned) > len(index.parts):
-        more = len(planned) - len(index.parts)
-        said = f"{more} parts of new recordings are not finished; run the same command again"
-        yield Fault("the table is finished", INDEX, said)
     intact = [
         part for part in [*index.parts, *index.errors] if present.get(part.name) == part.bytes
     ]
@@ -123,9 +131,9 @@ def _check_content(
             if rows.num_rows != part.rows:
                 said = f"has {rows.num_rows} rows, {part.rows} in the index"
                 yield Fault("every part has its rows", part.name, said)
-            number = _number(part.name)
+            kind, number = file_kind(part.name)
             files.setdefault(number, []).append(rows["file"].unique())
-            if part.name.startswith("errors-"):
+            if kind == "errors":
                 continue
             stored = read_metadata(columns)
             if (stored.get("stage"), stored.get("config")) != (index.stage, index.config):
@@ -139,7 +147,7 @@ def _check_content(
                 keys.append(_hashes(rows))
                 owners.append(np.full(rows.num_rows, number))
     yield from _duplicates(uri, keys, owners)
-    whole = {_number(part.name) for part in intact if part in index.parts} & files.keys()
+    whole = {file_kind(part.name)[1] for part in intact if part in index.parts} & files.keys()
     for number, wanted in enumerate(planned):
         if number in whole:
             said = _difference(set(wanted), files[number])
@@ -190,18 +198,18 @@ def _duplicates(
 
 
 def _check_plan(
-    uri: str, index: TableIndex, present: dict[str, int]
+    uri: str, index: TableIndex, present: TableFiles
 ) -> tuple[list[list[str]], list[Fault]]:
     """Return the files of each part of the plan, as far as it is whole, and what is wrong with it.
 
     A table that is not made from recordings has none.
     """
     files: list[list[str]] = []
-    names = [*plan_names(present), *map(plan_name, range(len(index.recordings)))]
-    for name in sorted(set(names)):
+    for number in range(max([len(index.recordings), *(each + 1 for each in present.plans)])):
         rule = "every file of the plan is readable"
-        if name not in present:
-            return files, [Fault(rule, name, "is missing")]
+        name = present.plans.get(number)
+        if name is None:
+            return files, [Fault(rule, plan_name(number), "is missing")]
         try:
             plan, _ = read_plan(uri, name)
         except TableError as error:
@@ -222,7 +230,3 @@ def _difference(wanted: set[str], columns: list[pa.Array]) -> str:
     if len(found) > 1 and (both := set.intersection(*found)):
         return f"{len(both)} recordings are rows and errors, e.g. {min(both)!r}"
     return ""
-
-
-def _number(name: str) -> int:
-    return int(name.partition("-")[2].partition(".")[0])

@@ -1,7 +1,7 @@
 """The protocol of a table on storage: parts that appear whole, and an index that is written last.
 
 A table is a directory. Its input is cut into slices; each slice yields exactly one part under a
-deterministic name, and beside it an errors part where an input of the slice failed. A slice is done
+deterministic name, and an errors part where an input of the slice failed. A slice is done
 when its part is there, so that any run computes only what is missing and doing a slice twice
 changes nothing. Every part carries the identity of the table, so that parts made with another
 configuration are found before the index exists.
@@ -24,13 +24,15 @@ from raudeep.schema import SAMPLE_RATES, SCHEMA_VERSION, read_metadata, with_met
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity, package_versions
 from raudeep.storage.index import (
+    FOLDER,
     INDEX,
     Part,
+    TableFiles,
     TableIndex,
     errors_name,
-    files_of_table,
     part_name,
     read_index,
+    table_files,
 )
 from raudeep.storage.table import read_footer, read_identity
 
@@ -81,9 +83,9 @@ class TableWriter:
 
     def missing(self, num_parts: int) -> list[int]:
         """Return the slices of 0 … `num_parts` - 1 that have no part yet."""
-        present = uris.list_files(self.uri)
-        done = set(present) - self._outdated(present)
-        return [part for part in range(num_parts) if part_name(part) not in done]
+        present = table_files(uris.list_files(self.uri))
+        done = present.parts.keys() - self._outdated(present)
+        return [part for part in range(num_parts) if part not in done]
 
     def write(self, part: int, table: pa.Table, errors: pa.Table | None = None) -> None:
         """Write the part of a slice, after the errors of that slice, if any."""
@@ -95,16 +97,15 @@ class TableWriter:
 
     def forget_errors(self) -> None:
         """Delete the parts in whose slices an input failed, so that these are done again."""
-        present = uris.list_files(self.uri)
-        failed = [name for name in present if name.startswith("errors-")]
-        names = [name.replace("errors-", "part-") for name in failed]
-        for name in [INDEX, *names] if failed else []:
+        failed = table_files(uris.list_files(self.uri)).errors
+        for name in [INDEX, *map(part_name, failed)] if failed else []:
             uris.delete_file(uris.join(self.uri, name))
 
     def delete(self) -> None:
         """Delete the table."""
-        for name in files_of_table(uris.list_files(self.uri)):
+        for name in table_files(uris.list_files(self.uri)).names:
             uris.delete_file(uris.join(self.uri, name))
+        uris.delete_empty(uris.join(self.uri, FOLDER))
 
     def commit(
         self, num_parts: int, *, recordings: Sequence[str] = (), ends: Sequence[int] = ()
@@ -130,7 +131,9 @@ class TableWriter:
             sample_rates.update(metadata.get(SAMPLE_RATES, []))
 
         def fingerprint_of(num_plans: int, end: int) -> str:
-            errors = {name: rows[name] for name in map(errors_name, range(end)) if name in rows}
+            errors = {
+                part: rows[name] for part in range(end) if (name := errors_name(part)) in rows
+            }
             return _content_fingerprint(self.identity, recordings[:num_plans], errors)
 
         grown = [fingerprint_of(number, end) for number, end in enumerate(ends[:-1], start=1)]
@@ -179,20 +182,20 @@ class TableWriter:
         )
         uris.write_bytes(uris.join(self.uri, name), buffer.getvalue(), only_new=only_new)
 
-    def _outdated(self, present: Mapping[str, int]) -> set[str]:
+    def _outdated(self, present: TableFiles) -> set[int]:
         """Return the parts that are there of a source that was made otherwise since.
 
         A killed run left them when the source had grown; those that an index lists are older.
         """
         if not self.beginnings:
             return set()
-        listed = {part.name for part in read_index(self.uri).parts} if INDEX in present else set()
-        parts = [name for name in present if name.startswith("part-") and name not in listed]
+        listed = {part.name for part in read_index(self.uri).parts} if present.index else set()
+        names = {part: name for part, name in present.parts.items() if name not in listed}
         with ThreadPoolExecutor(16) as pool:
-            found = pool.map(partial(read_identity, self.uri), parts)
+            found = pool.map(partial(read_identity, self.uri), names.values())
         return {
-            name
-            for name, identity in zip(parts, found, strict=True)
+            part
+            for part, identity in zip(names, found, strict=True)
             if not self.continues(identity)
         }
 
@@ -207,7 +210,7 @@ class TableWriter:
 
 
 def _content_fingerprint(
-    identity: Identity, recordings: Sequence[str], errors: Mapping[str, int]
+    identity: Identity, recordings: Sequence[str], errors: Mapping[int, int]
 ) -> str:
     """Return what stands for the rows of a table: what they are made with, and of what.
 
@@ -215,4 +218,6 @@ def _content_fingerprint(
     """
     if not recordings:
         return identity.fingerprint
-    return fingerprint(identity.fingerprint, list(recordings), *([dict(errors)] if errors else []))
+    # Under the names that errors had before they got a folder, so that a table stays what it is.
+    counts = {f"errors-{part:05d}.parquet": count for part, count in errors.items()}
+    return fingerprint(identity.fingerprint, list(recordings), *([counts] if counts else []))

@@ -134,7 +134,7 @@ def _epochs(output: Path) -> dict[str, int]:
 
 
 def _tables(output: Path) -> list[str]:
-    return sorted(str(path.parent.relative_to(output)) for path in output.rglob(INDEX))
+    return sorted(str(path.parents[1].relative_to(output)) for path in output.rglob(INDEX))
 
 
 def _scores(output: Path) -> object:

@@ -266,7 +266,7 @@ def test_tables_that_are_cut_in_other_ways_are_all_whole(corpus, models, tmp_pat
     manifest = manifest_table([Recording(file=name, uri=uri) for name, uri in names])
     places = {name: str(tmp_path / name) for name in models}
     embed(manifest, models["a"], places["a"])
-    for name in ("index.json", "part-00003.parquet"):
+    for name in ("__raudeep__/index.json", "part-00003.parquet"):
         Path(places["a"], name).unlink()
     monkeypatch.setattr(embedding, "_BYTES_PER_ROW", 2**27)
     embedders = [
@@ -363,4 +363,4 @@ def test_a_store_that_is_away_ends_the_run_and_no_row_is_called_bad(models, tmp_
     manifest = manifest_table([Recording(file="a.wav", uri="s3://nowhere/a.wav")])
     with pytest.raises(TableError, match=r"s3://nowhere/a.wav cannot be read, and may be good"):
         embed(manifest, models["a"], tmp_path / "table")
-    assert not list((tmp_path / "table").glob("errors-*"))
+    assert not list((tmp_path / "table").glob("__raudeep__/errors-*"))

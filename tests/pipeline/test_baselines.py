@@ -76,7 +76,7 @@ def test_every_recording_is_predicted_in_its_own_fold_by_every_network(scored_cn
 def test_only_the_folds_that_are_missing_are_trained_again(scored_cnn, manifest, tmp_path):
     folder = copy_of(scored_cnn[0], tmp_path)
     before = read_table(str(folder / "predictions"))
-    for name in ("index.json", "part-00001.parquet"):
+    for name in ("__raudeep__/index.json", "part-00001.parquet"):
         (folder / "predictions" / name).unlink()
     kept = (folder / "predictions" / "part-00000.parquet").stat().st_mtime_ns
     result = score_cnn(manifest, str(folder), config=CNN, evaluation=EvaluationConfig(repeats=2))

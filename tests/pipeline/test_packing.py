@@ -241,7 +241,7 @@ def test_a_damaged_pack_is_one_line(tmp_path):
 
 
 def test_an_unfinished_pack_says_so(pack):
-    Path(pack, "index.json").unlink()
+    Path(pack, "__raudeep__/index.json").unlink()
     with pytest.raises(TableError, match=r"is unfinished\. Run the same command again"):
         load_manifest(pack)
 

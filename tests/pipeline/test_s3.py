@@ -253,7 +253,12 @@ def test_the_main_job_runs_with_everything_in_a_store(store, recipe):
     results = json.loads(stdout)
     assert {row["embedding"] for row in results["scores"]} == {"30db", "60db", "fused"}
     files = uris.list_files("s3://out/benchmark")
-    for name in ("results.json", "report.html", "manifest/index.json", "models/30db/config.json"):
+    for name in (
+        "results.json",
+        "report.html",
+        "manifest/__raudeep__/index.json",
+        "models/30db/config.json",
+    ):
         assert name in files, sorted(files)
     code, again, stderr = run(*command, "--json")
     assert code == 0, stderr

@@ -107,7 +107,7 @@ def test_manifest_table_is_read_as_it_was_written(place):
 
 def test_folder_of_audio_with_an_index_of_something_else_is_a_folder_of_audio(place):
     uris.write_bytes(uris.join(place, "a.wav"), b"x")
-    uris.write_bytes(uris.join(place, "index.json"), b'{"name": "of a web page"}')
+    uris.write_bytes(uris.join(place, "__raudeep__/index.json"), b'{"name": "of a web page"}')
     manifest, layout = load_manifest(place, labelled=False)
     assert layout == "bare"
     assert manifest["file"].to_pylist() == ["a.wav"]

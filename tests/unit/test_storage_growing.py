@@ -6,7 +6,7 @@ import pytest
 
 from raudeep.errors import TableError
 from raudeep.storage import uri as uris
-from raudeep.storage.index import read_index
+from raudeep.storage.index import INDEX, read_index
 from raudeep.storage.opening import open_tables
 from raudeep.storage.writer import TableWriter
 from tests.tables import IDENTITY, failures, rows
@@ -103,6 +103,6 @@ def test_a_table_of_several_grows_if_all_of_them_grew_alike(place):
 
 def test_an_index_of_before_is_read(place):
     index = grow(place, "x")
-    content = uris.read_bytes(f"{place}/source/index.json").replace(b'"earlier": [],', b"")
-    uris.write_bytes(f"{place}/source/index.json", content)
+    file = f"{place}/source/{INDEX}"
+    uris.write_bytes(file, uris.read_bytes(file).replace(b'"earlier": [],', b""))
     assert read_index(f"{place}/source") == replace(index, earlier=[])

@@ -44,11 +44,11 @@ def test_a_plan_is_written_once_and_read_again(extend, tmp_path):
     plan = extend(recordings)
     assert parts(plan) == [["a", "b"], ["c"]]
     assert plan.sizes == (2, 1)
-    written = (tmp_path / "table" / "plan-00000.parquet").stat().st_mtime_ns
+    written = (tmp_path / "table" / "__raudeep__/plan-00000.pq").stat().st_mtime_ns
     again = extend(recordings)
     assert parts(again) == parts(plan)
     assert again.fingerprints == plan.fingerprints
-    assert (tmp_path / "table" / "plan-00000.parquet").stat().st_mtime_ns == written
+    assert (tmp_path / "table" / "__raudeep__/plan-00000.pq").stat().st_mtime_ns == written
 
 
 def test_new_recordings_are_further_parts(extend, tmp_path, caplog):
@@ -169,7 +169,7 @@ def test_of_two_processes_that_extend_a_table_the_first_counts(extend):
 def test_overwriting_makes_a_table_anew_where_its_recordings_changed(extend, tmp_path):
     extend(manifest("a", "b", "c"))
     part = tmp_path / "table" / "part-00000.parquet"
-    shutil.copy(tmp_path / "table" / "plan-00000.parquet", part)
+    shutil.copy(tmp_path / "table" / "__raudeep__/plan-00000.pq", part)
     assert parts(extend(manifest("a", "b", "c", "d"), overwrite=True))[-1] == ["d"]
     assert part.exists()
     plan = extend(manifest("a", "b", label="dog"), overwrite=True)
@@ -180,7 +180,7 @@ def test_overwriting_makes_a_table_anew_where_its_recordings_changed(extend, tmp
 
 def test_parts_without_a_plan_are_refused(extend, tmp_path):
     extend(manifest("a"))
-    plan = tmp_path / "table" / "plan-00000.parquet"
+    plan = tmp_path / "table" / "__raudeep__/plan-00000.pq"
     plan.rename(tmp_path / "table" / "part-00000.parquet")
     with pytest.raises(TableError, match="has parts, but not the whole plan"):
         extend(manifest("a"))
@@ -190,7 +190,7 @@ def test_parts_without_a_plan_are_refused(extend, tmp_path):
 def test_a_plan_with_a_file_missing_is_refused(extend, tmp_path):
     extend(manifest("a"))
     extend(manifest("a", "b"))
-    (tmp_path / "table" / "plan-00000.parquet").unlink()
+    (tmp_path / "table" / "__raudeep__/plan-00000.pq").unlink()
     with pytest.raises(TableError, match=r"not the whole plan .* Pass --overwrite"):
         extend(manifest("a", "b"))
     assert parts(extend(manifest("a", "b"), overwrite=True)) == [["a", "b"]]
@@ -205,4 +205,4 @@ def test_a_store_that_is_away_is_no_reason_to_make_a_table_again(extend, tmp_pat
     monkeypatch.setattr(plan, "read_part", away)
     with pytest.raises(TableError, match="does not answer"):
         extend(manifest("a"), overwrite=True)
-    assert (tmp_path / "table" / "plan-00000.parquet").exists()
+    assert (tmp_path / "table" / "__raudeep__/plan-00000.pq").exists()

@@ -15,7 +15,7 @@ from raudeep.errors import TableError
 from raudeep.schema import ERRORS, SCHEMA_VERSION, read_metadata
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.index import is_table, read_index
+from raudeep.storage.index import INDEX, is_table, read_index
 from raudeep.storage.opening import check_tables, open_table, open_tables
 from raudeep.storage.outputs import check_outputs
 from raudeep.storage.table import read_errors, read_part, read_table, take_rows
@@ -45,7 +45,7 @@ def test_index_is_written_last(place):
     writer.write(0, rows(0, 2))
     assert list(uris.list_files(place)) == ["part-00000.parquet"]
     assert not is_table(place)
-    with pytest.raises(TableError, match=r"is unfinished. Run the same command again \(no index"):
+    with pytest.raises(TableError, match=r"is unfinished. Run the same command again \(no __rau"):
         read_index(place)
     writer.commit(1)
     assert is_table(place)
@@ -61,8 +61,8 @@ def test_table_with_missing_parts_is_not_committed(place):
 
 def test_errors_lie_in_a_part_beside_the_part_of_their_slice(finished):
     assert list(uris.list_files(finished)) == [
-        "errors-00001.parquet",
-        "index.json",
+        "__raudeep__/errors-00001.pq",
+        INDEX,
         "part-00000.parquet",
         "part-00001.parquet",
     ]
@@ -82,15 +82,15 @@ def test_errors_are_written_before_the_part_that_says_the_slice_is_done(place, m
     writer = open_table(place, IDENTITY)
     written = []
     monkeypatch.setattr(
-        uris, "write_bytes", lambda uri, _, **__: written.append(uri.rsplit("/", 1)[1])
+        uris, "write_bytes", lambda uri, _, **__: written.append(uri.removeprefix(f"{place}/"))
     )
     writer.write(0, rows(0, 2), failures("x.wav"))
-    assert written == ["errors-00000.parquet", "part-00000.parquet"]
+    assert written == ["__raudeep__/errors-00000.pq", "part-00000.parquet"]
 
 
 def test_errors_of_an_attempt_that_was_killed_do_not_stay_beside_the_rows(place):
     writer = open_table(place, IDENTITY)
-    writer.write_file("errors-00000.parquet", failures("a.wav"))
+    writer.write_file("__raudeep__/errors-00000.pq", failures("a.wav"))
     writer.write(0, rows(0, 2))
     assert writer.commit(1).num_errors == 0
 
@@ -136,7 +136,7 @@ def test_index_holds_what_the_table_is_made_from(finished):
     sizes = uris.list_files(finished)
     assert all(part.bytes == sizes[part.name] for part in [*index.parts, *index.errors])
     assert {"raudeep", "numpy", "pyarrow", "torch"} <= set(index.versions)
-    assert json.loads(uris.read_bytes(uris.join(finished, "index.json")))["stage"] == "embeddings"
+    assert json.loads(uris.read_bytes(uris.join(finished, INDEX)))["stage"] == "embeddings"
 
 
 def test_parts_carry_identity_and_the_metadata_of_their_schema(finished):
@@ -211,7 +211,11 @@ def test_other_stage_or_inputs_are_refused_naming_the_field(finished, other, sai
 def test_overwriting_never_deletes_a_table_of_another_stage(finished):
     """It may be what the new one is made from; its index and its first part need not be whole."""
     other = replace(IDENTITY, stage="spectrograms")
-    for name, content in ((None, b""), ("index.json", b"{"), ("part-00000.parquet", b"PAR1")):
+    for name, content in (
+        (None, b""),
+        (INDEX, b"{"),
+        ("part-00000.parquet", b"PAR1"),
+    ):
         if name is not None:
             uris.write_bytes(uris.join(finished, name), content)
         before = uris.list_files(finished)
@@ -278,7 +282,7 @@ def test_file_named_nearly_like_a_part_is_kept_even_when_overwriting(place, name
 
 @pytest.mark.parametrize("content", [b"garbage", b"[1]"])
 def test_overwriting_replaces_a_table_with_a_damaged_index(finished, content):
-    uris.write_bytes(uris.join(finished, "index.json"), content)
+    uris.write_bytes(uris.join(finished, INDEX), content)
     with pytest.raises(TableError, match=r"index\.json"):
         open_table(finished, IDENTITY)
     assert len(uris.list_files(finished)) == 4
@@ -290,7 +294,7 @@ def test_overwriting_replaces_a_table_with_a_damaged_index(finished, content):
     ("name", "content"),
     [
         ("part-00000.parquet", b"half a fi"),
-        ("index.json", b'{"name": "web"}'),
+        (INDEX, b'{"name": "web"}'),
     ],
 )
 def test_what_nothing_says_is_a_table_is_not_overwritten(place, name, content):
@@ -310,9 +314,9 @@ def test_parquet_of_others_under_the_name_of_a_part_is_not_overwritten(place):
 
 
 def test_overwriting_replaces_a_table_of_another_schema_version(finished):
-    index = json.loads(uris.read_bytes(uris.join(finished, "index.json")))
+    index = json.loads(uris.read_bytes(uris.join(finished, INDEX)))
     content = json.dumps({**index, "schema_version": SCHEMA_VERSION + 1}).encode()
-    uris.write_bytes(uris.join(finished, "index.json"), content)
+    uris.write_bytes(uris.join(finished, INDEX), content)
     with pytest.raises(TableError, match="schema version"):
         open_table(finished, IDENTITY)
     assert open_table(finished, IDENTITY, overwrite=True).missing(2) == [0, 1]
@@ -323,7 +327,7 @@ def test_overwriting_leaves_files_of_others_alone(finished, identity):
     for name in ("thesis.tex", ".git/config"):
         uris.write_bytes(uris.join(finished, name), b"precious")
     if identity == IDENTITY:  # damaged, so that it has to be replaced
-        uris.write_bytes(uris.join(finished, "index.json"), b"garbage")
+        uris.write_bytes(uris.join(finished, INDEX), b"garbage")
     open_table(finished, identity, overwrite=True)
     assert set(uris.list_files(finished)) == {"thesis.tex", ".git/config"}
 

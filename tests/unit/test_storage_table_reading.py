@@ -7,20 +7,20 @@ import pytest
 from raudeep.errors import TableError
 from raudeep.schema import SCHEMA_VERSION, embeddings_schema
 from raudeep.storage import uri as uris
-from raudeep.storage.index import is_table, read_index
+from raudeep.storage.index import INDEX, is_table, read_index
 from raudeep.storage.table import iterate_parts, read_part, read_table
 from tests.tables import flip_a_bit, rows
 
 
 def test_nothing_is_no_table(place):
     assert not is_table(place)
-    with pytest.raises(TableError, match=r"holds no table \(no index.json\)"):
+    with pytest.raises(TableError, match=r"holds no table \(no __raudeep__/index.json\)"):
         read_index(place)
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b'{"schema_version": 1', b"\xff\xfe"])
 def test_damaged_index_is_a_table_error(place, content):
-    uris.write_bytes(uris.join(place, "index.json"), content)
+    uris.write_bytes(uris.join(place, INDEX), content)
     with pytest.raises(TableError, match=r"index.json cannot be read"):
         read_index(place)
 
@@ -41,7 +41,7 @@ def test_damaged_index_is_a_table_error(place, content):
     ],
 )
 def test_json_that_is_no_index_is_a_table_error(place, content):
-    uris.write_bytes(uris.join(place, "index.json"), content)
+    uris.write_bytes(uris.join(place, INDEX), content)
     assert not is_table(place)
     with pytest.raises(TableError, match=r"index.json is not that of a table"):
         read_index(place)
@@ -49,9 +49,9 @@ def test_json_that_is_no_index_is_a_table_error(place, content):
 
 @pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, None])
 def test_other_schema_version_is_refused(finished, version):
-    index = json.loads(uris.read_bytes(uris.join(finished, "index.json")))
+    index = json.loads(uris.read_bytes(uris.join(finished, INDEX)))
     content = json.dumps({**index, "schema_version": version}).encode()
-    uris.write_bytes(uris.join(finished, "index.json"), content)
+    uris.write_bytes(uris.join(finished, INDEX), content)
     with pytest.raises(
         TableError, match=rf"schema version {version}; .*reads version {SCHEMA_VERSION}"
     ):

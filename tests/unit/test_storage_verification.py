@@ -13,7 +13,7 @@ from raudeep.manifest import Recording, manifest_fingerprint, manifest_table
 from raudeep.schema import ERRORS, embeddings_schema
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.index import is_table
+from raudeep.storage.index import INDEX, is_table
 from raudeep.storage.opening import open_table
 from raudeep.storage.plan import extend_plan
 from raudeep.storage.verification import verify_table
@@ -129,23 +129,22 @@ def test_recordings_that_were_planned_and_never_made_are_said(table):
     writer = open_table(table, IDENTITY)
     names = [Recording(file=name, uri=f"/c/{name}") for name in "abcdefgh"]
     extend_plan(writer, manifest_table(names), lambda _, **__: [(0, 2)], manifest_fingerprint)
-    assert rules(table) == [("the table is finished", "index.json")]
+    assert rules(table) == [("the table is finished", INDEX)]
 
 
 def test_repair_drops_what_is_broken_and_the_index_and_nothing_else(table):
     os.unlink(f"{table}/part-00001.parquet")
-    before = sorted(os.listdir(table))
+    before = uris.list_files(table)
     assert rules(table, repair=True) == [("every part is there", "part-00001.parquet")]
-    assert sorted(os.listdir(table)) == [
-        name for name in before if name not in ("errors-00001.parquet", "index.json")
-    ]
+    gone = ("__raudeep__/errors-00001.pq", INDEX)
+    assert list(uris.list_files(table)) == [name for name in before if name not in gone]
     assert open_table(table, IDENTITY).missing(3) == [1]
 
 
 def test_a_broken_index_is_a_fault_that_repair_removes(table):
-    Path(table, "index.json").write_text("{")
-    assert rules(table, repair=True) == [("the table is finished", "index.json")]
-    assert not os.path.exists(f"{table}/index.json")
+    Path(table, INDEX).write_text("{")
+    assert rules(table, repair=True) == [("the table is finished", INDEX)]
+    assert not os.path.exists(f"{table}/{INDEX}")
     assert not is_table(table)
 
 
@@ -158,24 +157,26 @@ def test_nothing_is_no_table(tmp_path):
     "damage", [lambda plan: plan.write_bytes(b"PAR1"), lambda plan: plan.unlink()]
 )
 def test_a_plan_that_is_gone_or_damaged_is_made_again_with_its_parts(table, damage):
-    damage(Path(table, "plan-00000.parquet"))
-    assert ("every file of the plan is readable", "plan-00000.parquet") in rules(table)
+    damage(Path(table, "__raudeep__/plan-00000.pq"))
+    assert ("every file of the plan is readable", "__raudeep__/plan-00000.pq") in rules(table)
     verify_table(table, repair=True)
-    assert not [path for path in Path(table).iterdir() if path.name[0] != "."]
+    assert uris.list_files(table) == {}
     make(table)
     assert verify_table(table) == []
 
 
 def test_parts_of_a_plan_that_is_lost_go_with_it_though_no_index_knows_them(table):
     Path(table, "part-00003.parquet").write_bytes(Path(table, "part-00000.parquet").read_bytes())
-    Path(table, "plan-00001.parquet").write_bytes(b"PAR1")
-    assert ("every file of the plan is readable", "plan-00001.parquet") in rules(table, repair=True)
-    left = {path.name for path in Path(table).iterdir()}
+    Path(table, "__raudeep__/plan-00001.pq").write_bytes(b"PAR1")
+    assert ("every file of the plan is readable", "__raudeep__/plan-00001.pq") in rules(
+        table, repair=True
+    )
+    left = uris.list_files(table).keys()
     assert "part-00002.parquet" in left
-    assert not left & {"part-00003.parquet", "plan-00001.parquet", "index.json"}
+    assert not left & {"part-00003.parquet", "__raudeep__/plan-00001.pq", INDEX}
 
 
-@pytest.mark.parametrize("name", ["plan-00000.parquet", "part-00001.parquet"])
+@pytest.mark.parametrize("name", ["__raudeep__/plan-00000.pq", "part-00001.parquet"])
 def test_a_store_that_does_not_answer_is_no_fault_of_the_table(monkeypatch, name):
     """Or --repair would delete what cannot be read at the moment."""
     place = "memory://verify/away"

@@ -39,7 +39,7 @@ from raudeep.pipeline.runtime.progress import stage_progress
 from raudeep.pipeline.runtime.streaming import stream
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage import uri as uris
-from raudeep.storage.index import TableIndex, errors_name, is_table, read_index
+from raudeep.storage.index import TableIndex, file_kind, is_table, read_index
 from raudeep.storage.opening import open_tables
 from raudeep.storage.outputs import check_writable_file
 from raudeep.storage.table import read_errors, read_part, read_schema, read_table
@@ -231,15 +231,15 @@ def _predict(
     chosen[rows_of_partitions(metadata, partitions, table)] = True
     missing = writer.missing(len(index.parts))
     starts = np.cumsum([0, *(part.rows for part in index.parts)])
-    failed = {part.name for part in index.errors}
+    failed = {file_kind(part.name)[1]: part.name for part in index.errors}
 
     def predict(item: dict[str, Any]) -> dict[str, Any]:
         part = item["part"]
-        place, beside = index.parts[part].name, errors_name(part)
+        place, beside = index.parts[part].name, failed.get(part)
         wanted = pa.array(chosen[starts[part] : starts[part + 1]])
         rows = read_part(table, place).filter(wanted)
         predicted = _predictions(classifier, rows, where=f"{place} of {table}")
-        writer.write(part, predicted, read_part(table, beside) if beside in failed else None)
+        writer.write(part, predicted, read_part(table, beside) if beside else None)
         return {"rows": rows.num_rows}
 
     items = [{"part": part} for part in missing]

@@ -20,7 +20,7 @@ from raudeep.evaluation.upsampling import copy_name, repeats_of_class
 from raudeep.pipeline.stage import StageSummary
 from raudeep.schema import FILE_METADATA, PARTITIONS
 from raudeep.storage.identity import Identity
-from raudeep.storage.index import read_index
+from raudeep.storage.index import file_kind, read_index
 from raudeep.storage.opening import open_table
 from raudeep.storage.outputs import check_outputs
 from raudeep.storage.table import read_part, read_table
@@ -243,14 +243,13 @@ def _rewrite(
     inputs = {"source": index.fingerprint, "modified": json.dumps(action, sort_keys=True)}
     identity = Identity(index.stage, index.config, inputs)
     writer = open_table(output, identity, overwrite=overwrite)
-    errors = {part.name.removeprefix("errors"): part.name for part in index.errors}
+    errors = {file_kind(part.name)[1]: part.name for part in index.errors}
     missing = writer.missing(len(index.parts))
     for part in missing:
-        name = index.parts[part].name
-        failed = errors.get(name.removeprefix("part"))
+        failed = errors.get(part)
         writer.write(
             part,
-            change(read_part(table, name)),
+            change(read_part(table, index.parts[part].name)),
             None if failed is None else read_part(table, failed),
         )
     written = writer.commit(len(index.parts))

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from raudeep.errors import TableError
-from raudeep.storage.index import read_index
+from raudeep.storage.index import read_index, table_files
 from raudeep.storage.table import read_part
 from raudeep.storage.uri import list_files
 
@@ -87,10 +87,9 @@ def validate_table(uri: str) -> list[RuleResult]:
                     recordings[file].add(tuple(value) if isinstance(value, list) else value)
         values += _broken_values(rows, found)
     known = {part.name for part in (*index.parts, *index.errors)}
-    strays = [
-        name for name in present if name.startswith(("part-", "errors-")) and name not in known
-    ]
-    storage += [f"{name} is not in the index" for name in strays]
+    there = table_files(present)
+    strays = {*there.parts.values(), *there.errors.values()} - known
+    storage += [f"{name} is not in the index" for name in sorted(strays)]
     results = [
         RuleResult("the parts are those of the index", storage),
         RuleResult(
