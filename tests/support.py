@@ -1,8 +1,10 @@
 """Running the command line in a process of its own, as a user would."""
 
 import os
+import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 
 
 def start(*arguments, **environment) -> subprocess.Popen:
@@ -14,6 +16,19 @@ def start(*arguments, **environment) -> subprocess.Popen:
         text=True,
         env={key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"} | environment,
     )
+
+
+@contextmanager
+def heeding_interrupts():
+    """Let the processes that are started within heed Ctrl-C.
+
+    In the background of a shell this one was told to ignore it, and what it starts would, too.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def run(*arguments, **environment) -> tuple[int, str, str]:

@@ -14,7 +14,7 @@ from raudeep.errors import TableError
 from raudeep.storage.index import read_index
 from raudeep.storage.table import read_table
 from tests.models import write_two_models
-from tests.support import assert_one_line, run, start
+from tests.support import assert_one_line, heeding_interrupts, run, start
 
 JOB = Path(__file__).parents[2] / "jobs" / "embed_corpus.py"
 
@@ -135,7 +135,8 @@ def test_an_interrupted_run_says_how_to_go_on_and_goes_on(corpus, model, tmp_pat
     manifest, output = tmp_path / "many.csv", tmp_path / "table"
     manifest.write_text(f"file,uri\n{rows}")
     command = ("embed", manifest, "--model", model, "--output", output)
-    process = start(*command)
+    with heeding_interrupts():
+        process = start(*command)
     while not list(output.glob("part-*.parquet")):
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)

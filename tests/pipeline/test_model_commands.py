@@ -24,7 +24,7 @@ from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
 from raudeep.pipeline.training.runs import Run, train_autoencoders
 from raudeep.storage.table import read_table
 from tests.models import write_model
-from tests.support import assert_one_line, start
+from tests.support import assert_one_line, heeding_interrupts, start
 
 
 @pytest.fixture(scope="module")
@@ -371,7 +371,8 @@ def test_a_training_that_is_terminated_goes_on_with_the_same_command(spectrogram
 def test_a_command_that_is_ended_while_ray_starts_leaves_nothing(
     spectrograms, tmp_path, sent, said
 ):
-    process = start("train", "time", spectrograms, "--output", tmp_path / "m")
+    with heeding_interrupts():
+        process = start("train", "time", spectrograms, "--output", tmp_path / "m")
     while not (children := psutil.Process(process.pid).children()):
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tests.support import heeding_interrupts
+
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
 def test_a_reader_that_has_enough_is_no_error(tmp_path, form):
@@ -79,5 +81,6 @@ def test_ctrl_c_while_a_process_only_ends_shows_no_traceback():
         "threading.Thread(target=wait).start()\n"
         "main(['--version'])\n"
     )
-    process = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
+    with heeding_interrupts():
+        process = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
     assert (process.returncode, process.stderr) == (-signal.SIGINT, "")
