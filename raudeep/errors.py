@@ -10,8 +10,10 @@
     └── ResourceError     the cluster cannot carry what was asked for
 
 Each takes one string, so that it survives pickling between Ray processes. Messages are one line:
-the rule, the value, where it came from, the way out.
+the rule, the value, where it came from, the way out. They show no credentials of URIs.
 """
+
+from raudeep.credentials import public_text
 
 __all__ = [
     "AudioError",
@@ -30,6 +32,9 @@ _OUT_OF_MEMORY = ("can't allocate memory", "out of memory")  # PyTorch says so
 
 class RaudeepError(Exception):
     """Root of all errors that a user can act on."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(public_text(message))
 
 
 class ConfigError(RaudeepError):

@@ -31,6 +31,7 @@ from raudeep.config import (
     fingerprint,
     reject_text,
 )
+from raudeep.credentials import public_uri
 from raudeep.errors import AudioError, ConfigError
 from raudeep.pipeline.artifacts import artifact_identity, load_autoencoder
 from raudeep.pipeline.corpus import load_manifest
@@ -263,7 +264,7 @@ def _recordings(X: Iterable[object]) -> tuple[list[str], pa.Table]:
 def _named_by_content(manifest: pa.Table) -> pa.Table:
     """Return recordings under names that others do not have, in other folders or at other times."""
     pairs = zip(manifest["uri"].to_pylist(), manifest["bytes"].to_pylist(), strict=True)
-    names = pa.array(f"{uri} ({size} bytes)" for uri, size in pairs)
+    names = pa.array(f"{public_uri(uri)} ({size} bytes)" for uri, size in pairs)
     renamed = manifest.set_column(manifest.schema.get_field_index("file"), "file", names)
     return renamed.cast(manifest.schema)
 
@@ -271,9 +272,9 @@ def _named_by_content(manifest: pa.Table) -> pa.Table:
 def _with_planned(manifest: pa.Table, table: str) -> pa.Table:
     """Return recordings with those that a table holds already, so that it grows by what is new."""
     planned = [plan.select(manifest.column_names) for plan, _ in read_plans(table)]
-    before = pa.concat_tables([*planned, manifest.slice(0, 0)])["file"].combine_chunks()
-    new = manifest.filter(pc.invert(pc.is_in(manifest["file"], value_set=before)))
-    return pa.concat_tables([*planned, new]).sort_by("file")
+    before = pa.concat_tables([*planned, manifest.slice(0, 0)])
+    is_given = pc.is_in(before["file"], value_set=manifest["file"].combine_chunks())
+    return pa.concat_tables([before.filter(pc.invert(is_given)), manifest]).sort_by("file")
 
 
 def _key(manifest: pa.Table) -> list[Any]:

@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -23,6 +24,7 @@ from cyclopts import (
     Parameter,
 )
 
+from raudeep.credentials import public_text
 from raudeep.errors import ConfigError, RaudeepError, error_for_user
 
 __all__ = ["app", "main"]
@@ -122,8 +124,9 @@ def _launch(
     except Exception as error:
         said = error if isinstance(error, OSError) else error_for_user(error)
         if said is None or debug:
-            raise
-        message = " ".join(str(said).split())
+            print(public_text(traceback.format_exc()), end="", file=sys.stderr)
+            return 1
+        message = " ".join(public_text(str(said)).split())
         if isinstance(said, ConfigError):
             message = _as_typed(message, tokens)
         print(f"raudeep: {message}", file=sys.stderr)
@@ -179,6 +182,13 @@ class _Termination:
             raise KeyboardInterrupt
 
 
+class _PublicFormatter(logging.Formatter):
+    """The message alone, with URIs without what is secret in them; of other libraries, too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return public_text(super().format(record))
+
+
 def _configure_logging(*, verbose: bool, quiet: bool, log_file: Path | None) -> None:
     level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
@@ -188,7 +198,9 @@ def _configure_logging(*, verbose: bool, quiet: bool, log_file: Path | None) -> 
         except OSError as error:
             reason = error.strerror or error
             raise RaudeepError(f"--log-file {log_file} cannot be written: {reason}") from error
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=handlers, force=True)
+    for handler in handlers:
+        handler.setFormatter(_PublicFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
     logging.getLogger("raudeep").setLevel(level)
     warnings.formatwarning = lambda message, *_, **__: str(message)  # not the line of code as well
     logging.captureWarnings(capture=True)

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from raudeep.credentials import public_column
 from raudeep.errors import ManifestError
 from raudeep.manifest.cells import Report, as_labels, as_numbers, as_text
 from raudeep.manifest.checking import check_manifest, refuse, rows_where
@@ -55,6 +56,7 @@ def complete_manifest(table: pa.Table, *, name: str, root: str | None) -> pa.Tab
     rows = _rows_that_say_something(columns, table.num_rows)
     columns["file"] = pc.fill_null(columns["file"], "")
     columns["uri"] = _locate(columns["file"], columns["uri"], name=name, root=root)
+    columns["file"] = public_column(columns["file"])  # where it is a URI, as tables keep it
     manifest = pa.Table.from_pydict(columns, MANIFEST).take(rows)
     check_manifest(manifest, name=name, rows=rows)
     return manifest.sort_by("file")

@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from raudeep.config import Limits, ResourceConfig
+from raudeep.credentials import public_values
 from raudeep.errors import EvaluationError, TableError
 from raudeep.evaluation.folds import Split
 from raudeep.manifest import label_map
@@ -240,8 +241,9 @@ def run_benchmark(
     # Only now: a run that is refused must not replace the recipe of the run that was done.
     resolved = json.dumps(recipe.to_dict(), indent=1)
     uris.write_bytes(places.recipe, resolved.encode())
-    uris.write_bytes(places.results, json.dumps(results, indent=1).encode())
-    return results
+    public: dict[str, Any] = public_values(results)
+    uris.write_bytes(places.results, json.dumps(public, indent=1).encode())
+    return public
 
 
 def _check_output(places: BenchmarkLayout) -> None:

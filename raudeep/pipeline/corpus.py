@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from raudeep.corpora import audio_files, read_corpus
 from raudeep.corpora.tree import Tree
+from raudeep.credentials import public_uri
 from raudeep.errors import ConfigError, ManifestError, TableError
 from raudeep.manifest import (
     MANIFEST_SUFFIXES,
@@ -26,6 +27,7 @@ from raudeep.manifest import (
 from raudeep.pipeline.recordings.packing import is_packed, read_packed
 from raudeep.pipeline.stage import StageSummary
 from raudeep.recipe import Recipe
+from raudeep.schema import MANIFEST
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.index import is_table, read_index, table_files
@@ -70,7 +72,8 @@ def load_manifest(
         place = places[0]
         manifest, found = _load(places, layout=layout, labelled=labelled)
     if layout not in (None, found):
-        logger.warning("%s: no folder of audio, so the layout %r is not used.", place, layout)
+        said = public_uri(place)
+        logger.warning("%s: no folder of audio, so the layout %r is not used.", said, layout)
     return manifest, found
 
 
@@ -78,14 +81,17 @@ def _load(places: Sequence[str], *, layout: str | None, labelled: bool) -> tuple
     if len(places) > 1:
         return _manifest_of_files(places), "bare"
     place = places[0]
-    if place.lower().endswith(MANIFEST_SUFFIXES) and not _is_folder(place):
+    if public_uri(place).lower().endswith(MANIFEST_SUFFIXES) and not _is_folder(place):
         return _read_manifest(place), "manifest"
     if is_table(place):
         return _manifest_of_table(place), "manifest"
     size = _size(place)
     if size is not None:
-        folder, _, name = place.rpartition("/")
-        return read_corpus(_tree(folder, {name: size}), layout="bare", labelled=False)
+        folder, name = _divide(place)
+        tree = _tree(folder, {name: size})
+        manifest, found = read_corpus(tree, layout="bare", labelled=False)
+        column = manifest.schema.get_field_index("uri")
+        return manifest.set_column(column, MANIFEST.field("uri"), [[place]]), found
     files = uris.list_files(place)
     if not files and not uris.exists(place):
         raise ManifestError(f"no corpus at {place}: there is no such folder or file.")
@@ -93,7 +99,7 @@ def _load(places: Sequence[str], *, layout: str | None, labelled: bool) -> tuple
     if packed := _packed_files(tree):
         return read_packed(packed, name=place, root=place), "packed"
     manifest, found = read_corpus(tree, layout=layout, labelled=labelled)
-    logger.info("%s: %d recordings, layout %s", place, manifest.num_rows, found)
+    logger.info("%s: %d recordings, layout %s", public_uri(place), manifest.num_rows, found)
     return manifest, found
 
 
@@ -101,10 +107,17 @@ def _tree(root: str, files: Mapping[str, int]) -> Tree:
     return Tree(root=root, files=files, read=lambda path: uris.read_bytes(uris.join(root, path)))
 
 
+def _divide(uri: str) -> tuple[str, str]:
+    """Return the folder of a file, read with the same user and password, and the file's name."""
+    path = uri if "?" in public_uri(uri) else uri.partition("?")[0]
+    folder, _, name = path.rpartition("/")
+    return folder, name
+
+
 def _read_manifest(uri: str) -> pa.Table:
-    root, _, name = uri.rpartition("/")
+    root, name = _divide(uri)
     try:
-        if uri.lower().endswith(".parquet") and uris.exists(uri) and is_packed(uri):
+        if name.lower().endswith(".parquet") and uris.exists(uri) and is_packed(uri):
             return read_packed([uri], name=uri, root=root)
         content = uris.read_bytes(uri)
     except OSError as error:
@@ -124,15 +137,16 @@ def _manifest_of_table(uri: str) -> pa.Table:
 
 def _manifest_of_files(places: Sequence[str]) -> pa.Table:
     """Return a manifest of recordings, which are named from the folder on that all are in."""
-    folders = zip(*(place.split("/")[:-1] for place in places), strict=False)
+    divided = [_divide(place) for place in places]
+    folders = zip(*(folder.split("/") for folder, _ in divided), strict=False)
     root = "/".join(names[0] for names in takewhile(lambda names: len(set(names)) == 1, folders))
     recordings = []
-    for place in places:
+    for place, (folder, name) in zip(places, divided, strict=True):
         size = _size(place)
         if size is None:
             raise ManifestError(f"no recording at {place}. Several sources are single files.")
-        name = place.removeprefix(f"{root}/")
-        recordings.append(Recording(file=name, uri=place, bytes=size))
+        file = public_uri(f"{folder}/{name}".removeprefix(f"{root}/"))
+        recordings.append(Recording(file=file, uri=place, bytes=size))
     manifest = manifest_table(recordings)
     check_manifest(manifest, name=root)
     return manifest

@@ -10,6 +10,7 @@ from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
+from raudeep.credentials import public_text, public_values
 from raudeep.recipe import FUSED
 from raudeep.report.text import duration, objective_name, percent, with_own_spreads
 
@@ -31,7 +32,7 @@ _MOST_TRIALS = 20
 
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
-    print(json.dumps(value, indent=1, default=str))
+    print(json.dumps(public_values(value), indent=1, default=str))
 
 
 def print_benchmark(results: Mapping[str, Any], *, report: str) -> None:
@@ -45,8 +46,8 @@ def print_benchmark(results: Mapping[str, Any], *, report: str) -> None:
         cells = (row["rows"], row["parts"], row["reused"], row["errors"])
         stages.add_row(row["stage"], duration(row["seconds"]), *map(str, cells))
     console.print(stages)
-    console.print(f"{duration(results['seconds'])} in all. Output: {escape(results['output'])}")
-    console.print(f"Report: {escape(report)}", soft_wrap=True)
+    console.print(f"{duration(results['seconds'])} in all. Output: {_place(results['output'])}")
+    console.print(f"Report: {_place(report)}", soft_wrap=True)
 
 
 def print_score(score: Mapping[str, Any]) -> None:
@@ -67,7 +68,7 @@ def print_summaries(summaries: Sequence[Mapping[str, Any]]) -> None:
     for row in summaries:
         cells = (row["rows"], row["errors"], row["parts"], row["reused"])
         table.add_row(
-            row["stage"], *map(str, cells), duration(row["seconds"]), escape(row["table"])
+            row["stage"], *map(str, cells), duration(row["seconds"]), _place(row["table"])
         )
     _console().print(table)
 
@@ -112,7 +113,7 @@ def print_matches(matches: Sequence[Mapping[str, Any]]) -> None:
 def print_facts(facts: Mapping[str, Any]) -> None:
     """Print nested facts as a table of names and values."""
     table = _table("", "", show_header=False)
-    for name, value in _lines(facts):
+    for name, value in _lines(public_values(facts)):
         if value not in (None, {}, [], ()):
             table.add_row(escape(name), escape(_text(value)))
     _console().print(table)
@@ -151,10 +152,14 @@ def print_sweep(results: Mapping[str, Any], pictures: Sequence[str]) -> None:
             f"Reserved for the final evaluation: {kind} {escape(which)}, "
             f"{reserved['recordings']} recordings."
         )
-    console.print(f"{duration(results['seconds'])}. Output: {escape(results['output'])}")
-    console.print(f"Best recipe: {escape(results['best']['recipe'])}", soft_wrap=True)
+    console.print(f"{duration(results['seconds'])}. Output: {_place(results['output'])}")
+    console.print(f"Best recipe: {_place(results['best']['recipe'])}", soft_wrap=True)
     for picture in pictures:
-        console.print(f"Picture: {escape(picture)}", soft_wrap=True)
+        console.print(f"Picture: {_place(picture)}", soft_wrap=True)
+
+
+def _place(uri: str) -> str:
+    return escape(public_text(uri))
 
 
 def _searched(value: Any) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raudeep.credentials import public_column
 from raudeep.errors import TableError
 from raudeep.schema import MANIFEST, read_metadata, with_metadata
 from raudeep.storage import uri as uris
@@ -164,7 +165,9 @@ def _extended(
     recordings = before.set_column(_SCHEMA.get_field_index("uri"), "uri", places).cast(_SCHEMA)
     if new.num_rows:
         # As they lie in storage: those of a packed file follow each other.
-        new = new.sort_by([("uri", "ascending"), ("file", "ascending")])
+        keys = {"uri": public_column(new["uri"]), "file": new["file"]}
+        ascending = [(name, "ascending") for name in keys]
+        new = new.take(pc.sort_indices(pa.table(keys), sort_keys=ascending))
         first = ends[-1] if ends else 0
         bounds = slices(new, is_first=not plans)
         parts = np.repeat(np.arange(len(bounds)), [end - start for start, end in bounds]) + first

@@ -42,7 +42,7 @@ AUDIO = "audio"
 CRC32 = "crc32"
 """Column of the checksums of their bytes."""
 
-_PACKED = re.compile(r"(.+\.parquet)#(\d+)", re.DOTALL)
+_PACKED = re.compile(r"(.+\.parquet(?:\?[^#]*)?)#(\d+)", re.DOTALL)
 READ_TOGETHER = 8
 """Rows of a row group that are in memory at a time."""
 _BUFFER_BYTES = 2**20
@@ -63,7 +63,7 @@ def is_in_pack(uri: str) -> bool:
 def packs_of(manifest: pa.Table) -> list[str]:
     """Return the packed files that recordings of a manifest lie in."""
     recordings = manifest["uri"]
-    packed = recordings.filter(pc.match_substring_regex(recordings, r"\.parquet#\d+$"))
+    packed = recordings.filter(pc.match_substring_regex(recordings, r"\.parquet(\?[^#]*)?#\d+$"))
     files: list[str] = pc.replace_substring_regex(packed, r"#\d+$", "").unique().to_pylist()
     return files
 

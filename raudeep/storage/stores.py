@@ -10,6 +10,7 @@ from typing import Any
 import fsspec
 from botocore.exceptions import NoCredentialsError
 
+from raudeep.credentials import public_text, public_uri
 from raudeep.errors import TableError
 
 __all__ = ["RemoteFile", "StoreError", "connect", "put", "session"]
@@ -65,9 +66,11 @@ def connect(uri: str) -> tuple[Any, str]:
         settings = kind._get_kwargs_from_urls(uri)
         system = fsspec.filesystem(_protocol(uri), **{**settings, **_options(uri)})
     except OSError as error:  # some connect at once
-        raise StoreError(f"{uri}: the store does not answer as it should: {error}") from error
+        said = f"{public_uri(uri)}: the store does not answer as it should: {_said(uri, error)}"
+        raise StoreError(said) from _cause(uri, error)
     except (ImportError, TypeError, ValueError) as error:
-        raise TableError(f"{uri!r} cannot be opened: {error}") from error
+        said = f"{public_uri(uri)!r} cannot be opened: {_said(uri, error)}"
+        raise TableError(said) from _cause(uri, error)
     return system, system._strip_protocol(uri)
 
 
@@ -110,25 +113,36 @@ def _os_errors(uri: str) -> Iterator[None]:
     except (FileExistsError, IsADirectoryError, StoreError, TableError):
         raise
     except Exception as error:  # of the store's own library: nothing else is called within
-        raise _os_error(uri, error) from error
+        raise _os_error(uri, error) from _cause(uri, error)
+
+
+def _said(uri: str, error: BaseException) -> str:
+    """Return what a library says of a URI, which it may quote."""
+    return public_text(str(error).replace(uri, public_uri(uri)))
+
+
+def _cause(uri: str, error: BaseException) -> BaseException | None:
+    """Return the error of a library as a cause; None where a traceback of it may show a secret."""
+    return error if public_uri(uri) == uri else None
 
 
 def _os_error(uri: str, error: BaseException) -> OSError:
     """Return what an error of a store's library says of a file, or that it says nothing of it."""
+    place = public_uri(uri)
     if isinstance(error, FileNotFoundError) and _protocol(uri) in _WEB:
         error = error.__cause__ or error  # fsspec calls every failure so
     status = getattr(error, "status", None)  # of an answer of the web
     if isinstance(error, FileNotFoundError) or status == HTTPStatus.NOT_FOUND:
-        return FileNotFoundError(errno.ENOENT, "there is no such object or bucket", uri)
+        return FileNotFoundError(errno.ENOENT, "there is no such object or bucket", place)
     if isinstance(error, NoCredentialsError):
-        return StoreError(f"{uri}: there are no credentials. {_CREDENTIALS}.")
+        return StoreError(f"{place}: there are no credentials. {_CREDENTIALS}.")
     if isinstance(error, PermissionError):
         # Where the key itself is refused, the object may be as good as any.
         kind = StoreError if _code(error) in _REFUSED_KEYS else PermissionError
-        return kind(f"{uri}: access was denied ({error}). {_CREDENTIALS}.")
+        return kind(f"{place}: access was denied ({_said(uri, error)}). {_CREDENTIALS}.")
     if status in range(400, 500) and status not in _ASK_AGAIN:
-        return PermissionError(f"{uri}: the server does not give it: {error}")
-    return StoreError(f"{uri}: the store does not answer as it should: {error}")
+        return PermissionError(f"{place}: the server does not give it: {_said(uri, error)}")
+    return StoreError(f"{place}: the store does not answer as it should: {_said(uri, error)}")
 
 
 def _code(error: BaseException) -> str:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pyarrow.fs
 
+from raudeep.credentials import public_uri
 from raudeep.errors import TableError
 from raudeep.storage import disc, stores
 from raudeep.storage.regular import open_regular, regular_size
@@ -190,7 +191,7 @@ def check_writable(uri: str) -> None:
             stores.put(probe, b"")
             delete_file(probe)
     except OSError as error:
-        reason = _reason(error, probe).removeprefix(f"{probe}: ")
+        reason = _reason(error, probe).removeprefix(f"{public_uri(probe)}: ")
         raise TableError(f"the output {uri} cannot be written: {reason}") from error
     for place in made:
         try:
@@ -306,5 +307,5 @@ def _table_errors(uri: str) -> Iterator[None]:
 
 def _reason(error: OSError, uri: str) -> str:
     """Return the URI and why it failed; the errors of stores name it already."""
-    said = error.strerror or str(error)
-    return said if said.startswith(uri) else f"{uri}: {said}"
+    said, place = error.strerror or str(error), public_uri(uri)
+    return said if said.startswith(place) else f"{place}: {said}"

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raudeep.config import fingerprint
+from raudeep.credentials import public_column
 from raudeep.errors import TableError
 from raudeep.schema import SAMPLE_RATES, SCHEMA_VERSION, read_metadata, with_metadata
 from raudeep.storage import uri as uris
@@ -168,6 +169,7 @@ class TableWriter:
             "config": self.identity.config,
             "inputs": self.identity.inputs,
         }
+        table = _without_credentials(table)
         schema = with_metadata(table.schema, metadata)
         rows_per_group = max(1, self.row_group_bytes * table.num_rows // max(1, table.nbytes))
         strings = [column.name for column in schema if pa.types.is_string(column.type)]
@@ -207,6 +209,17 @@ class TableWriter:
         known = [*index.parts, *index.errors]
         rows = {part.name: part.rows for part in known if sizes.get(part.name) == part.bytes}
         return rows, set(index.sample_rates)
+
+
+def _without_credentials(table: pa.Table) -> pa.Table:
+    """Return a table whose URIs and messages name no password and no signature."""
+    for name in ("uri", "message"):
+        column = table.schema.get_field_index(name)
+        if column >= 0:
+            field = table.schema.field(column)
+            public = public_column(table[name], text=name == "message")
+            table = table.set_column(column, field, public)
+    return table
 
 
 def _content_fingerprint(

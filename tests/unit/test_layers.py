@@ -11,7 +11,7 @@ ROOT = Path(raudeep.__file__).parent
 
 # Packages and modules from the bottom up; those on one line may import each other.
 ORDER = [
-    {"errors", "schema", "foreign"},
+    {"credentials", "errors", "schema", "foreign"},
     {"config", "recipe", "recipes"},
     {"sweep"},
     {"manifest", "corpora"},

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from raudeep.audio.decode import Header, check_duration, read_header
 from raudeep.config import Limits
+from raudeep.credentials import public_uri
 from raudeep.errors import AudioError, ManifestError, TableError
 from raudeep.manifest import complete_manifest, manifest_fingerprint
 from raudeep.pipeline.recordings.decoding import RecordingRow
@@ -220,8 +221,9 @@ def read_packed(places: Sequence[str], *, name: str, root: str) -> pa.Table:
 
 
 def _row_names(rows: pa.ChunkedArray, root: str) -> pa.Array:
-    folder = f"{root.rstrip('/')}/"
-    return pa.array([row.removeprefix(folder) for row in rows.to_pylist()], pa.string())
+    folder = f"{public_uri(root).rstrip('/')}/"
+    names = [public_uri(row).removeprefix(folder) for row in rows.to_pylist()]
+    return pa.array(names, pa.string())
 
 
 def _named_labels(table: pa.Table, schema: pa.Schema, place: str) -> pa.Table:

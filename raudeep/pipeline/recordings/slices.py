@@ -15,6 +15,7 @@ import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
 from raudeep.config import Limits
+from raudeep.credentials import public_uri
 from raudeep.errors import AudioError, TableError
 from raudeep.manifest import manifest_fingerprint
 from raudeep.pipeline.recordings.decoding import RecordingRow, Views
@@ -369,8 +370,8 @@ def _check_reachable(recording: RecordingRow, error: Exception) -> None:
     of_the_machine = isinstance(error, OSError) and error.errno in _OF_THE_MACHINE
     if of_the_machine or isinstance(error, StoreError):
         raise TableError(
-            f"{recording['uri']} cannot be read, and may be good: {error}. What is finished stays; "
-            "run the same command again."
+            f"{public_uri(recording['uri'])} cannot be read, and may be good: {error}. What is "
+            "finished stays; run the same command again."
         ) from error
 
 

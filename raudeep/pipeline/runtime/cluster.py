@@ -1,7 +1,6 @@
 """Ray: started once and quietly, or joined; what the cluster has, and this process of it."""
 
 import atexit
-import json
 import logging
 import os
 import re
@@ -11,7 +10,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +55,7 @@ _QUIET = {
 _CONNECT_SECONDS = 10.0
 _STARTS = 2
 _CORE_LOG = re.compile(rb".*Set ray log level|\[\d{4}-\d\d-\d\d .*\] \w+\.(cc|h):\d+: ")
-_CREDENTIALS = ("AWS_", "FSSPEC_", "GOOGLE_", "AZURE_STORAGE_", "MLFLOW_", "WANDB_", "RAUDEEP_")
+_HANDED_ON = ("AWS_", "FSSPEC_", "GOOGLE_", "AZURE_STORAGE_", "MLFLOW_", "WANDB_", "RAUDEEP_")
 
 
 @dataclass(frozen=True)
@@ -90,8 +89,9 @@ def ensure_ray() -> Resources:
     """Start Ray unless this process has, and return what the cluster has.
 
     With ``RAY_ADDRESS`` (set by the user, or by a submitted job) that cluster is joined; without, a
-    Ray of this process's own is started on this machine. Credentials for object storage in the
-    environment are handed to the workers.
+    Ray of this process's own is started on this machine. The credentials in the environment reach
+    the workers: those of an own Ray have the environment of this process, to those of a cluster
+    they are sent.
 
     Raises
     ------
@@ -112,7 +112,6 @@ def ensure_ray() -> Resources:
         settings: dict[str, Any] = {
             "log_to_driver": not quiet,
             "logging_level": "ERROR" if quiet else "INFO",
-            "runtime_env": {"env_vars": _environment()},
         }
         started = time.perf_counter()
         with _keeping_termination(), _without_core_log() if quiet else nullcontext():
@@ -121,6 +120,8 @@ def ensure_ray() -> Resources:
             else:
                 _start(settings)
         atexit.register(ray.shutdown)
+        if address:
+            atexit.register(_forget_environment)
         if quiet:
             silence()
         logger.debug("Ray was ready after %.1f s", time.perf_counter() - started)
@@ -133,7 +134,7 @@ def _join(address: str, settings: Mapping[str, Any]) -> None:
 
     _check_listens(address)
     try:
-        ray.init(**settings)
+        ray.init(**settings, runtime_env={"worker_process_setup_hook": _setting_environment()})
     except (OSError, ValueError, ray.exceptions.AuthenticationError) as error:
         raise ResourceError(
             f"the cluster at RAY_ADDRESS={address} cannot be joined: {str(error).rstrip('.')}. "
@@ -275,18 +276,36 @@ def is_fresh_cpu_actor() -> bool:
     return is_core and not context.was_current_actor_reconstructed
 
 
-def _environment() -> dict[str, str]:
-    """Return the variables for the workers, but for those that a submitted job hands on itself.
+def _setting_environment() -> Callable[[], None]:
+    """Return what each worker process of a cluster calls first: it sets the variables of this one.
 
-    Ray refuses to be told a variable twice.
+    Not ``env_vars`` of the runtime environment, which stand in logs, in lists of jobs and in the
+    arguments of processes: of a function there is only the name. The cluster's head holds it while
+    this process runs, for whoever has the cluster's token.
     """
-    job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))
-    told = (job.get("runtime_env") or {}).get("env_vars") or {}
-    return {
-        key: value
-        for key, value in os.environ.items()
-        if key.startswith(_CREDENTIALS) and key not in told
-    }
+    found = {name: value for name, value in os.environ.items() if name.startswith(_HANDED_ON)}
+    of_this_process = secrets.token_hex(8)  # or it would be the same one as that of others
+
+    def set_environment(_: str = of_this_process) -> None:
+        os.environ.update(found)
+
+    return set_environment
+
+
+def _forget_environment() -> None:
+    """Delete what `_setting_environment` returned; the head would keep it longer than the job."""
+    import ray
+    from ray._private import ray_constants
+    from ray._private.runtime_env.setup_hook import _encode_function_key
+    from ray.experimental.internal_kv import _internal_kv_del
+
+    if ray.is_initialized():
+        told = ray.get_runtime_context().runtime_env["env_vars"]
+        key = told[ray_constants.WORKER_PROCESS_SETUP_HOOK_ENV_VAR]
+        with suppress(ray.exceptions.RayError):  # the cluster is gone, and with it the variables
+            _internal_kv_del(
+                _encode_function_key(key), namespace=ray_constants.KV_NAMESPACE_FUNCTION_TABLE
+            )
 
 
 def silence() -> None:

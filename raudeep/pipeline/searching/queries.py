@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from raudeep.audio.decode import decode_blocks
 from raudeep.config import Limits, reject_text
+from raudeep.credentials import public_uri
 from raudeep.errors import EvaluationError, RaudeepError
 from raudeep.pipeline.artifacts import artifact_identity
 from raudeep.pipeline.corpus import load_manifest
@@ -125,5 +126,6 @@ def vectors_of(recording: str, table: str) -> Vectors:
         try:
             return _without_silence(chunks, place)
         except (OSError, RaudeepError) as error:
-            logger.warning("%s cannot be read, so its silent chunks count, too: %s", place, error)
+            said = "%s cannot be read, so its silent chunks count, too: %s"
+            logger.warning(said, public_uri(place), error)
     return embedding_array(chunks)

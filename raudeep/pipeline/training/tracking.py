@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from raudeep.config import Tracker
+from raudeep.credentials import public_text
 from raudeep.errors import ConfigError
 from raudeep.models.fitting import EpochResult
 
@@ -86,7 +87,7 @@ def _forgiving(tracker: Tracker, what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        logger.warning("%s did not take %s: %s", tracker, what, error)
+        logger.warning("%s did not take %s: %s", tracker, what, public_text(str(error)))
 
 
 Send = Callable[[dict[str, float], int], None]

@@ -23,6 +23,7 @@ from raudeep.config import (
     TuneConfig,
     autoencoder_kinds,
 )
+from raudeep.credentials import public_values
 from raudeep.errors import ConfigError, TableError
 from raudeep.manifest import manifest_fingerprint
 from raudeep.pipeline.corpus import check_synthesised, corpus_of, load_manifest, write_manifest
@@ -172,8 +173,9 @@ def tune_autoencoders(
         **write_outcome(recipe, base, space, tune, division, ledger),
         "versions": package_versions(),
     }
-    uris.write_bytes(places.results, json.dumps(results, indent=1).encode())
-    return results
+    public: dict[str, Any] = public_values(results)
+    uris.write_bytes(places.results, json.dumps(public, indent=1).encode())
+    return public
 
 
 def plan_sweep(
