@@ -26,7 +26,7 @@ from raudeep.config import (
     MlpConfig,
     SvmConfig,
 )
-from raudeep.errors import ConfigError
+from raudeep.errors import ConfigError, EvaluationError
 
 if TYPE_CHECKING:
     from raudeep.evaluation.metrics import Score
@@ -299,12 +299,18 @@ def _show(
     score: "Score", size: int | None, *, plot: str | None, overwrite: bool, as_json: bool
 ) -> None:
     """Print a score of embeddings of so many values, and write its confusion matrix."""
+    from raudeep.evaluation.metrics import MAX_CONFUSION_CLASSES
     from raudeep.report.console import print_json, print_score
     from raudeep.report.plots import confusion_matrix
     from raudeep.storage.outputs import write_file
     from raudeep.storage.uri import absolute
 
     if plot is not None:
+        if score.confusion is None:
+            raise EvaluationError(
+                f"--plot draws the confusion matrix of {MAX_CONFUSION_CLASSES} classes at most. "
+                f"There are {len(score.labels)}; the predictions table has each row's."
+            )
         picture = confusion_matrix(score.confusion, score.labels)
         write_file(absolute(plot), picture.encode(), overwrite=overwrite)
     plain: dict[str, Any] = {"size": size, **score.to_dict()}

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from raudeep.cli.app import app
-from raudeep.cli.parameters import Json, OverwriteFile, TableUri
+from raudeep.cli.parameters import DryRun, Json, OverwriteFile, TableUri
 from raudeep.errors import ConfigError, TableError
 
 __all__ = ["search", "validate", "verify", "visualize"]
@@ -132,20 +132,34 @@ def visualize(
         Literal["tsne", "pca", "umap"], Parameter(help="How the plane is found.")
     ] = "tsne",
     perplexity: Annotated[float, Parameter(help="Of t-SNE: about how many neighbours.")] = 50.0,
-    seed: Annotated[int, Parameter(help="Seed of the starting points.")] = 0,
+    seed: Annotated[int, Parameter(help="Seed of the starting points and of a sample.")] = 0,
+    max_points: Annotated[
+        int | None,
+        Parameter(
+            help="Most rows to draw; of a larger table a sample is drawn. Without, 10000 for tsne, "
+            "50000 for umap, 200000 for pca."
+        ),
+    ] = None,
     overwrite: OverwriteFile = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Draw embeddings as points in the plane, coloured by label."""
-    from raudeep.report.pictures import write_projection
+    from raudeep.report.console import print_facts
+    from raudeep.report.pictures import check_picture, plan_projection, write_projection
     from raudeep.storage.uri import absolute
 
-    place = absolute(output)
+    source, place = absolute(table), absolute(output)
+    if dry_run:
+        check_picture(place, overwrite=overwrite)
+        print_facts(plan_projection(source, method=method, max_points=max_points))
+        return
     write_projection(
-        absolute(table),
+        source,
         place,
         method=method,
         perplexity=perplexity,
         seed=seed,
+        max_points=max_points,
         overwrite=overwrite,
     )
     print(place)
