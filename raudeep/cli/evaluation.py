@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 from raudeep.cli.app import app
 from raudeep.cli.parameters import (
     CorpusLayout,
+    DryRun,
     Flat,
     Json,
     Output,
@@ -80,6 +81,7 @@ def evaluate_mlp(
     evaluation: Annotated[EvaluationConfig | None, Flat] = None,
     plot: Plot = None,
     overwrite: Overwrite = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Score embeddings with multi-layer perceptrons, cross-validated or by partitions.
@@ -93,6 +95,7 @@ def evaluate_mlp(
         evaluation or EvaluationConfig(),
         plot=plot,
         overwrite=overwrite,
+        dry_run=dry_run,
         as_json=as_json,
     )
 
@@ -106,6 +109,7 @@ def evaluate_svm(
     evaluation: Annotated[EvaluationConfig | None, Flat] = None,
     plot: Plot = None,
     overwrite: Overwrite = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Score embeddings with linear support vector machines, cross-validated or by partitions.
@@ -119,6 +123,7 @@ def evaluate_svm(
         evaluation or EvaluationConfig(),
         plot=plot,
         overwrite=overwrite,
+        dry_run=dry_run,
         as_json=as_json,
     )
 
@@ -277,14 +282,22 @@ def _evaluate(
     *,
     plot: str | None,
     overwrite: bool,
+    dry_run: bool,
     as_json: bool,
 ) -> None:
-    from raudeep.pipeline.classification.scoring import evaluate_embeddings
+    from raudeep.pipeline.classification.scoring import evaluate_embeddings, plan_evaluation
+    from raudeep.report.console import print_facts, print_json
     from raudeep.report.pictures import check_picture
     from raudeep.storage.uri import absolute
 
     if plot is not None:
         check_picture(absolute(plot), overwrite=overwrite, of=absolute(output))
+    if dry_run:
+        plan = plan_evaluation(
+            absolute(table), absolute(output), classifier=classifier, evaluation=evaluation
+        )
+        (print_json if as_json else print_facts)(plan)
+        return
     result = evaluate_embeddings(
         {"table": absolute(table)},
         {"table": absolute(output)},

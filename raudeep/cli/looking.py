@@ -35,12 +35,13 @@ def search(
             "Needs the extra `search`."
         ),
     ] = None,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Find the recordings of a table that sound most like a recording."""
-    from raudeep.pipeline.searching.nearest import find_nearest
+    from raudeep.pipeline.searching.nearest import find_nearest, plan_search
     from raudeep.pipeline.searching.queries import embed_query, vectors_of
-    from raudeep.report.console import print_json, print_matches
+    from raudeep.report.console import print_facts, print_json, print_matches
     from raudeep.storage.uri import absolute
 
     if (query is None) == (recording is None) or (query is None) == bool(model):
@@ -48,6 +49,10 @@ def search(
     if num_results < 1:
         raise ConfigError(f"--num-results must be at least 1. Got {num_results}.")
     place = absolute(table)
+    file = None if index is None else absolute(index)
+    if dry_run:
+        (print_json if as_json else print_facts)(plan_search(place, index=file))
+        return
     if query is not None:
         vectors = embed_query(absolute(query), place, [absolute(uri) for uri in model])
     else:
@@ -58,7 +63,7 @@ def search(
         num_results=num_results,
         metric=metric,
         without=recording,
-        index=None if index is None else absolute(index),
+        index=file,
     )
     plain = found.astype(object).where(found.notna(), None)
     matches = [dict(zip(plain.columns, row, strict=True)) for row in plain.itertuples(index=False)]
