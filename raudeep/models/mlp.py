@@ -210,7 +210,7 @@ class _Batches:
                 yield
                 continue
             order = torch.randperm(X.shape[1], generator=torch.Generator().manual_seed(epoch))
-            for rows in order.to(X.device).split(self._size):
+            for rows in torch.split(order.to(X.device), self._size):
                 if len(rows) == self._size:
                     torch.index_select(X, 1, rows, out=self.X)
                     torch.index_select(targets, 0, rows, out=self.targets)

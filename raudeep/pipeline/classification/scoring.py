@@ -117,7 +117,9 @@ def evaluate_embeddings(
     warn_of_limits(limited)
     open_tables(writers.values(), overwrite=overwrite)
     missing = {name: writer.missing(len(splits[name])) for name, writer in writers.items()}
-    items = [{"name": name, "part": part} for name, parts in missing.items() for part in parts]
+    items: list[dict[str, Any]] = [
+        {"name": name, "part": part} for name, parts in missing.items() for part in parts
+    ]
     estimate = sum(
         costs[name].estimated_seconds * len(parts) / len(splits[name])
         for name, parts in missing.items()
