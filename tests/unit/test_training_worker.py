@@ -53,6 +53,7 @@ def test_the_driver_is_told_what_no_other_attempt_would_change(monkeypatch, erro
         identity=Identity("autoencoder", {}, {}),
         threads=1,
         board=SimpleNamespace(put=SimpleNamespace(remote=entries.append)),
+        checkpoints="runs",
     )
     with pytest.raises(type(error)):
         train_worker({"job": job})
@@ -120,6 +121,7 @@ def train(folder, monkeypatch, *, killed_after, recorded=None):
             identity=Identity("autoencoder", {}, {}),
             threads=torch.get_num_threads(),
             board=SimpleNamespace(put=SimpleNamespace(remote=tell)),
+            checkpoints=str(folder / "runs"),
         )
         with pytest.raises(Killed):
             train_worker({"job": job})

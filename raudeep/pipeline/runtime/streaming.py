@@ -3,7 +3,9 @@
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from raudeep import errors
@@ -17,6 +19,7 @@ _ERROR = "raudeep error"  # of an item that failed: the name of the error's clas
 _START_SECONDS = 15.0  # of Ray with the worker processes of a first stage, on two cores
 _WORKER_SECONDS = 4.0  # of the worker processes of a stage, where Ray runs already
 _CAUSES = ("cause", "health_check_failure", "controller_failure")  # attributes of Ray's errors
+_LOW_ON_MEMORY = "running low on memory"  # says Ray of what it has killed for that
 _ACTORS_PER_GPU = 2  # the models are small: one alone leaves the GPU waiting
 
 
@@ -39,7 +42,6 @@ def stream(
     stage: Callable[[Item], Item] | Pool,
     *,
     estimated_seconds: float,
-    memory_bytes: int = 0,
 ) -> Iterator[Item]:
     """Yield each item after it went through a stage, in any order.
 
@@ -53,8 +55,6 @@ def stream(
     estimated_seconds : float
         What the work would take on one core. Work that is done sooner than Ray and its workers have
         started is done in a plain loop in this process.
-    memory_bytes : int
-        What a call of a function takes; only as many run at once as there is memory for.
     """
     import ray
 
@@ -76,7 +76,7 @@ def stream(
     if isinstance(stage, Pool):
         dataset = _map_in_pool(dataset, stage, cluster, num_items=len(items))
     else:
-        dataset = dataset.map(_guarded(stage), num_cpus=1, **_memory(cluster, memory_bytes))
+        dataset = dataset.map(_guarded(stage), num_cpus=1)
     rows = dataset.iter_rows()
     try:
         for row in rows:
@@ -86,14 +86,6 @@ def stream(
             yield row
     except ray.exceptions.RayError as error:
         raise unwrap(error) from error
-
-
-def _memory(cluster: Resources, memory_bytes: int) -> dict[str, int]:
-    """Return what to ask Ray for, where a task takes more than its core's share of the memory."""
-    if all(memory_bytes <= node.memory / max(1.0, node.cpus) for node in cluster.nodes):
-        return {}
-    # More than any machine has would wait for ever.
-    return {"memory": min(memory_bytes, int(max(node.memory for node in cluster.nodes)))}
 
 
 def _map_in_pool(dataset: Any, pool: Pool, cluster: Resources, *, num_items: int) -> Any:
@@ -168,19 +160,48 @@ def unwrap(error: BaseException) -> BaseException:
             kind = next(cls for cls in type(cause).__mro__ if cls.__module__ == "raudeep.errors")
             ours: BaseException = kind(str(getattr(cause, "cause", cause)))
             return ours
-    killed = (
+    died = (
         exceptions.ActorDiedError,
         exceptions.NodeDiedError,
         exceptions.OutOfMemoryError,
         exceptions.WorkerCrashedError,
     )
-    if any(isinstance(cause, killed) for cause in causes):
-        return ResourceError(
-            "a process was killed, most likely because the memory of its machine ran out. Lower "
-            "batch_size, num_units or what runs at a time; the same command goes on from what is "
-            "finished."
+    lost = next((cause for cause in causes if isinstance(cause, died)), None)
+    return error if lost is None else ResourceError(_why_lost(lost))
+
+
+def _why_lost(error: BaseException) -> str:
+    """Return why a process of Ray is gone, as far as it is known."""
+    from ray import exceptions
+
+    said = str(error)
+    by_ray = isinstance(error, exceptions.OutOfMemoryError) or _LOW_ON_MEMORY in said
+    if by_ray or _memory_kills() > _MEMORY_KILLS_BEFORE:
+        return (
+            "a process was killed because the memory of its machine ran out. Lower batch_size, "
+            "num_units or what runs at a time; the same command goes on from what is finished."
         )
-    return error
+    if getattr(error, "actor_init_failed", False):  # the text ends with what it raised
+        reason = said.strip().splitlines()[-1].strip()
+    else:
+        reason = said.partition("Worker exit detail: ")[2].partition(" There are")[0]
+        reason = reason or said.strip().partition("\n")[0]
+    return (
+        f"a process of Ray ended before its work was done: {reason.strip().rstrip('.')}. The same "
+        "command goes on from what is finished; with --debug Ray says more."
+    )
+
+
+def _memory_kills() -> int:
+    """Return how many processes the kernel of this machine has killed because memory ran out."""
+    with suppress(OSError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0
+
+
+_MEMORY_KILLS_BEFORE = _memory_kills()
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

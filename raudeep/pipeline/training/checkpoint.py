@@ -1,20 +1,25 @@
 """How far a training is, and the checkpoint that holds it."""
 
 import json
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from safetensors import SafetensorError
 from torch import Tensor
 
 from raudeep.models.artifact import pack_tensors, unpack_tensors
 from raudeep.models.fitting import EpochResult, Fit
+from raudeep.storage import uri as uris
 
-__all__ = ["Checkpoint", "Progress", "read_checkpoint", "write_checkpoint"]
+__all__ = ["Checkpoint", "Progress", "find_checkpoint", "write_checkpoint"]
 
 _PROGRESS, _WEIGHTS, _OPTIMIZER = "progress.json", "weights", "optimizer"
 _BEST, _BEST_OPTIMIZER = "best", "best_optimizer"
+_CHECKSUMS = "checksums"
 
 
 @dataclass
@@ -78,27 +83,66 @@ class Checkpoint(NamedTuple):
 
 
 def write_checkpoint(folder: Path, fit: Fit, progress: Progress) -> None:
-    """Write what `read_checkpoint` reads."""
-    (folder / _WEIGHTS).write_bytes(pack_tensors(fit.weights()))
-    (folder / _OPTIMIZER).write_bytes(pack_tensors(fit.optimizer_state()))
+    """Write what `find_checkpoint` finds, with the checksums of its files."""
+    contents: dict[str, Mapping[str, Tensor]] = {
+        _WEIGHTS: fit.weights(),
+        _OPTIMIZER: fit.optimizer_state(),
+    }
     if progress.best:
-        (folder / _BEST).write_bytes(pack_tensors(progress.best))
-        (folder / _BEST_OPTIMIZER).write_bytes(pack_tensors(progress.best_optimizer))
+        contents |= {_BEST: progress.best, _BEST_OPTIMIZER: progress.best_optimizer}
+    packed = {name: pack_tensors(tensors) for name, tensors in contents.items()}
+    for name, content in packed.items():
+        (folder / name).write_bytes(content)
     names = ("history", "last_epoch", "best_epoch", "best_loss")
     values = {name: getattr(progress, name) for name in names}
+    values[_CHECKSUMS] = {name: zlib.crc32(content) for name, content in packed.items()}
     (folder / _PROGRESS).write_text(json.dumps(values))
 
 
-def read_checkpoint(folder: Path) -> Checkpoint:
-    """Return how far a training was, with the weights and the optimiser of that moment."""
-    tensors = {
-        name: unpack_tensors((folder / name).read_bytes())
-        for name in (_WEIGHTS, _OPTIMIZER, _BEST, _BEST_OPTIMIZER)
-        if (folder / name).exists()
-    }
-    progress = Progress(
-        **json.loads((folder / _PROGRESS).read_text()),
-        best=tensors.get(_BEST, {}),
-        best_optimizer=tensors.get(_BEST_OPTIMIZER, {}),
-    )
-    return Checkpoint(progress, tensors[_WEIGHTS], tensors[_OPTIMIZER])
+def find_checkpoint(recorded: Any, run: str) -> Checkpoint | None:
+    """Return what a training goes on from; None where it begins.
+
+    Parameters
+    ----------
+    recorded : ray.train.Checkpoint or None
+        The checkpoint that Ray Train has on record. Where it has none, or a damaged one, as after
+        a disc was full, the newest whole one of the run counts.
+    run : str
+        URI of the folder in which Ray Train keeps the checkpoints of the run.
+    """
+    if recorded:
+        with recorded.as_directory() as folder:
+            if found := _read(lambda name: (Path(folder) / name).read_bytes()):
+                return found
+    kept = {name.partition("/")[0] for name in uris.list_files(run) if "/" in name}
+    for folder in sorted(kept, reverse=True):  # their names are times
+        place = uris.join(run, folder)
+        if found := _read(partial(_read_below, place)):
+            return found
+    return None
+
+
+def _read_below(place: str, name: str) -> bytes:
+    return uris.read_bytes(uris.join(place, name))
+
+
+def _read(read: Callable[[str], bytes]) -> Checkpoint | None:
+    """Return the checkpoint whose files `read` gives by name; None if one is missing or damaged."""
+    try:
+        values = json.loads(read(_PROGRESS))
+        # Those of earlier versions have no checksums.
+        checksums = values.pop(_CHECKSUMS, None) or dict.fromkeys((_WEIGHTS, _OPTIMIZER))
+        if values["best_epoch"]:
+            checksums |= {name: checksums.get(name) for name in (_BEST, _BEST_OPTIMIZER)}
+        tensors = {}
+        for name, checksum in checksums.items():
+            content = read(name)
+            if checksum not in (None, zlib.crc32(content)):
+                return None
+            tensors[name] = unpack_tensors(content)
+        progress = Progress(
+            **values, best=tensors.get(_BEST, {}), best_optimizer=tensors.get(_BEST_OPTIMIZER, {})
+        )
+        return Checkpoint(progress, tensors[_WEIGHTS], tensors[_OPTIMIZER])
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, SafetensorError):
+        return None

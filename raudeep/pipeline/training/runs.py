@@ -30,6 +30,7 @@ from raudeep.pipeline.stage import StageSummary
 from raudeep.pipeline.training.board import Board
 from raudeep.pipeline.training.objective import Objective
 from raudeep.pipeline.training.placement import Share, find_places, share_resources
+from raudeep.pipeline.training.record import forget_unusable_record
 from raudeep.pipeline.training.tracking import check_tracker
 from raudeep.pipeline.training.worker import Run, WorkerJob, train_worker
 from raudeep.storage import uri as uris
@@ -286,8 +287,10 @@ def fit_runs(
         while waiting or running:
             while waiting and len(running) < share.concurrent:
                 run = waiting.pop(0)
-                cpus = share.cpus_per_worker
-                job = WorkerJob(run, identities[run.name], cpus, board, tracker, objective)
+                cpus, identity = share.cpus_per_worker, identities[run.name]
+                place = _checkpoints_of(run, identity, checkpoints)
+                forget_unusable_record(run.name, place)
+                job = WorkerJob(run, identity, cpus, board, place, tracker, objective)
                 task = ray.remote(**settings_of_task)(_fit)
                 running.add(task.remote(job, checkpoints, share))
             finished, _ = ray.wait(list(running), timeout=1.0)

@@ -31,7 +31,7 @@ from raudeep.pipeline.artifacts import (
     write_artifact,
     write_events,
 )
-from raudeep.pipeline.training.checkpoint import Progress, read_checkpoint, write_checkpoint
+from raudeep.pipeline.training.checkpoint import Progress, find_checkpoint, write_checkpoint
 from raudeep.pipeline.training.data import loaded_if_small, read_training_data
 from raudeep.pipeline.training.events import Examples, log_epoch, show_metrics
 from raudeep.pipeline.training.objective import Objective
@@ -98,6 +98,8 @@ class WorkerJob:
     threads: int
     board: Any
     """Handle of the actor that takes finished epochs."""
+    checkpoints: str
+    """URI of the folder in which Ray Train keeps the checkpoints of the run."""
     tracker: Tracker | None = None
     objective: Objective | None = None
     """What a sweep ranks by; taken after its epochs and the last one."""
@@ -180,9 +182,8 @@ def _train(job: WorkerJob) -> None:
 def _restore(job: WorkerJob, fit: Fit, checkpoint: Any) -> Progress:
     """Return how far the training is, with the weights and the optimiser of that moment."""
     run = job.run
-    if checkpoint:
-        with checkpoint.as_directory() as folder:
-            found = read_checkpoint(Path(folder))
+    found = find_checkpoint(checkpoint, job.checkpoints)
+    if found:
         if _has_kept_epochs(job, found.progress):
             fit.restore(found.weights, found.optimizer_state)
             if fit.rank == 0:
