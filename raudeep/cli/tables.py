@@ -5,15 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from raudeep.cli.app import app
-from raudeep.cli.parameters import (
-    DryRun,
-    Json,
-    Output,
-    Overwrite,
-    TableUri,
-    named,
-    print_summary_rows,
-)
+from raudeep.cli.parameters import Json, Output, Overwrite, TableUri, named, print_summary_rows
 from raudeep.errors import ConfigError
 
 __all__ = ["fuse", "fuse_chunks", "modify", "upsample"]
@@ -27,19 +19,13 @@ def fuse(
     *,
     output: Output,
     overwrite: Overwrite = False,
-    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Join embedding tables by recording and chunk into one table of wider vectors."""
     from raudeep.pipeline.tables import fusing
-    from raudeep.report.console import print_facts, print_json
     from raudeep.storage.uri import absolute
 
-    sources, place = named(tables), absolute(output)
-    if dry_run:
-        (print_json if as_json else print_facts)(fusing.plan_fusion(sources, place))
-        return
-    summary = fusing.fuse_tables(sources, place, overwrite=overwrite)
+    summary = fusing.fuse_tables(named(tables), absolute(output), overwrite=overwrite)
     print_summary_rows([summary], as_json=as_json)
 
 

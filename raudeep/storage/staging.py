@@ -1,11 +1,12 @@
 """Files that are built piece by piece, on this machine, before any of them appears in its place."""
 
 import fcntl
+import json
 import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -13,12 +14,36 @@ from raudeep.errors import TableError
 from raudeep.storage import uri as uris
 from raudeep.storage.disc import OWN_PREFIX
 
-__all__ = ["STAGING_PREFIX", "staging"]
+__all__ = ["staging", "unfinished_files"]
 
 logger = logging.getLogger(__name__)
 
-STAGING_PREFIX = f"{OWN_PREFIX}staging-"
+_STAGING_PREFIX = f"{OWN_PREFIX}staging-"
 """Begins the name of a folder that a killed process leaves behind until the next one."""
+_UNFINISHED = f"{OWN_PREFIX}unfinished.json"
+"""Lies in a folder while several files get their places there."""
+
+
+def unfinished_files(uri: str) -> list[str] | None:
+    """Return the files that a killed process left half of in a folder; None where all are whole.
+
+    They are those that it was to write and those that it was to replace.
+
+    Raises
+    ------
+    TableError
+        If nobody can tell.
+    """
+    note = uris.join(uri, _UNFINISHED)
+    try:
+        said = json.loads(uris.read_bytes(note))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError:
+        return []
+    except OSError as error:
+        raise TableError(f"{note} cannot be read: {error}") from error
+    return [str(name) for name in said] if isinstance(said, list) else []
 
 
 @contextmanager
@@ -26,8 +51,9 @@ def staging(uri: str, *, replacing: Collection[str] = ()) -> Iterator[Path]:
     """Give a folder to build files in; without an error they are moved to the folder `uri`.
 
     Each file appears whole. If one cannot be moved, all is as it was before: new files are taken
-    away again, and old ones put back. Several processes may write to one folder at once; what
-    killed ones left there goes when one begins that is alone.
+    away again, and old ones put back. If the process is killed before the last of several is in its
+    place, `unfinished_files` tells. Several processes may write to one folder at once; what killed
+    ones left there goes when one begins that is alone.
 
     Parameters
     ----------
@@ -39,27 +65,32 @@ def staging(uri: str, *, replacing: Collection[str] = ()) -> Iterator[Path]:
     Raises
     ------
     TableError
-        If the place cannot be written.
+        If the place cannot be written, or another process has put several files there meanwhile.
     """
     uris.check_writable(uri)
+    left = unfinished_files(uri)
     with ExitStack() as stack:
         parent = None
         try:
             if uris.is_local(uri):  # within the place, where a file can be renamed without a copy
                 parent = stack.enter_context(_held(Path(uris.absolute(uri))))
-            work = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=parent))
+            work = Path(tempfile.mkdtemp(prefix=_STAGING_PREFIX, dir=parent))
             new, old = work / "new", work / "old"
             new.mkdir()
         except OSError as error:
             raise TableError(f"cannot write {uri}: {error.strerror or error}") from error
         touched: list[str] = []
-        whole = True
+        whole, begun = True, False
         try:
             yield new
             built = sorted(
                 path.relative_to(new).as_posix() for path in new.rglob("*") if path.is_file()
             )
             names = [*built, *sorted(set(replacing) - set(built))]
+            goes_on = left is not None and not set(left).isdisjoint(names)
+            if goes_on or len(names) > 1:
+                _begin(uri, names, replacing, goes_on=goes_on)
+                begun = True
             for name in names:
                 _keep(uri, name, old)
             for name in names:
@@ -69,10 +100,15 @@ def staging(uri: str, *, replacing: Collection[str] = ()) -> Iterator[Path]:
                 else:
                     uris.delete_file(uris.join(uri, name))
                     _prune(uri, name)
+            if begun:
+                uris.delete_file(uris.join(uri, _UNFINISHED))
         except BaseException as error:
             if isinstance(error, OSError) and touched:  # that one is as it was
                 _prune(uri, touched.pop())
             whole = _undo(uri, touched, old)
+            if whole and begun:
+                with suppress(OSError, TableError):
+                    uris.delete_file(uris.join(uri, _UNFINISHED))
             if isinstance(error, OSError):
                 raise TableError(f"cannot write {uri}: {error.strerror or error}") from error
             raise
@@ -94,7 +130,7 @@ def _held(folder: Path) -> Iterator[Path]:
     try:
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for left in folder.glob(f"{STAGING_PREFIX}*"):
+            for left in folder.glob(f"{_STAGING_PREFIX}*"):
                 shutil.rmtree(left, ignore_errors=True)
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_SH)
@@ -104,6 +140,20 @@ def _held(folder: Path) -> Iterator[Path]:
         for place in made:
             with suppress(OSError):  # something is in it
                 place.rmdir()
+
+
+def _begin(uri: str, names: Sequence[str], replacing: Collection[str], *, goes_on: bool) -> None:
+    """Note that several files get their places in a folder, where no other process does so."""
+    note = uris.join(uri, _UNFINISHED)
+    line = f"another process writes to {uri} as well. Choose another output, or run again later."
+    try:
+        uris.write_bytes(note, json.dumps(names).encode(), only_new=not goes_on)
+    except FileExistsError as error:
+        raise TableError(line) from error
+    present = uris.list_files(uri)
+    if any(name in present for name in names if name not in replacing):
+        uris.delete_file(note)
+        raise TableError(line)
 
 
 def _keep(uri: str, name: str, old: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from raudeep.errors import TableError
 from raudeep.storage import uri as uris
-from raudeep.storage.staging import staging
+from raudeep.storage.staging import staging, unfinished_files
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -106,10 +106,16 @@ def test_old_files_stay_where_one_cannot_be_deleted(tmp_path, monkeypatch, links
     def refuse(*_):
         raise PermissionError(1, "Operation not permitted")
 
+    def refuse_but_notes(uri):
+        if uri.endswith(".csv"):
+            refuse()
+        delete(uri)
+
+    delete = uris.delete_file
     for name in ("a.csv", "b.csv"):
         (tmp_path / name).write_text("old")
     with monkeypatch.context() as patch:
-        patch.setattr(uris, "delete_file", refuse)
+        patch.setattr(uris, "delete_file", refuse_but_notes)
         if not links:
             patch.setattr(os, "link", refuse)
         with (
@@ -189,3 +195,39 @@ def test_place_that_cannot_be_written_is_one_line(tmp_path):
         staging(str(tmp_path / "plain" / "out")),
     ):
         pass
+
+
+def test_of_two_processes_that_put_files_into_a_folder_one_does(place):
+    def put(*names, meanwhile=lambda: None):
+        with staging(place) as folder:
+            meanwhile()
+            build(folder, *names)
+
+    with pytest.raises(TableError, match=r"another process writes to .* as well"):
+        put("a.csv", "b.csv", meanwhile=lambda: put("b.csv", "c.csv"))
+    assert sorted(uris.list_files(place)) == ["b.csv", "c.csv"]
+
+
+def test_half_of_several_files_are_known_until_all_are_there(place, monkeypatch):
+    class Killed(BaseException):
+        """Nothing is put back after it."""
+
+    move = uris.put_file
+
+    def fail_at_the_second(file, uri):
+        if file.name == "b.csv":
+            raise Killed
+        move(file, uri)
+
+    assert unfinished_files(place) is None
+    uris.write_bytes(uris.join(place, "c.csv"), b"old")
+    with monkeypatch.context() as patch:
+        patch.setattr(uris, "put_file", fail_at_the_second)
+        patch.setattr("raudeep.storage.staging._undo", lambda *_: False)
+        with pytest.raises(Killed), staging(place, replacing=["c.csv"]) as folder:
+            build(folder, "a.csv", "b.csv")
+    assert unfinished_files(place) == ["a.csv", "b.csv", "c.csv"]
+    with staging(place, replacing=["a.csv", "c.csv"]) as folder:
+        build(folder, "a.csv", "b.csv")
+    assert unfinished_files(place) is None
+    assert list(uris.list_files(place)) == ["a.csv", "b.csv"]

@@ -15,13 +15,14 @@ from raudeep.pipeline.runtime.progress import stage_progress
 from raudeep.pipeline.stage import StageSummary, embedding_array, spectrogram_values
 from raudeep.schema import PARTITIONS, read_metadata
 from raudeep.storage import uri as uris
+from raudeep.storage.disc import OWN_PREFIX
 from raudeep.storage.exchange.layout import Place, folds_of, parse_place
 from raudeep.storage.exchange.netcdf import write_netcdf
 from raudeep.storage.exchange.rows import Rows, Splits, check_rows
 from raudeep.storage.exchange.text_folder import write_text_folder
 from raudeep.storage.index import TableIndex, read_index
 from raudeep.storage.outputs import check_file
-from raudeep.storage.staging import STAGING_PREFIX, staging
+from raudeep.storage.staging import staging, unfinished_files
 from raudeep.storage.table import iterate_parts, read_schema
 
 __all__ = ["export_table"]
@@ -253,10 +254,11 @@ def _earlier_folder(output: str, name: str, *, overwrite: bool) -> list[str]:
     """Return the files that an export to a folder replaces: all that are in it, or none."""
     if uris.file_size(output) is not None:
         raise TableError(f"{output} is a file; the output of this export is a folder.")
-    present = [path for path in uris.list_files(output) if not path.startswith(STAGING_PREFIX)]
-    if present and not overwrite:
+    present = [path for path in uris.list_files(output) if not path.startswith(OWN_PREFIX)]
+    half = set(unfinished_files(output) or [])  # of an export that was killed
+    if (foreign := [path for path in present if path not in half]) and not overwrite:
         raise TableError(
-            f"{output} holds files, e.g. {present[0]}. Choose another output, or pass --overwrite "
+            f"{output} holds files, e.g. {foreign[0]}. Choose another output, or pass --overwrite "
             "to replace an earlier export."
         )
     for path in present:

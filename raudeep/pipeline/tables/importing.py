@@ -26,6 +26,7 @@ from raudeep.storage.exchange.rows import DataSet, merge_label_maps
 from raudeep.storage.exchange.text import parse_rows
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table
+from raudeep.storage.staging import unfinished_files
 
 __all__ = ["import_table"]
 
@@ -159,6 +160,11 @@ def _files(source: str, format: ExchangeFormat, name: str | None) -> dict[str, s
             return {source.rsplit("/", 1)[-1]: source}
     except OSError as error:
         raise TableError(f"{source} cannot be read: {error}") from error
+    if unfinished_files(source) is not None:
+        raise TableError(
+            f"{source} holds half an export, which was killed before its last file was there. Run "
+            "the same export again."
+        )
     suffix = f".{format}"
     found = [
         str(path)
