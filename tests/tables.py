@@ -11,6 +11,7 @@ from raudeep.config import SpectrogramConfig
 from raudeep.schema import ERRORS, embeddings_schema, with_metadata
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
+from raudeep.storage.index import CLAIM
 
 IDENTITY = Identity(
     "embeddings", {"view": asdict(SpectrogramConfig())}, {"manifest": "0123456789abcdef"}
@@ -35,6 +36,11 @@ def rows(start, stop):
         },
         schema=with_metadata(embeddings_schema(3), {"axes": ["value"]}),
     )
+
+
+def files_of(place):
+    """What lies in the folder of a table, but for the claim that says whose it is."""
+    return {name: size for name, size in uris.list_files(place).items() if name != CLAIM}
 
 
 def failures(*files):

@@ -19,6 +19,7 @@ from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 
 __all__ = [
+    "CLAIM",
     "FOLDER",
     "INDEX",
     "Part",
@@ -38,6 +39,8 @@ __all__ = [
 FOLDER = "__raudeep__"
 """Below the folder of a table, of what is not its rows."""
 INDEX = f"{FOLDER}/index.json"
+CLAIM = f"{FOLDER}/claim.json"
+"""Says whose the folder is; see `raudeep.storage.claim`."""
 _INDEX_BEFORE = "index.json"
 _NUMBERED = re.compile(r"(part|errors|plan)-(\d{5,})\.parquet")
 # Not ".parquet": patterns as "**/*.parquet" are to find rows only.
@@ -52,6 +55,8 @@ class TableFiles:
     errors: dict[int, str]
     plans: dict[int, str]
     index: str | None
+    claim: str | None
+    """What says whose the place is; not one of the table's `names`."""
     others: tuple[str, ...]
     """What is there a second time, since `move_files` was killed."""
 
@@ -154,16 +159,19 @@ def indexed_stage(uri: str) -> str | None:
 def table_files(present: Iterable[str]) -> TableFiles:
     """Return which of some files, named from the folder of a table on, are files of the table."""
     numbered: dict[str, dict[int, str]] = {"part": {}, "errors": {}, "plan": {}}
-    others, index = [], None
+    others: list[str] = []
+    index = owner = None
     for name in sorted(present, key=lambda name: (name.startswith(f"{FOLDER}/"), name)):
         if name in (_INDEX_BEFORE, INDEX):
             index = name
+        elif name == CLAIM:
+            owner = name
         elif _numbered(name):
             kind, number = file_kind(name)
             others += [numbered[kind][number]] if number in numbered[kind] else []
             numbered[kind][number] = name
     parts, errors, plans = (dict(sorted(files.items())) for files in numbered.values())
-    return TableFiles(parts, errors, plans, index, tuple(others))
+    return TableFiles(parts, errors, plans, index, owner, tuple(others))
 
 
 def file_kind(name: str) -> tuple[str, int]:

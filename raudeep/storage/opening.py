@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from raudeep.errors import TableError
 from raudeep.storage import uri as uris
+from raudeep.storage.claim import claim, claimed
 from raudeep.storage.identity import Identity
 from raudeep.storage.index import (
     TableFiles,
@@ -40,9 +41,13 @@ def open_tables(writers: Collection[TableWriter], *, overwrite: bool = False) ->
         is: it may be what this one is made from.
     """
     for writer in _to_be_replaced(writers, overwrite=overwrite):
+        # First of all: a run that still writes there is to end before its next write.
+        claim(writer.uri, writer.identity, overwrite=True)
         writer.delete()
     for writer in writers:
         move_files(writer.uri)
+        if is_table(writer.uri):  # what a killed run was to make of it is nobody's output
+            claim(writer.uri, writer.identity, overwrite=True)
 
 
 def check_tables(writers: Collection[TableWriter], *, overwrite: bool = False) -> None:
@@ -62,7 +67,7 @@ def _is_to_be_replaced(writer: TableWriter, *, overwrite: bool) -> bool:
     uri = writer.uri
     present = visible_files(uri)
     ours = table_files(present)
-    if not ours.names:
+    if not ours.names and not ours.claim:
         if present:
             raise TableError(f"{uri} holds files but no table of raudeep. Choose another output.")
         if uris.file_size(uri) is not None:
@@ -80,7 +85,7 @@ def _is_to_be_replaced(writer: TableWriter, *, overwrite: bool) -> bool:
         if stage is None:
             raise
     else:
-        if writer.continues(stored):
+        if stored is None or writer.continues(stored):
             return False
         stage = stored.stage
     _refuse_other_stage(uri, stage, writer.identity.stage)
@@ -115,8 +120,17 @@ def _stored_stage(uri: str, files: TableFiles) -> str | None:
     for name in files.names:
         with suppress(TableError):
             return read_identity(uri, name).stage
-    return None
+    owner = claimed(uri) if files.claim else None
+    return owner.stage if owner else None
 
 
-def _stored_identity(uri: str, files: TableFiles) -> Identity:
-    return read_index(uri).identity if files.index else read_identity(uri, files.names[0])
+def _stored_identity(uri: str, files: TableFiles) -> Identity | None:
+    """Return what a table is made from; None where only a claim is there, and damaged.
+
+    Where there is no index yet, files need not be of the run that has the claim.
+    """
+    if files.index:
+        return read_index(uri).identity
+    if files.claim and (owner := claimed(uri)):
+        return owner
+    return read_identity(uri, files.names[0]) if files.names else None

@@ -17,6 +17,7 @@ from raudeep.storage.stores import StoreError
 
 __all__ = [
     "damaged",
+    "identity_of",
     "iterate_parts",
     "read_errors",
     "read_footer",
@@ -105,9 +106,14 @@ def read_identity(uri: str, name: str) -> Identity:
     TableError
         If the file is missing, damaged, or not of raudeep.
     """
-    metadata = read_metadata(read_footer(uris.join(uri, name)).schema.to_arrow_schema())
+    return identity_of(read_footer(uris.join(uri, name)), where=uri)
+
+
+def identity_of(footer: Any, *, where: str) -> Identity:
+    """Return what a part with this footer is made from; `TableError` if it is not of raudeep."""
+    metadata = read_metadata(footer.schema.to_arrow_schema())
     if not {"stage", "config", "inputs"} <= metadata.keys():
-        raise TableError(f"{uri} holds Parquet files, but not of raudeep. Choose another output.")
+        raise TableError(f"{where} holds Parquet files, but not of raudeep. Choose another output.")
     return Identity(metadata["stage"], metadata["config"], metadata["inputs"])
 
 

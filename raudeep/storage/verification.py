@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from raudeep.errors import TableError
 from raudeep.schema import read_metadata
 from raudeep.storage import uri as uris
+from raudeep.storage.identity import Identity
 from raudeep.storage.index import (
     INDEX,
     Part,
@@ -133,12 +135,10 @@ def _check_content(
                 yield Fault("every part has its rows", part.name, said)
             kind, number = file_kind(part.name)
             files.setdefault(number, []).append(rows["file"].unique())
+            if said := _of_another(index, columns):
+                yield Fault("every part is of the table", part.name, said)
             if kind == "errors":
                 continue
-            stored = read_metadata(columns)
-            if (stored.get("stage"), stored.get("config")) != (index.stage, index.config):
-                said = "was made with another configuration"
-                yield Fault("every part is of the table", part.name, said)
             bare = columns.remove_metadata()
             schema = schema or bare
             if bare != schema:
@@ -162,6 +162,16 @@ def _read(uri: str, part: Part) -> tuple[pa.Table, pa.Schema] | str:
     except TableError as error:
         return _damage(error)
     return table.select([name for name in _KEY if name in table.column_names]), table.schema
+
+
+def _of_another(index: TableIndex, columns: pa.Schema) -> str:
+    """Return why a part is of another table, or nothing: it may be of this one before it grew."""
+    stored = read_metadata(columns)
+    made = Identity(stored.get("stage", ""), stored.get("config", {}), stored.get("inputs", {}))
+    if made == index.identity or made.fingerprint in index.earlier:
+        return ""
+    same = made == replace(index.identity, inputs=made.inputs)
+    return "was made of other inputs" if same else "was made with another configuration"
 
 
 def _damage(error: TableError) -> str:

@@ -12,7 +12,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -23,19 +22,20 @@ from raudeep.credentials import public_column
 from raudeep.errors import TableError
 from raudeep.schema import SAMPLE_RATES, SCHEMA_VERSION, read_metadata, with_metadata
 from raudeep.storage import uri as uris
+from raudeep.storage.claim import claim
 from raudeep.storage.identity import Identity, package_versions
 from raudeep.storage.index import (
-    FOLDER,
     INDEX,
     Part,
-    TableFiles,
     TableIndex,
     errors_name,
+    file_kind,
     part_name,
     read_index,
     table_files,
 )
-from raudeep.storage.table import read_footer, read_identity
+from raudeep.storage.stores import StoreError
+from raudeep.storage.table import identity_of, read_footer, read_identity
 
 __all__ = ["TableWriter"]
 
@@ -83,9 +83,9 @@ class TableWriter:
         return identity in (self.identity, *self.beginnings)
 
     def missing(self, num_parts: int) -> list[int]:
-        """Return the slices of 0 … `num_parts` - 1 that have no part yet."""
-        present = table_files(uris.list_files(self.uri))
-        done = present.parts.keys() - self._outdated(present)
+        """Return the slices of 0 … `num_parts` - 1 that have no part of this table yet."""
+        sizes = uris.list_files(self.uri)
+        done = table_files(sizes).parts.keys() - self._unusable(sizes)
         return [part for part in range(num_parts) if part not in done]
 
     def write(self, part: int, table: pa.Table, errors: pa.Table | None = None) -> None:
@@ -93,20 +93,22 @@ class TableWriter:
         if errors is not None and errors.num_rows:
             self.write_file(errors_name(part), errors)
         else:  # those of an attempt that was killed before it wrote its part
+            self._claim()
             uris.delete_file(uris.join(self.uri, errors_name(part)))
         self.write_file(part_name(part), table)
 
     def forget_errors(self) -> None:
         """Delete the parts in whose slices an input failed, so that these are done again."""
+        self._claim()
         failed = table_files(uris.list_files(self.uri)).errors
         for name in [INDEX, *map(part_name, failed)] if failed else []:
             uris.delete_file(uris.join(self.uri, name))
 
     def delete(self) -> None:
-        """Delete the table."""
+        """Delete the table; its place stays claimed."""
+        self._claim()
         for name in table_files(uris.list_files(self.uri)).names:
             uris.delete_file(uris.join(self.uri, name))
-        uris.delete_empty(uris.join(self.uri, FOLDER))
 
     def commit(
         self, num_parts: int, *, recordings: Sequence[str] = (), ends: Sequence[int] = ()
@@ -116,26 +118,42 @@ class TableWriter:
         A table with a plan says what stands for the recordings of each file of it, and how many
         parts there are up to its end. Where another process has finished a table that has grown
         further meanwhile, that index stays.
+
+        Raises
+        ------
+        TableError
+            If a part is missing, or of another table, or the place was claimed for one.
         """
+        self._claim()
         sizes = uris.list_files(self.uri)
         names = [part_name(part) for part in range(num_parts)]
         error_names = [name for part in range(num_parts) if (name := errors_name(part)) in sizes]
         if absent := [name for name in names if name not in sizes]:
             raise TableError(f"{self.uri}: {len(absent)} parts are missing, e.g. {absent[0]}")
-        rows, sample_rates = self._indexed(sizes)
+        before = self._index_before(sizes)
+        rows = _rows_of(before, sizes)
+        sample_rates = set(before.sample_rates if before else ())
         unknown = [name for name in names + error_names if name not in rows]
         with ThreadPoolExecutor(16) as pool:
             footers = pool.map(read_footer, [uris.join(self.uri, name) for name in unknown])
         for name, footer in zip(unknown, footers, strict=True):
+            if not self.continues(identity_of(footer, where=self.uri)):
+                raise TableError(
+                    f"{self.uri}: another run has written {name} meanwhile, with another "
+                    "configuration. Run the same command again."
+                )
             rows[name] = footer.num_rows
             metadata = read_metadata(footer.schema.to_arrow_schema())
             sample_rates.update(metadata.get(SAMPLE_RATES, []))
 
         def fingerprint_of(num_plans: int, end: int) -> str:
+            planned = recordings[:num_plans]
             errors = {
                 part: rows[name] for part in range(end) if (name := errors_name(part)) in rows
             }
-            return _content_fingerprint(self.identity, recordings[:num_plans], errors)
+            if before and before.identity == self.identity and _holds(before, planned, errors):
+                return before.fingerprint  # which an earlier version may have made otherwise
+            return _content_fingerprint(self.identity, planned, errors)
 
         grown = [fingerprint_of(number, end) for number, end in enumerate(ends[:-1], start=1)]
         index = TableIndex(
@@ -154,6 +172,7 @@ class TableWriter:
         if INDEX in sizes and index.fingerprint in (further := read_index(self.uri)).earlier:
             return further
         content = json.dumps(asdict(index), indent=1, sort_keys=True)
+        self._claim()
         uris.write_bytes(uris.join(self.uri, INDEX), content.encode())
         return index
 
@@ -182,33 +201,56 @@ class TableWriter:
             use_dictionary=strings,
             write_page_checksum=True,
         )
+        self._claim()
         uris.write_bytes(uris.join(self.uri, name), buffer.getvalue(), only_new=only_new)
 
-    def _outdated(self, present: TableFiles) -> set[int]:
-        """Return the parts that are there of a source that was made otherwise since.
+    def _claim(self) -> None:
+        """Claim the place, or raise `TableError` where it is claimed for another table."""
+        claim(self.uri, self.identity, continues=self.continues)
 
-        A killed run left them when the source had grown; those that an index lists are older.
+    def _unusable(self, sizes: Mapping[str, int]) -> set[int]:
+        """Return the slices whose files are there and are not of this table, or not whole.
+
+        A run that lost its claim left them, or one that was killed before a source had grown. What
+        the index lists was read before.
         """
-        if not self.beginnings:
-            return set()
-        listed = {part.name for part in read_index(self.uri).parts} if present.index else set()
-        names = {part: name for part, name in present.parts.items() if name not in listed}
+        files = table_files(sizes)
+        known = _rows_of(self._index_before(sizes), sizes)
+        names = [
+            (part, name)
+            for found in (files.parts, files.errors)
+            for part, name in found.items()
+            if name not in known
+        ]
         with ThreadPoolExecutor(16) as pool:
-            found = pool.map(partial(read_identity, self.uri), names.values())
-        return {
-            part
-            for part, identity in zip(names, found, strict=True)
-            if not self.continues(identity)
-        }
+            usable = pool.map(self._is_usable, [name for _, name in names])
+        return {part for (part, _), is_usable in zip(names, usable, strict=True) if not is_usable}
 
-    def _indexed(self, sizes: Mapping[str, int]) -> tuple[dict[str, int], set[int]]:
-        """Return what an earlier index knows of parts without opening them: rows, sample rates."""
-        if INDEX not in sizes:
-            return {}, set()
-        index = read_index(self.uri)
-        known = [*index.parts, *index.errors]
-        rows = {part.name: part.rows for part in known if sizes.get(part.name) == part.bytes}
-        return rows, set(index.sample_rates)
+    def _is_usable(self, name: str) -> bool:
+        """Return whether a file is of this table; StoreError where nobody can tell."""
+        try:
+            return self.continues(read_identity(self.uri, name))
+        except TableError as error:
+            if isinstance(error.__cause__, StoreError):
+                raise
+            return False
+
+    def _index_before(self, sizes: Mapping[str, int]) -> TableIndex | None:
+        """Return the index that is there of the table, finished before."""
+        index = read_index(self.uri) if INDEX in sizes else None
+        return index if index and self.continues(index.identity) else None
+
+
+def _rows_of(index: TableIndex | None, sizes: Mapping[str, int]) -> dict[str, int]:
+    """Return the rows of each file that an index knows, as it is there."""
+    known = [*index.parts, *index.errors] if index else []
+    return {part.name: part.rows for part in known if sizes.get(part.name) == part.bytes}
+
+
+def _holds(index: TableIndex, recordings: Sequence[str], errors: Mapping[int, int]) -> bool:
+    """Return whether a table was made of recordings of which so many of each part are errors."""
+    known = {file_kind(part.name)[1]: part.rows for part in index.errors}
+    return index.recordings == list(recordings) and known == errors
 
 
 def _without_credentials(table: pa.Table) -> pa.Table:

@@ -15,12 +15,12 @@ from raudeep.errors import TableError
 from raudeep.schema import ERRORS, SCHEMA_VERSION, read_metadata
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.index import INDEX, is_table, read_index
+from raudeep.storage.index import CLAIM, INDEX, is_table, read_index
 from raudeep.storage.opening import check_tables, open_table, open_tables
 from raudeep.storage.outputs import check_outputs
 from raudeep.storage.table import read_errors, read_part, read_table, take_rows
 from raudeep.storage.writer import TableWriter
-from tests.tables import IDENTITY, OTHER, failures, rows
+from tests.tables import IDENTITY, OTHER, failures, files_of, rows
 
 # --- writing
 
@@ -43,7 +43,7 @@ def test_new_table_misses_every_part_until_it_is_written(place):
 def test_index_is_written_last(place):
     writer = open_table(place, IDENTITY)
     writer.write(0, rows(0, 2))
-    assert list(uris.list_files(place)) == ["part-00000.parquet"]
+    assert list(files_of(place)) == ["part-00000.parquet"]
     assert not is_table(place)
     with pytest.raises(TableError, match=r"is unfinished. Run the same command again \(no __rau"):
         read_index(place)
@@ -60,7 +60,7 @@ def test_table_with_missing_parts_is_not_committed(place):
 
 
 def test_errors_lie_in_a_part_beside_the_part_of_their_slice(finished):
-    assert list(uris.list_files(finished)) == [
+    assert list(files_of(finished)) == [
         "__raudeep__/errors-00001.pq",
         INDEX,
         "part-00000.parquet",
@@ -72,7 +72,7 @@ def test_errors_lie_in_a_part_beside_the_part_of_their_slice(finished):
 def test_slice_without_errors_has_no_errors_part(place):
     writer = open_table(place, IDENTITY)
     writer.write(0, rows(0, 2), failures())
-    assert list(uris.list_files(place)) == ["part-00000.parquet"]
+    assert list(files_of(place)) == ["part-00000.parquet"]
     writer.commit(1)
     assert read_errors(place).num_rows == 0
     assert read_errors(place).schema == ERRORS
@@ -85,7 +85,10 @@ def test_errors_are_written_before_the_part_that_says_the_slice_is_done(place, m
         uris, "write_bytes", lambda uri, _, **__: written.append(uri.removeprefix(f"{place}/"))
     )
     writer.write(0, rows(0, 2), failures("x.wav"))
-    assert written == ["__raudeep__/errors-00000.pq", "part-00000.parquet"]
+    assert [name for name in written if name != CLAIM] == [
+        "__raudeep__/errors-00000.pq",
+        "part-00000.parquet",
+    ]
 
 
 def test_errors_of_an_attempt_that_was_killed_do_not_stay_beside_the_rows(place):
@@ -253,7 +256,7 @@ def test_a_file_is_no_place_for_a_table(place):
 
 def test_overwriting_deletes_a_table_of_another_configuration(finished):
     writer = open_table(finished, OTHER, overwrite=True)
-    assert uris.list_files(finished) == {}
+    assert files_of(finished) == {}
     assert writer.missing(2) == [0, 1]
 
 
@@ -285,9 +288,9 @@ def test_overwriting_replaces_a_table_with_a_damaged_index(finished, content):
     uris.write_bytes(uris.join(finished, INDEX), content)
     with pytest.raises(TableError, match=r"index\.json"):
         open_table(finished, IDENTITY)
-    assert len(uris.list_files(finished)) == 4
+    assert len(files_of(finished)) == 4
     assert open_table(finished, IDENTITY, overwrite=True).missing(1) == [0]
-    assert uris.list_files(finished) == {}
+    assert files_of(finished) == {}
 
 
 @pytest.mark.parametrize(
@@ -329,7 +332,7 @@ def test_overwriting_leaves_files_of_others_alone(finished, identity):
     if identity == IDENTITY:  # damaged, so that it has to be replaced
         uris.write_bytes(uris.join(finished, INDEX), b"garbage")
     open_table(finished, identity, overwrite=True)
-    assert set(uris.list_files(finished)) == {"thesis.tex", ".git/config"}
+    assert set(files_of(finished)) == {"thesis.tex", ".git/config"}
 
 
 @pytest.mark.parametrize(

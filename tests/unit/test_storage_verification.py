@@ -1,5 +1,6 @@
 """What verify finds in a table, and what repair leaves of it."""
 
+import json
 import os
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from raudeep.storage.index import INDEX, is_table
 from raudeep.storage.opening import open_table
 from raudeep.storage.plan import extend_plan
 from raudeep.storage.verification import verify_table
-from tests.tables import flip_a_bit
+from tests.tables import files_of, flip_a_bit
 
 IDENTITY = Identity("embeddings", {"readout": "state"})
 
@@ -113,15 +114,25 @@ def test_rows_that_do_not_fit_the_plan_are_found(tmp_path, files, rule, message)
         raise TableError("; ".join(fault.message for fault in faults))
 
 
-def test_a_part_of_another_table_or_with_other_columns_is_found(table, tmp_path):
-    other = open_table(str(tmp_path / "other"), Identity("embeddings", {"readout": "pooled"}))
-    other.write(0, rows(["a", "b"], size=4))
-    os.replace(tmp_path / "other/part-00000.parquet", f"{table}/part-00000.parquet")
-    found = {rule for rule, _ in rules(table)}
-    assert {"every part is of the table", "every part has its size"} & found
-    writer = open_table(table, IDENTITY)
-    writer.commit(3, recordings=["0"])  # the index says now what is there
-    assert ("every part is of the table", "part-00000.parquet") in rules(table)
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (Identity("embeddings", {"readout": "pooled"}), "was made with another configuration"),
+        (Identity("embeddings", {"readout": "state"}, {"a": "0"}), "was made of other inputs"),
+    ],
+)
+def test_a_part_of_another_table_or_with_other_columns_is_found(table, tmp_path, other, message):
+    writer = open_table(str(tmp_path / "other"), other)
+    writer.write(0, rows(["a", "b"], size=4))
+    part = Path(table, "part-00000.parquet")
+    os.replace(tmp_path / "other/part-00000.parquet", part)
+    with pytest.raises(TableError, match=r"another run has written part-00000.parquet"):
+        open_table(table, IDENTITY).commit(3, recordings=["0"])
+    index = json.loads(Path(table, INDEX).read_text())
+    index["parts"][0]["bytes"] = part.stat().st_size
+    Path(table, INDEX).write_text(json.dumps(index))
+    found = verify_table(table)
+    assert ("every part is of the table", "part-00000.parquet", message) in found
     assert ("every part has the same columns", "part-00001.parquet") in rules(table)
 
 
@@ -160,7 +171,7 @@ def test_a_plan_that_is_gone_or_damaged_is_made_again_with_its_parts(table, dama
     damage(Path(table, "__raudeep__/plan-00000.pq"))
     assert ("every file of the plan is readable", "__raudeep__/plan-00000.pq") in rules(table)
     verify_table(table, repair=True)
-    assert uris.list_files(table) == {}
+    assert files_of(table) == {}
     make(table)
     assert verify_table(table) == []
 
