@@ -23,10 +23,12 @@ from raudeep.models.artifact import (
     unpack_tensors,
 )
 from raudeep.storage import uri as uris
+from raudeep.storage.claim import check_claim
 from raudeep.storage.identity import Identity, package_versions
 
 __all__ = [
     "artifact_identity",
+    "check_place",
     "delete_artifact",
     "forget_epochs",
     "is_artifact",
@@ -158,6 +160,13 @@ def artifact_identity(uri: str) -> Identity:
         raise TableError(f"{uri} holds no finished autoencoder ({CONFIG_FILE} missing).")
     with _readable(uri, CONFIG_FILE) as content:
         return Identity(**json.loads(content)["identity"])
+
+
+def check_place(uri: str, identity: Identity) -> None:
+    """Raise `TableError` where the place of an autoencoder is, or is to be, of another one."""
+    check_claim(uri, identity)
+    if is_artifact(uri) and (stored := artifact_identity(uri)) != identity:
+        raise TableError(stored.conflict(identity, place=uri))
 
 
 def read_metrics(uri: str) -> dict[str, Any]:

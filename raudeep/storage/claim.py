@@ -16,7 +16,7 @@ from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.index import CLAIM, FOLDER
 
-__all__ = ["claim", "claimed", "claiming"]
+__all__ = ["check_claim", "claim", "claimed", "claiming"]
 
 
 def claim(
@@ -77,6 +77,13 @@ def claimed(uri: str, *, name: str = CLAIM) -> Identity | None:
         return None
     except OSError as error:
         raise TableError(f"{uris.join(uri, name)} cannot be read: {error}") from error
+
+
+def check_claim(uri: str, identity: Identity) -> None:
+    """Raise `TableError` where a folder is claimed for another output."""
+    found = claimed(uri)
+    if found not in (None, identity):
+        raise TableError(found.conflict(identity, place=uri))
 
 
 @contextmanager

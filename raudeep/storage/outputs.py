@@ -91,7 +91,10 @@ def write_file(uri: str, content: bytes, *, overwrite: bool) -> None:
     """
     if uris.file_size(uri) is None or uris.read_bytes(uri) != content:
         check_file(uri, overwrite=overwrite)
-        uris.write_bytes(uri, content)
+        try:
+            uris.write_bytes(uri, content, only_new=not overwrite)
+        except FileExistsError:  # another process was quicker
+            write_file(uri, content, overwrite=overwrite)
 
 
 def visible_files(uri: str) -> list[str]:

@@ -26,8 +26,9 @@ from raudeep.pipeline.classification.predictions import (
 from raudeep.pipeline.recordings.sources import Source, embedding_sources
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage import uri as uris
+from raudeep.storage.claim import check_claim, claiming
 from raudeep.storage.identity import Identity, package_versions
-from raudeep.storage.index import TableIndex, read_index
+from raudeep.storage.index import CLAIM, TableIndex, read_index
 from raudeep.storage.outputs import visible_files
 from raudeep.storage.table import read_table
 
@@ -182,22 +183,21 @@ def train_classifier(
     chosen = metadata.take(rows_of_partitions(metadata, fit.train_partitions, table))
     identity = _identity(index, config, fit)
     present = set(visible_files(output))
-    if strange := sorted(present - {CONFIG_FILE, WEIGHTS_FILE}):
+    if strange := sorted(present - {CONFIG_FILE, WEIGHTS_FILE, CLAIM}):
         raise TableError(
             f"{output} holds files but no classifier, e.g. {strange[0]!r}. Choose another output."
         )
-    reused = False
-    if CONFIG_FILE in present:
-        stored = load_classifier(output).identity
-        reused = stored == identity
-        if not (reused or overwrite):
-            raise TableError(stored.conflict(identity, place=output))
+    reused = _is_made(output, identity, overwrite=overwrite)
     if not reused:
         uris.check_writable(output)
-        trained = fit_table(table, config=config, fit=fit)
-        uris.delete(uris.join(output, CONFIG_FILE))
-        for name, content in _pack(trained).items():
-            uris.write_bytes(uris.join(output, name), content)
+        with claiming(output, identity, overwrite=overwrite):
+            files = _pack(fit_table(table, config=config, fit=fit))
+            _is_made(output, identity, overwrite=overwrite)  # by another run meanwhile
+            check_claim(output, identity)
+            uris.delete(uris.join(output, CONFIG_FILE))
+            for name, content in files.items():
+                check_claim(output, identity)
+                uris.write_bytes(uris.join(output, name), content)
     return StageSummary(
         stage="classifier",
         table=output,
@@ -206,6 +206,16 @@ def train_classifier(
         reused=int(reused),
         rows=chosen.num_rows - chosen["label"].null_count,
     )
+
+
+def _is_made(output: str, identity: Identity, *, overwrite: bool) -> bool:
+    """Return whether the classifier is there; `TableError` if another is that is to stay."""
+    if not uris.exists(uris.join(output, CONFIG_FILE)):
+        return False
+    stored = load_classifier(output).identity
+    if stored != identity and not overwrite:
+        raise TableError(stored.conflict(identity, place=output))
+    return stored == identity
 
 
 def load_classifier(uri: str) -> TrainedClassifier:

@@ -41,7 +41,7 @@ from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage import uri as uris
 from raudeep.storage.index import TableIndex, file_kind, is_table, read_index
 from raudeep.storage.opening import open_tables
-from raudeep.storage.outputs import check_writable_file
+from raudeep.storage.outputs import check_writable_file, write_file
 from raudeep.storage.table import read_errors, read_part, read_schema, read_table
 from raudeep.storage.writer import TableWriter
 
@@ -196,7 +196,7 @@ def _destination(
     open_tables([writer], overwrite=True)
     with _deleted_for_audio(writer.uri):
         yield writer
-    _write_label_list(writer.uri, output)
+    write_file(output, _label_list(writer.uri), overwrite=overwrite)
     uris.delete(writer.uri)
 
 
@@ -263,7 +263,8 @@ def _predictions(
     return prediction_rows(rows, np.arange(rows.num_rows), mean, classifier.labels, fold=None)
 
 
-def _write_label_list(predictions: str, output: str) -> None:
+def _label_list(predictions: str) -> bytes:
+    """Return the ``.tsv`` file of predictions."""
     rows = read_table(predictions, columns=["file", "predicted"]).to_pydict()
     labels = sorted(set(rows["predicted"]))
     ids = {label: label_id for label_id, label in enumerate(labels)}
@@ -272,7 +273,7 @@ def _write_label_list(predictions: str, output: str) -> None:
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     writer.writerows(sorted((file, labels[vote]) for file, vote in zip(files, votes, strict=True)))
-    uris.write_bytes(output, text.getvalue().encode())
+    return text.getvalue().encode()
 
 
 def _check_made_alike(classifier: TrainedClassifier, table: str) -> None:

@@ -8,7 +8,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Generator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from itertools import pairwise
 from typing import Any
 
@@ -17,6 +17,7 @@ from raudeep.errors import ConfigError, RaudeepError, TableError
 from raudeep.models.autoencoder import build_autoencoder
 from raudeep.pipeline.artifacts import (
     artifact_identity,
+    check_place,
     delete_artifact,
     is_artifact,
     load_autoencoder,
@@ -34,6 +35,7 @@ from raudeep.pipeline.training.record import forget_unusable_record
 from raudeep.pipeline.training.tracking import check_tracker
 from raudeep.pipeline.training.worker import Run, WorkerJob, train_worker
 from raudeep.storage import uri as uris
+from raudeep.storage.claim import claiming
 from raudeep.storage.identity import Identity
 from raudeep.storage.index import read_index
 from raudeep.storage.opening import check_no_table
@@ -120,26 +122,18 @@ def train_autoencoders(
         uris.clean(run.output)
     if pending:
         share = share_resources(ensure_ray(), resources, len(pending))
-        for run in replaced:  # now that nothing of any run can be refused
-            uris.delete(_checkpoints_of(run, artifact_identity(run.output), checkpoints))
-            delete_artifact(run.output)
-        epochs = sum(run.training.num_epochs for run in pending)
-        done = dict.fromkeys(identities, 0)
-        found = fit_runs(pending, identities, checkpoints, share, tracker=resources.tracker)
-        with (
-            stage_progress("training", unit="epochs", total=epochs) as progress,
-            closing(found) as entries,
-        ):
-            for entry in entries:
-                name = entry["name"]
-                if "waiting" in entry:
-                    progress.advance(0, f"{name} is {entry['waiting']}")
-                    continue
-                if entry["goes_on"]:
-                    logger.info("%s goes on after epoch %d.", name, entry["epoch"])
-                note = f"{name} epoch {entry['epoch']}, loss {entry['loss']:.4f}"
-                progress.advance(max(0, entry["done"] - done[name]), note)
-                done[name] = max(done[name], entry["done"])
+        with ExitStack() as held:  # now that nothing of any run can be refused
+            for run in pending:
+                identity = identities[run.name]
+                held.enter_context(claiming(run.output, identity, overwrite=overwrite))
+                if run not in replaced:  # another run may have finished one meanwhile
+                    check_place(run.output, identity)
+            for run in replaced:
+                if is_artifact(run.output):
+                    stored = artifact_identity(run.output)
+                    uris.delete(_checkpoints_of(run, stored, checkpoints))
+                delete_artifact(run.output)
+            _fit_all(pending, identities, checkpoints, share, tracker=resources.tracker)
     for run in runs:  # the artifact holds all that they do
         uris.delete(_checkpoints_of(run, identities[run.name], checkpoints))
     uris.delete_empty(checkpoints)
@@ -154,6 +148,34 @@ def train_autoencoders(
         )
         for run in runs
     ]
+
+
+def _fit_all(
+    runs: Sequence[Run],
+    identities: dict[str, Identity],
+    checkpoints: str,
+    share: Share,
+    *,
+    tracker: Tracker | None,
+) -> None:
+    """Run all, and show how far they are."""
+    epochs = sum(run.training.num_epochs for run in runs)
+    done = dict.fromkeys(identities, 0)
+    found = fit_runs(runs, identities, checkpoints, share, tracker=tracker)
+    with (
+        stage_progress("training", unit="epochs", total=epochs) as progress,
+        closing(found) as entries,
+    ):
+        for entry in entries:
+            name = entry["name"]
+            if "waiting" in entry:
+                progress.advance(0, f"{name} is {entry['waiting']}")
+                continue
+            if entry["goes_on"]:
+                logger.info("%s goes on after epoch %d.", name, entry["epoch"])
+            note = f"{name} epoch {entry['epoch']}, loss {entry['loss']:.4f}"
+            progress.advance(max(0, entry["done"] - done[name]), note)
+            done[name] = max(done[name], entry["done"])
 
 
 def _run_name(run: Run, identity: Identity) -> str:

@@ -22,6 +22,7 @@ from raudeep.models.fitting import EpochResult, Fit, split_by_recording
 from raudeep.models.inference import default_device
 from raudeep.pipeline.artifacts import (
     artifact_identity,
+    check_place,
     forget_epochs,
     keep_epoch,
     kept_epochs,
@@ -160,6 +161,7 @@ def _train(job: WorkerJob) -> None:
                 ray.train.report(metrics)
                 continue
             last = result.epoch == progress.last_epoch
+            check_place(run.output, job.identity)
             log_epoch(writer, result, fit.model, examples, pictures=last or result.epoch % 8 == 1)
             written = {path.name: path.read_bytes() for path in Path(logs).iterdir()}
             write_events(run.output, written)
@@ -290,6 +292,7 @@ def _write(
     if progress.best:
         fit.model.load_state_dict(progress.best)
         optimizer_state = progress.best_optimizer
+    check_place(job.run.output, job.identity)
     tables = [read_index(uri) for uri in job.run.spectrograms]
     trained = TrainedAutoencoder(
         name=job.run.name,

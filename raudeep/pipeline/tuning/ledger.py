@@ -7,10 +7,11 @@ Below the output: ``sweep.json`` (what is searched), ``manifest/``, ``trials/ID.
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from raudeep.errors import TableError
 from raudeep.storage import uri as uris
+from raudeep.storage.claim import claim
 from raudeep.storage.identity import Identity
 from raudeep.sweep.records import DONE, TrialRecord
 from raudeep.sweep.space import Point
@@ -19,6 +20,7 @@ __all__ = ["PICTURES", "Ledger", "SweepLayout", "open_ledger"]
 
 PICTURES = ("history.svg", "parallel.svg", "importance.svg")
 """Names of the pictures: trials in their order, their fields, what decides."""
+_SWEEP = "sweep.json"
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class Ledger:
     """The trials of a sweep."""
 
     places: SweepLayout
+    identity: Identity
+    """Of the sweep."""
     records: dict[str, TrialRecord] = field(default_factory=dict)
 
     def add(self, trial: str, point: Point) -> TrialRecord:
@@ -82,7 +86,8 @@ class Ledger:
         return self.records[trial]
 
     def save(self, record: TrialRecord) -> None:
-        """Write a record."""
+        """Write a record; `TableError` where another sweep has taken the place."""
+        claim(self.places.output, self.identity, name=_SWEEP)
         content = json.dumps(record.to_dict(), indent=1)
         uris.write_bytes(self.places.below("trials", f"{record.id}.json"), content.encode())
 
@@ -116,7 +121,7 @@ def open_ledger(places: SweepLayout, identity: Identity, *, overwrite: bool = Fa
         If the output holds another sweep (the message names the field that differs); with
         `overwrite` its trials and what came of them are deleted instead.
     """
-    place = places.below("sweep.json")
+    place = places.below(_SWEEP)
     try:
         stored = Identity(**json.loads(uris.read_bytes(place))["identity"])
     except FileNotFoundError:
@@ -126,15 +131,13 @@ def open_ledger(places: SweepLayout, identity: Identity, *, overwrite: bool = Fa
     if stored is not None and stored != identity:
         if not overwrite:
             raise TableError(stored.conflict(identity, place=places.output))
+        claim(places.output, identity, name=_SWEEP, overwrite=True)
         for name in ("trials", "models", "runs", *PICTURES):
             uris.delete(places.below(name))
         for outcome in (places.results, places.ranking, places.best):
             uris.delete(outcome)
-        stored = None
-    if stored is None:
-        content = json.dumps({"identity": asdict(identity)}, indent=1)
-        uris.write_bytes(place, content.encode())
-    return Ledger(places, _read_records(places))
+    claim(places.output, identity, name=_SWEEP)
+    return Ledger(places, identity, _read_records(places))
 
 
 def _read_records(places: SweepLayout) -> dict[str, TrialRecord]:
