@@ -42,15 +42,21 @@ def write_file(target: Path, content: bytes, *, only_new: bool = False) -> None:
         sync_folder(target.parent)
 
 
-def move_file(file: Path, target: Path) -> None:
-    """Move a file on one file system so that it appears whole."""
+def move_file(file: Path, target: Path, *, only_new: bool = False) -> None:
+    """Move a file on one file system so that it appears whole.
+
+    With `only_new`, `FileExistsError` where there is one already.
+    """
     make_folder(target.parent)
     descriptor = os.open(file, os.O_RDONLY)
     try:
         _sync(descriptor)
     finally:
         os.close(descriptor)
-    os.replace(file, target)
+    if only_new and not target.is_dir() and _link(file, target):
+        file.unlink()
+    else:
+        os.replace(file, target)
     sync_folder(target.parent)
 
 

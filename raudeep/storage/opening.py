@@ -78,19 +78,17 @@ def _is_to_be_replaced(writer: TableWriter, *, overwrite: bool) -> bool:
     try:
         stored = _stored_identity(uri, ours)
     except TableError:
-        if not overwrite:
-            raise
         # What cannot be read is replaced only where something else says that it was a table.
-        stage = _stored_stage(uri, ours)
+        stage = _stored_stage(uri, ours) if overwrite else None
         if stage is None:
             raise
     else:
         if stored is None or writer.continues(stored):
             return False
         stage = stored.stage
+        if stage == writer.identity.stage and not overwrite:
+            raise TableError(stored.conflict(writer.identity, place=uri))
     _refuse_other_stage(uri, stage, writer.identity.stage)
-    if not overwrite:
-        raise TableError(stored.conflict(writer.identity, place=uri))
     return True
 
 

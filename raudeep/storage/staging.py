@@ -65,7 +65,8 @@ def staging(uri: str, *, replacing: Collection[str] = ()) -> Iterator[Path]:
     Raises
     ------
     TableError
-        If the place cannot be written, or another process has put several files there meanwhile.
+        If the place cannot be written, or another process has put such a file there meanwhile, or
+        puts several ones.
     """
     uris.check_writable(uri)
     left = unfinished_files(uri)
@@ -96,19 +97,23 @@ def staging(uri: str, *, replacing: Collection[str] = ()) -> Iterator[Path]:
             for name in names:
                 touched.append(name)
                 if (new / name).exists():
-                    uris.put_file(new / name, uris.join(uri, name))
+                    place = uris.join(uri, name)
+                    uris.put_file(new / name, place, only_new=name not in replacing)
                 else:
                     uris.delete_file(uris.join(uri, name))
                     _prune(uri, name)
             if begun:
                 uris.delete_file(uris.join(uri, _UNFINISHED))
         except BaseException as error:
+            was_quicker = isinstance(error, FileExistsError) and bool(touched)
             if isinstance(error, OSError) and touched:  # that one is as it was
                 _prune(uri, touched.pop())
             whole = _undo(uri, touched, old)
             if whole and begun:
                 with suppress(OSError, TableError):
                     uris.delete_file(uris.join(uri, _UNFINISHED))
+            if was_quicker:
+                raise TableError(_at_once(uri)) from error
             if isinstance(error, OSError):
                 raise TableError(f"cannot write {uri}: {error.strerror or error}") from error
             raise
@@ -145,15 +150,18 @@ def _held(folder: Path) -> Iterator[Path]:
 def _begin(uri: str, names: Sequence[str], replacing: Collection[str], *, goes_on: bool) -> None:
     """Note that several files get their places in a folder, where no other process does so."""
     note = uris.join(uri, _UNFINISHED)
-    line = f"another process writes to {uri} as well. Choose another output, or run again later."
     try:
         uris.write_bytes(note, json.dumps(names).encode(), only_new=not goes_on)
     except FileExistsError as error:
-        raise TableError(line) from error
+        raise TableError(_at_once(uri)) from error
     present = uris.list_files(uri)
     if any(name in present for name in names if name not in replacing):
         uris.delete_file(note)
-        raise TableError(line)
+        raise TableError(_at_once(uri))
+
+
+def _at_once(uri: str) -> str:
+    return f"another process writes to {uri} as well. Choose another output, or run again later."
 
 
 def _keep(uri: str, name: str, old: Path) -> None:

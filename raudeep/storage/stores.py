@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -13,7 +14,7 @@ from botocore.exceptions import NoCredentialsError
 from raudeep.credentials import public_text, public_uri
 from raudeep.errors import TableError
 
-__all__ = ["RemoteFile", "StoreError", "connect", "put", "session"]
+__all__ = ["RemoteFile", "StoreError", "connect", "put", "put_file", "session"]
 
 # s3fs tries five times on top of these, ever less often, also where a connection breaks.
 _S3_SETTINGS: dict[str, Any] = {
@@ -188,13 +189,26 @@ def put(uri: str, content: bytes, *, only_new: bool = False) -> None:
     FileExistsError
         With `only_new`, if there is one already.
     """
+    with _writing(uri, only_new=only_new) as (system, path, mode):
+        system.pipe_file(path, content, **mode)
+
+
+def put_file(file: Path, uri: str, *, only_new: bool = False) -> None:
+    """Write a file of this machine as an object that appears whole; else as `put`."""
+    with _writing(uri, only_new=only_new) as (system, path, mode):
+        system.put_file(str(file), path, **mode)
+
+
+@contextmanager
+def _writing(uri: str, *, only_new: bool) -> Iterator[tuple[Any, str, dict[str, str]]]:
+    """Connect, and say how an object is written that must be new."""
     with session(uri) as (system, path):
         if only_new and system.exists(path):
             raise FileExistsError(errno.EEXIST, "is there already", uri)
         # S3 refuses the later one of two that come at the same time; other stores may not.
         mode = {"mode": "create"} if only_new and _protocol(uri) in _S3 else {}
         try:
-            system.pipe_file(path, content, **mode)
+            yield system, path, mode
         except OSError as error:
             if only_new and _code(error) in _THERE_ALREADY:
                 raise FileExistsError(errno.EEXIST, "is there already", uri) from error

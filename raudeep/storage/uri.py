@@ -145,16 +145,16 @@ def write_bytes(uri: str, content: bytes, *, only_new: bool = False) -> None:
         raise TableError(f"cannot write {_reason(error, uri)}") from error
 
 
-def put_file(file: Path, uri: str) -> None:
+def put_file(file: Path, uri: str, *, only_new: bool = False) -> None:
     """Move a file of this machine so that it appears whole; OSError as the file system raises it.
 
-    Locally it is renamed, which needs it on the same file system.
+    Locally it is renamed, which needs it on the same file system. With `only_new`,
+    `FileExistsError` is raised where there is one already.
     """
     if is_local(uri):
-        disc.move_file(file, _local(uri))
-        return
-    with stores.session(uri) as (system, path):
-        system.put_file(str(file), path)
+        disc.move_file(file, _local(uri), only_new=only_new)
+    else:
+        stores.put_file(file, uri, only_new=only_new)
 
 
 def fetch_file(uri: str, file: Path) -> None:

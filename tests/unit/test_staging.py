@@ -66,10 +66,10 @@ def full(monkeypatch):
     """Let `b.csv` find no space."""
     move = uris.put_file
 
-    def fail_at_the_second(file, uri):
+    def fail_at_the_second(file, uri, **options):
         if file.name == "b.csv":
             raise OSError(28, "No space left on device")
-        move(file, uri)
+        move(file, uri, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(uris, "put_file", fail_at_the_second)
@@ -143,10 +143,10 @@ def test_a_folder_in_the_place_of_a_file_keeps_what_is_in_it(tmp_path):
 def test_what_cannot_be_put_back_is_kept_and_named(place, monkeypatch, caplog):
     move = uris.put_file
 
-    def fail_from_the_second(file, uri):
+    def fail_from_the_second(file, uri, **options):
         if moved:
             raise OSError(28, "No space left on device")
-        moved.append(move(file, uri))
+        moved.append(move(file, uri, **options))
 
     moved = []
     uris.write_bytes(uris.join(place, "a.csv"), b"old")
@@ -197,15 +197,18 @@ def test_place_that_cannot_be_written_is_one_line(tmp_path):
         pass
 
 
-def test_of_two_processes_that_put_files_into_a_folder_one_does(place):
-    def put(*names, meanwhile=lambda: None):
+@pytest.mark.parametrize(
+    ("early", "late"), [(["b.csv", "c.csv"], ["a.csv", "b.csv"]), (["a.csv"], ["a.csv"])]
+)
+def test_of_two_processes_that_put_files_into_a_folder_one_does(place, early, late):
+    def put(names, meanwhile=lambda: None):
         with staging(place) as folder:
             meanwhile()
             build(folder, *names)
 
     with pytest.raises(TableError, match=r"another process writes to .* as well"):
-        put("a.csv", "b.csv", meanwhile=lambda: put("b.csv", "c.csv"))
-    assert sorted(uris.list_files(place)) == ["b.csv", "c.csv"]
+        put(late, meanwhile=lambda: put(early))
+    assert list(uris.list_files(place)) == early
 
 
 def test_half_of_several_files_are_known_until_all_are_there(place, monkeypatch):
@@ -214,10 +217,10 @@ def test_half_of_several_files_are_known_until_all_are_there(place, monkeypatch)
 
     move = uris.put_file
 
-    def fail_at_the_second(file, uri):
+    def fail_at_the_second(file, uri, **options):
         if file.name == "b.csv":
             raise Killed
-        move(file, uri)
+        move(file, uri, **options)
 
     assert unfinished_files(place) is None
     uris.write_bytes(uris.join(place, "c.csv"), b"old")

@@ -178,7 +178,7 @@ def _open_index(table: str, stored: TableIndex, size: int, metric: Metric, file:
     new = [part.name for part, end in zip(stored.parts, ends, strict=True) if end > first]
     columns = ["file", "chunk", "embedding"]
     try:
-        with staging(str(place.parent)) as folder:
+        with staging(str(place.parent), replacing=[place.name]) as folder:
             every = (read_part(table, name, columns=columns) for name in new)
             for _, vectors, usable in _with_vectors(table, every):
                 neighbours.add(first + np.flatnonzero(usable), vectors[usable])
