@@ -1,6 +1,7 @@
 """Every stage on an S3 store that answers over HTTP, refuses, stalls, or is not there."""
 
 import json
+import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -29,6 +30,16 @@ from raudeep.storage.verification import verify_table
 from tests.models import write_model
 from tests.s3 import FaultProxy, environment, moto_server, set_environment
 from tests.support import run
+from tests.web import (
+    SECRETS,
+    SIGNATURES,
+    arguments_with_secrets,
+    files_with_secrets,
+    secrets_in,
+    signed,
+    web_server,
+    with_password,
+)
 
 
 @pytest.fixture(scope="module")
@@ -240,18 +251,49 @@ def test_a_public_bucket_is_read_without_credentials(port, monkeypatch):
     assert json.loads(stdout)["recordings"] == 25
 
 
+@pytest.fixture
+def short_folder():
+    """A temporary folder in which the names of Ray's sockets are not too long."""
+    with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def signed_manifest(host, signature):
+    """The corpus as a manifest of places in the store, signed ones, and ones with a password."""
+    manifest, _ = load_manifest("s3://audio")
+    lines = ["file,label,folds,uri"]
+    for number, row in enumerate(manifest.to_pylist()):
+        places = row["uri"], signed(host, row["file"], signature), with_password(host, row["file"])
+        roles = " ".join(map(str, row["folds"]))
+        lines.append(f"{row['file']},{row['label']},{roles},{places[number % 3]}")
+    return "\n".join(lines)
+
+
 @pytest.mark.timeout(1200)
-def test_the_main_job_runs_with_everything_in_a_store(store, recipe):
+def test_the_main_job_runs_with_everything_in_a_store(store, recipe, corpus, short_folder):
     """Corpus, tables, checkpoints, models and reports; then again, which computes nothing.
 
-    The spectrograms are streamed into the training.
+    The spectrograms are streamed into the training. What is secret stands nowhere: not in an
+    output, a temporary file, a log of Ray's or an argument of a process.
     """
-    command = ("benchmark", recipe, "--corpus", "s3://audio", "--output", "s3://out/benchmark")
-    command += ("--training.in-memory-gb", "0")
-    code, stdout, stderr = run(*command, "--json")
-    assert code == 0, stderr
-    results = json.loads(stdout)
+    keys = {"AWS_SECRET_ACCESS_KEY": "AWSKEYd4", "WANDB_API_KEY": "WANDBKEYe5"}
+    keys["RAY_AUTH_TOKEN"] = "f6" * 32
+    secrets = (*SECRETS, *keys.values())
+    place = "s3://out/signed.csv"
+    command = ("benchmark", recipe, "--corpus", place, "--output", "s3://out/benchmark")
+    command += ("--training.in-memory-gb", "0", "--json")
+    said, found = [], []
+    with web_server(corpus) as host, arguments_with_secrets(secrets) as arguments:
+        for signature in sorted(SIGNATURES):
+            uris.write_bytes(place, signed_manifest(host, signature).encode())
+            code, stdout, stderr = run(*command, TMPDIR=str(short_folder), **keys)
+            assert code == 0, stderr
+            said.append(stdout + stderr)
+            found.append(json.loads(stdout))
+    results, again = found
     assert {row["embedding"] for row in results["scores"]} == {"30db", "60db", "fused"}
+    assert again["scores"] == results["scores"]
+    assert all(row["reused"] == row["parts"] for row in again["stages"])
     files = uris.list_files("s3://out/benchmark")
     for name in (
         "results.json",
@@ -260,7 +302,9 @@ def test_the_main_job_runs_with_everything_in_a_store(store, recipe):
         "models/30db/config.json",
     ):
         assert name in files, sorted(files)
-    code, again, stderr = run(*command, "--json")
-    assert code == 0, stderr
-    assert json.loads(again)["scores"] == results["scores"]
-    assert all(row["reused"] == row["parts"] for row in json.loads(again)["stages"])
+    for name in files:
+        assert secrets_in(name, uris.read_bytes(f"s3://out/benchmark/{name}"), secrets) == [], name
+    assert files_with_secrets(short_folder, secrets) == {}
+    assert [secret for secret in secrets if secret in "".join(said)] == []
+    assert arguments == []
+    assert list(short_folder.glob("ray/session_2*/logs/*.log"))  # where it was looked

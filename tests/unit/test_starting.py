@@ -1,12 +1,15 @@
 """Ray on this machine: a second attempt where the first was too slow, and a line where both are."""
 
 import os
+import socket
+import stat
 
 import pytest
 import ray
+from ray import cloudpickle
 
 from raudeep.errors import ResourceError
-from raudeep.pipeline.runtime.cluster import _start
+from raudeep.pipeline.runtime.cluster import _join, _start
 from tests.support import assert_one_line
 
 TOO_SLOW = Exception("The current node timed out during startup. This could happen because\n...")
@@ -38,15 +41,31 @@ def test_a_start_that_was_too_slow_is_tried_again(starts, caplog):
     assert caplog.messages == ["Ray did not start in time; another attempt."]
 
 
-def test_without_a_home_that_can_be_written_ray_has_a_token_all_the_same(
-    starts, monkeypatch, tmp_path
-):
+def test_variables_reach_the_workers_of_a_cluster_by_a_function_alone(starts, monkeypatch):
+    made = starts()
+    monkeypatch.setenv("WANDB_API_KEY", "a secret")
+    _start({})  # whose processes have the environment of this one
+    assert "runtime_env" not in made[0]
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        _join(f"127.0.0.1:{head.getsockname()[1]}", {})
+    assert "a secret" not in str(made[1])
+    set_environment = cloudpickle.loads(cloudpickle.dumps(*made[1].pop("runtime_env").values()))
+    monkeypatch.setenv("WANDB_API_KEY", "to be taken back")
+    set_environment()
+    assert os.environ["WANDB_API_KEY"] == "a secret"
+
+
+def test_ray_has_a_token_that_nobody_else_can_read(starts, monkeypatch, tmp_path):
     monkeypatch.setenv("RAY_AUTH_TOKEN", "to be taken back")
     monkeypatch.delenv("RAY_AUTH_TOKEN")
     starts()
     monkeypatch.setenv("HOME", str(tmp_path))
-    _start({})
-    assert "RAY_AUTH_TOKEN" not in os.environ
+    for _ in range(2):
+        _start({})
+        assert "RAY_AUTH_TOKEN" not in os.environ
+        (token,) = (tmp_path / ".ray").iterdir()
+        assert (token.name, len(token.read_text())) == ("auth_token", 64)
+        assert stat.S_IMODE(token.stat().st_mode) == 0o600
     monkeypatch.setenv("HOME", str(tmp_path / "nowhere"))
     _start({})
     assert len(os.environ["RAY_AUTH_TOKEN"]) == 64

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from raudeep.errors import ResourceError
+from raudeep.pipeline.runtime.watching import watch_process, watch_server
 
 __all__ = [
     "DEBUG_VARIABLE",
@@ -53,6 +54,7 @@ _QUIET = {
     "RAY_TQDM": "0",
 }
 _CONNECT_SECONDS = 10.0
+_HEAD_LOST_SECONDS = 45.0  # that of a cluster may be started again; Ray ends this process after 60
 _STARTS = 2
 _CORE_LOG = re.compile(rb".*Set ray log level|\[\d{4}-\d\d-\d\d .*\] \w+\.(cc|h):\d+: ")
 _HANDED_ON = ("AWS_", "FSSPEC_", "GOOGLE_", "AZURE_STORAGE_", "MLFLOW_", "WANDB_", "RAUDEEP_")
@@ -119,6 +121,7 @@ def ensure_ray() -> Resources:
                 _join(address, settings)
             else:
                 _start(settings)
+        _watch(address)
         atexit.register(ray.shutdown)
         if address:
             atexit.register(_forget_environment)
@@ -151,10 +154,7 @@ def _start(settings: Mapping[str, Any]) -> None:
     """
     import ray
 
-    folder = Path(os.path.expanduser("~"), ".ray")
-    if not os.access(folder if folder.exists() else folder.parent, os.W_OK):
-        # Where Ray would keep a token; as in a container that anybody may run.
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    _make_token()
     for attempt in range(1, _STARTS + 1):
         try:
             ray.init(address="local", include_dashboard=False, **settings)
@@ -171,6 +171,53 @@ def _start(settings: Mapping[str, Any]) -> None:
             logger.warning("Ray did not start in time; another attempt.")
         else:
             return
+
+
+def _make_token() -> None:
+    """Make the token that Ray 2.60 asks for where there is none; its own file all can read."""
+    folder = Path(os.path.expanduser("~"), ".ray")
+    file = folder / "auth_token"
+    if file.exists() or {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+        return
+    token = secrets.token_hex(32)
+    try:
+        folder.mkdir(exist_ok=True)
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as writing:
+            writing.write(token)
+    except FileExistsError:  # another process has just made it
+        return
+    except OSError:  # as in a container that anybody may run
+        os.environ["RAY_AUTH_TOKEN"] = token
+
+
+def _watch(address: str | None) -> None:
+    """Watch the processes of Ray without which this one cannot go on."""
+    import ray
+
+    if address and address.startswith("ray://"):  # those of another machine
+        return
+    node = ray._private.worker._global_node
+    head = ray.get_runtime_context().gcs_address
+    say = "What is finished stays; the same command goes on from there."
+    if address:
+        restart = "Start {} again (`ray start`)."
+        of_raylet = f"the Ray of this machine (raylet) was lost. {restart.format('it')} {say}"
+        of_head = (
+            f"the head of the cluster at {head} (gcs_server) has not answered for "
+            f"{_HEAD_LOST_SECONDS:.0f} s. {restart.format('the cluster')} {say}"
+        )
+    else:
+        lost = f"Ray was lost: its process {{}} ended or was killed. {say} Logs of Ray: {{}}"
+        logs = node.get_logs_dir_path()
+        of_raylet, of_head = lost.format("raylet", logs), lost.format("gcs_server", logs)
+    watch_process(node.raylet_socket_name, of_raylet, ray.is_initialized)
+    host, _, port = head.rpartition(":")
+    watch_server(
+        (host.strip("[]"), int(port)),
+        of_head,
+        ray.is_initialized,
+        patience_seconds=_HEAD_LOST_SECONDS if address else 0.0,
+    )
 
 
 @contextmanager

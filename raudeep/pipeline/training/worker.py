@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from raudeep.config import ArchitectureConfig, Tracker, TrainingConfig, fingerprint
+from raudeep.credentials import public_uri
 from raudeep.errors import ConfigError, error_for_user
 from raudeep.models.artifact import TrainedAutoencoder
 from raudeep.models.autoencoder import build_autoencoder
@@ -275,7 +276,7 @@ def _track(job: WorkerJob, *, rank: int) -> AbstractContextManager[Callable[[Epo
     return track(
         job.tracker if rank == 0 else None,
         name=run.name,
-        key=fingerprint(asdict(job.identity), run.output),
+        key=fingerprint(asdict(job.identity), public_uri(run.output)),
         config={
             "spectrogram": read_index(run.spectrograms[0]).config,
             "autoencoder": {"kind": run.model.kind, **asdict(run.model)},
