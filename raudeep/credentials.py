@@ -14,13 +14,13 @@ _WEB = ("http", "https")
 _NAMES_WITH_QUERIES = ("s3", "s3a", "gs", "gcs", "memory", "file")
 """Schemes of which `?` and what follows is a part of a name, as in local paths."""
 _ROW = re.compile(r"#\d+$")  # of a packed file
-_SCHEME = r"\b([A-Za-z][A-Za-z0-9+.-]*)://"
+_SCHEME = r"\b([A-Za-z][A-Za-z0-9+.-]{0,30})://"
 # Of the second form is a password with a slash in it, which no server is asked with.
 _USER = r"((?:[^\s/'\"]*|[^\s/:@\[]+:(?!\d*/)[^\s@'\"]*)@)"
 _USER_IN_TEXT = re.compile(_SCHEME + _USER)
 _QUERY_IN_TEXT = re.compile(
     # A name may hold spaces, a query none. What ends a sentence is not of it.
-    rf"({_SCHEME}(?:(?!://)[^'\"<>\n?])*)\?[^\s'\"<>]+?(?=[.,:;)]*(?:[\s'\"<>]|$))"
+    rf"({_SCHEME}(?:(?!://)[^'\"<>\n?])*)\?[^\s'\"<>]+?(?=[.,:;)]{{0,3}}(?:[\s'\"<>]|$))"
 )
 
 
@@ -65,7 +65,7 @@ def public_column(column: Any, *, text: bool = False) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if not pc.any(pc.match_substring_regex(column, r"://.*[?@]")).as_py():
+    if not pc.any(pc.match_substring_regex(column, r"(?s)://.*[?@]")).as_py():
         return column
     public = public_text if text else public_uri
     values = [None if each is None else public(each) for each in column.to_pylist()]

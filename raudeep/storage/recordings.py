@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from raudeep.credentials import public_uri
 from raudeep.errors import AudioError
 from raudeep.schema import read_metadata
 from raudeep.storage import uri as uris
@@ -117,7 +118,7 @@ class _PackedFile:
                 uris.open_file(uri), pre_buffer=False, buffer_size=_BUFFER_BYTES
             )
         except pa.ArrowException as error:
-            raise OSError(f"{uri} cannot be read: {error}") from error
+            raise OSError(f"{public_uri(uri)} cannot be read: {error}") from error
         footer = self._file.metadata
         sizes = [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
         self._ends = np.cumsum(sizes)
@@ -132,7 +133,9 @@ class _PackedFile:
     def read(self, row: int) -> bytes:
         group = int(np.searchsorted(self._ends, row, side="right"))
         if group == len(self._ends):
-            raise FileNotFoundError(f"{self._uri} has {self._next} rows, none of number {row}")
+            raise FileNotFoundError(
+                f"{public_uri(self._uri)} has {self._next} rows, none of number {row}"
+            )
         begin = int(self._ends[group - 1]) if group else 0
         if not max(self._first, begin) <= row < self._ends[group] or self._next <= begin:
             self._first = self._next = begin
@@ -148,7 +151,7 @@ class _PackedFile:
                 # Arrow says an OSError without a number.
                 if isinstance(error, StoreError) or getattr(error, "errno", None):
                     raise
-                raise OSError(f"{self._uri} cannot be read: {error}") from error
+                raise OSError(f"{public_uri(self._uri)} cannot be read: {error}") from error
             self._first, self._rows = self._next, batch.to_pylist()
             self._next += len(self._rows)
         found = self._rows[row - self._first]

@@ -204,12 +204,12 @@ def _writing(uri: str, *, only_new: bool) -> Iterator[tuple[Any, str, dict[str, 
     """Connect, and say how an object is written that must be new."""
     with session(uri) as (system, path):
         if only_new and system.exists(path):
-            raise FileExistsError(errno.EEXIST, "is there already", uri)
+            raise FileExistsError(errno.EEXIST, "is there already", public_uri(uri))
         # S3 refuses the later one of two that come at the same time; other stores may not.
         mode = {"mode": "create"} if only_new and _protocol(uri) in _S3 else {}
         try:
             yield system, path, mode
         except OSError as error:
             if only_new and _code(error) in _THERE_ALREADY:
-                raise FileExistsError(errno.EEXIST, "is there already", uri) from error
+                raise FileExistsError(errno.EEXIST, "is there already", public_uri(uri)) from error
             raise
