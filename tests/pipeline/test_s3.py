@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from s3fs import S3FileSystem
 
 from raudeep.config import SpectrogramConfig, TrainingConfig
 from raudeep.errors import ConfigError, TableError
@@ -22,11 +23,17 @@ from raudeep.pipeline.runtime.cluster import ensure_ray
 from raudeep.pipeline.stage import embedding_array
 from raudeep.pipeline.tables.reading import read_table
 from raudeep.pipeline.training.data import read_training_data
+from raudeep.storage import claim as claims
 from raudeep.storage import stores
 from raudeep.storage import uri as uris
+from raudeep.storage.claim import claim, claimed
+from raudeep.storage.identity import Identity
+from raudeep.storage.index import read_index
+from raudeep.storage.opening import open_table
 from raudeep.storage.outputs import check_apart
 from raudeep.storage.row_groups import row_groups
 from raudeep.storage.verification import verify_table
+from raudeep.storage.writer import TableWriter
 from tests.models import write_model
 from tests.s3 import FaultProxy, environment, moto_server, set_environment
 from tests.support import run
@@ -308,3 +315,39 @@ def test_the_main_job_runs_with_everything_in_a_store(store, recipe, corpus, sho
     assert [secret for secret in secrets if secret in "".join(said)] == []
     assert arguments == []
     assert list(short_folder.glob("ray/session_2*/logs/*.log"))  # where it was looked
+
+
+def test_of_two_runs_that_begin_at_one_moment_in_a_store_one_creates_the_claim(store, monkeypatch):
+    """Each looks for the claim, and for the object, before the other has written it."""
+    place = "s3://out/claimed"
+    one, two = (Identity("embeddings", {"readout": name}) for name in ("state", "pooled"))
+    claim(place, one)
+    looked = []
+
+    def look(uri, **options):
+        looked.append(uri)
+        return claimed(uri, **options) if len(looked) > 1 else None
+
+    monkeypatch.setattr(claims, "claimed", look)
+    monkeypatch.setattr(S3FileSystem, "exists", lambda *_, **__: False)
+    with pytest.raises(TableError, match="readout is 'state' there and 'pooled' now"):
+        claim(place, two)
+    claim(place, one)
+    assert claimed(place) == one
+    writer = open_table(place, two, overwrite=True)
+    with pytest.raises(TableError, match="readout is 'pooled' there and 'state' now"):
+        TableWriter(place, one).commit(0)
+    assert writer.missing(1) == [0]
+
+
+def test_files_of_a_table_of_an_earlier_version_move_in_a_store(store):
+    older = Path(__file__).parents[1] / "fixtures" / "older" / "embeddings"
+    place = "s3://out/older"
+    for file in older.iterdir():
+        uris.write_bytes(uris.join(place, file.name), file.read_bytes())
+    expected = read_table(str(older))
+    assert read_table(place).equals(expected)
+    open_table(place, read_index(place).identity)
+    assert "errors-00008.parquet" not in uris.list_files(place)
+    assert read_table(place).equals(expected)
+    assert verify_table(place) == []
