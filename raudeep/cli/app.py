@@ -62,7 +62,7 @@ def _explain(error: CycloptsError) -> Any:
     """Return what is said of wrong usage: of what is missing, its help, too; called by cyclopts."""
     argument = error.argument
     if argument is None or not isinstance(error, MissingArgumentError) or error.keyword is not None:
-        return CycloptsPanel(error)
+        return CycloptsPanel(public_text(str(error)))
     is_positional = argument.field_info.is_positional
     name = argument.name.removeprefix("--").upper() if is_positional else argument.name
     said = f"parameter {argument.name} requires an argument."

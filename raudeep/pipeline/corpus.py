@@ -109,8 +109,7 @@ def _tree(root: str, files: Mapping[str, int]) -> Tree:
 
 def _divide(uri: str) -> tuple[str, str]:
     """Return the folder of a file, read with the same user and password, and the file's name."""
-    path = uri if "?" in public_uri(uri) else uri.partition("?")[0]
-    folder, _, name = path.rpartition("/")
+    folder, _, name = uris.split_query(uri)[0].rpartition("/")
     return folder, name
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "open_file",
     "put_file",
     "read_bytes",
+    "split_query",
     "write_bytes",
 ]
 
@@ -56,12 +57,25 @@ def absolute(uri: str) -> str:
     """Return `uri` such that it means the same in every working directory; no slash at the end."""
     if is_local(uri):
         return str(_local(uri).absolute())
-    return uri.rstrip("/")
+    place, query = split_query(uri)
+    return place.rstrip("/") + query
+
+
+def split_query(uri: str) -> tuple[str, str]:
+    """Return the place of a URI, and its query with the question mark; empty where there is none.
+
+    In a store as on this machine, `?` is a letter of a name.
+    """
+    if "?" in public_uri(uri) or is_local(uri):
+        return uri, ""
+    place, mark, query = uri.partition("?")
+    return place, mark + query
 
 
 def join(uri: str, *names: str) -> str:
     """Return the URI of something below `uri`."""
-    return "/".join([uri.rstrip("/"), *names])
+    place, query = split_query(uri)
+    return "/".join([place.rstrip("/"), *names]) + query
 
 
 class ArrowPlace(NamedTuple):

@@ -138,10 +138,16 @@ def test_a_manifest_and_a_recording_may_be_signed_themselves(host, sounds, tmp_p
         table, _ = load_manifest(places)
         assert table["uri"].to_pylist() == places
         assert table["file"].to_pylist() == ["a.wav", "b.wav"][: len(places)]
-    code, out, err = cli("inspect", signed(host, "nothing.csv"), "--debug")
-    assert code == 1
-    assert "no manifest at" in err
-    assert not [secret for secret in SECRETS if secret in out + err], err
+    assert uris.join(signed(host, "a"), "b") == signed(host, "a/b")
+    code, out, _ = cli("inspect", signed(host, "a.wav"), "--json")
+    assert (code, json.loads(out)["recordings"]) == (0, 1)
+    for arguments, code, said in (
+        (("inspect", signed(host, "nothing.csv"), "--debug"), 1, "no manifest at"),
+        (("inspect", signed(host, "a.wav"), with_password(host, "b.wav")), 2, "Unused Tokens"),
+    ):
+        found, out, err = cli(*arguments)
+        assert (found, said in err) == (code, True), err
+        assert not [secret for secret in SECRETS if secret in out + err], err
 
 
 def test_transformers_name_recordings_without_credentials(host, model, tmp_path):
