@@ -1,11 +1,16 @@
 """The process of the command ``raudeep``, also started by ``python -m raudeep`` and the jobs."""
 
-import atexit
-import os
-import signal
-import sys
-from collections.abc import Sequence
-from contextlib import suppress
+# First of all: `python -m` puts the working directory first, from which all else would come.
+from raudeep.search_path import leave_out_working_directory
+
+leave_out_working_directory()
+
+import atexit  # noqa: E402
+import os  # noqa: E402
+import signal  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
+from contextlib import suppress  # noqa: E402
 
 __all__ = ["main"]
 

@@ -7,13 +7,14 @@ import sys
 from contextlib import contextmanager
 
 
-def start(*arguments, **environment) -> subprocess.Popen:
+def start(*arguments, cwd=None, **environment) -> subprocess.Popen:
     """Start the command line in a process of its own, as a user would, with these variables."""
     return subprocess.Popen(
         [sys.executable, "-m", "raudeep", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        cwd=cwd,
         env={key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"} | environment,
     )
 
@@ -31,9 +32,9 @@ def heeding_interrupts():
         signal.signal(signal.SIGINT, before)
 
 
-def run(*arguments, **environment) -> tuple[int, str, str]:
+def run(*arguments, cwd=None, **environment) -> tuple[int, str, str]:
     """Run the command line and return its exit code, stdout and stderr."""
-    process = start(*arguments, **environment)
+    process = start(*arguments, cwd=cwd, **environment)
     stdout, stderr = process.communicate()
     return process.returncode, stdout, stderr
 

@@ -70,7 +70,9 @@ def test_it_is_trained_embeds_and_reconstructs_as_any_other(cli, rng, tmp_path):
     code, _, err = cli("extract", audio, *view, "--output", table)
     assert code == 0, err
     command = ("train", "convolutional", table, "--output", model)
-    code, _, err = run(*command, "--num-channels", 4, "--num-epochs", 2, **installed)
+    for name in ("numpy", "ray", "torch", "convolutional"):  # what lies about is not imported
+        (audio / f"{name}.py").write_text("raise SystemExit('a module of the corpus ran')")
+    code, _, err = run(*command, "--num-channels", 4, "--num-epochs", 2, cwd=audio, **installed)
     assert code == 0, err
     code, out, err = run("inspect", model, "--json", **installed)
     assert code == 0, err

@@ -5,7 +5,9 @@ import platform
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 from raudeep.errors import AudioError
 from raudeep.pipeline.recordings import isolation
 from raudeep.pipeline.recordings.isolation import Crew
+from tests.support import heeding_interrupts
 
 
 def work(item, *, folder=""):
@@ -35,6 +38,9 @@ def work(item, *, folder=""):
             raise AudioError(value)
         case "odd error":
             raise OddError(value, 2)
+        case "hang":
+            yield os.getpid()
+            time.sleep(3600)
         case "die":
             os.kill(os.getpid(), signal.SIGKILL)
         case "exit":
@@ -169,6 +175,44 @@ def test_a_map_that_is_left_early_frees_the_processes(crew):
         assert next(pieces) == 0
         break
     assert run(crew, [("count", 1)] * 3) == [[0]] * 3
+
+
+def assert_ends(pid):
+    """Wait for a process that was killed; the timeout of the test is for one that was not."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+            time.sleep(0.01)
+
+
+def test_what_never_answers_is_left_at_the_first_ctrl_c(crew):
+    """The process is killed first: its thread waits for it, and nobody else would end it."""
+    pids = []
+
+    def take_all():
+        for pieces in crew.map([("hang", None)] * 8):
+            for pid in pieces:
+                pids.append(pid)
+                threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT]).start()
+
+    with heeding_interrupts(), pytest.raises(KeyboardInterrupt):
+        take_all()
+    assert len(pids) == 1
+    assert_ends(pids[0])
+    assert run(crew, [("count", 1)] * 3) == [[0]] * 3
+
+
+def test_a_decoder_that_never_answers_ends_with_the_process_that_started_it():
+    program = (
+        "import os, signal\n"
+        "from raudeep.pipeline.recordings.isolation import Crew\n"
+        "from tests.unit.test_isolation import work\n"
+        "for pieces in Crew(work, processes=1).map([('hang', None)]):\n"
+        "    print(next(pieces), flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert_ends(int(done.stdout))
 
 
 def test_closing_ends_the_processes(tmp_path):

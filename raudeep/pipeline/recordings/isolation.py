@@ -11,16 +11,19 @@ import fcntl
 import os
 import pickle
 import queue
+import select
 import signal
 import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, BinaryIO
 
 from raudeep.errors import AudioError
+from raudeep.search_path import search_path
 
 __all__ = ["Crew", "keep_memory", "serve"]
 
@@ -28,6 +31,7 @@ _ATTEMPTS = 3  # at an item whose process dies
 _AHEAD = 4  # items per process that are begun before the first of them is asked for
 _PIPE_BYTES = 2**20  # where it can be had: a piece that does not fit stops whoever sends it
 _PIECES = 16  # of an item that wait for being taken; a long recording has thousands
+_SECONDS_TO_END = 5.0  # after a kill; what waits for a disc that is gone may never end
 _HEADER = struct.Struct(">Q")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _PROGRAM = "from raudeep.pipeline.recordings.isolation import serve; serve()"
@@ -69,14 +73,28 @@ class Crew:
         ]
         for thread in threads:
             thread.start()
+        done = False
         try:
             for index in range(len(items)):
                 yield work.pieces(index)
                 work.finish(index)
+            done = True
         finally:
             work.stop()
+            self._leave(threads, at_work=not done)
+
+    def _leave(self, threads: Sequence[threading.Thread], *, at_work: bool) -> None:
+        """Wait for the threads, whose processes are killed first if they are `at_work`.
+
+        One may read what never answers. Its thread may just have started another, so all are killed
+        until the threads have ended.
+        """
+        deadline = time.monotonic() + _SECONDS_TO_END
+        while any(thread.is_alive() for thread in threads) and time.monotonic() < deadline:
+            for process in self._processes if at_work else ():
+                process.kill()
             for thread in threads:
-                thread.join()
+                thread.join(0.05 if at_work else None)
 
     def close(self) -> None:
         """End the processes."""
@@ -152,6 +170,8 @@ class _Work:
     def _attempt(self, process: "_Process", index: int) -> None:
         delivered = 0
         for attempt in range(1, _ATTEMPTS + 1):
+            if self._stopped.is_set():
+                return
             process.send(self._items[index])
             for number, (kind, value) in enumerate(process.receive()):
                 if kind == "died":
@@ -207,11 +227,18 @@ class _Process:
             if message[0] != "piece":
                 return
 
+    def kill(self) -> None:
+        """Kill the process, from another thread than the one that works with it."""
+        process = self._process
+        if process is not None:
+            process.kill()
+
     def end(self) -> None:
         process, self._process = self._process, None
         if process is not None:
             process.kill()
-            process.wait()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_SECONDS_TO_END)
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
                     with suppress(OSError):
@@ -239,6 +266,7 @@ def serve() -> None:
     keep_memory()
     warnings.simplefilter("ignore")  # whoever chose the parameters has been told
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's business
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     requests = sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not get between the answers
@@ -271,6 +299,14 @@ def keep_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, 64 * 2**20)
 
 
+def _end_with_parent() -> None:
+    """End this process with its parent, also while it reads what never answers."""
+    parent = select.poll()
+    parent.register(0, 0)  # nothing but that the other end of the pipe is closed
+    parent.poll()
+    os._exit(0)
+
+
 def _portable(error: Exception) -> Exception:
     """Return an error that survives pickling."""
     try:
@@ -281,9 +317,9 @@ def _portable(error: Exception) -> Exception:
 
 
 def _start() -> "subprocess.Popen[bytes]":
-    path = os.pathsep.join([os.getcwd() if entry == "" else entry for entry in sys.path])
+    path = os.pathsep.join(search_path())
     process = subprocess.Popen(
-        [sys.executable, "-c", _PROGRAM],
+        [sys.executable, "-P", "-c", _PROGRAM],  # -P: or the working directory would come first
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},

@@ -18,6 +18,7 @@ from typing import Any
 
 from raudeep.errors import ResourceError
 from raudeep.pipeline.runtime.watching import watch_process, watch_server
+from raudeep.search_path import paths_of_ours
 
 __all__ = [
     "DEBUG_VARIABLE",
@@ -114,6 +115,7 @@ def ensure_ray() -> Resources:
         settings: dict[str, Any] = {
             "log_to_driver": not quiet,
             "logging_level": "ERROR" if quiet else "INFO",
+            "job_config": _job_config(),
         }
         started = time.perf_counter()
         with _keeping_termination(), _without_core_log() if quiet else nullcontext():
@@ -129,6 +131,22 @@ def ensure_ray() -> Resources:
             silence()
         logger.debug("Ray was ready after %.1f s", time.perf_counter() - started)
     return _resources()
+
+
+def _job_config() -> Any:
+    """Return what Ray tells its workers of this process: not to import from where it stands.
+
+    Ray itself puts the working directory, which may be a corpus, first on their search path, unless
+    a job's runtime environment has one. So it is told that there is one, and which folders of this
+    process they need.
+    """
+    from ray.job_config import JobConfig
+
+    class _WithoutWorkingDirectory(JobConfig):  # type: ignore[misc]
+        def _runtime_env_has_working_dir(self) -> bool:
+            return True
+
+    return _WithoutWorkingDirectory(_py_driver_sys_path=paths_of_ours())
 
 
 def _join(address: str, settings: Mapping[str, Any]) -> None:
