@@ -10,11 +10,13 @@ import soundfile
 from raudeep.credentials import public_column, public_text, public_uri, public_values
 from raudeep.errors import TableError
 from raudeep.pipeline.corpus import load_manifest
+from raudeep.pipeline.recordings.packing import pack_corpus
 from raudeep.pipeline.tables.reading import read_table
 from raudeep.sklearn import EmbeddingTransformer
 from raudeep.storage import stores
 from raudeep.storage import uri as uris
 from raudeep.storage.plan import planned_uri
+from raudeep.storage.recordings import packs_of, read_recording
 from raudeep.storage.table import read_errors
 from tests.models import write_model
 from tests.sounds import RATE, tone
@@ -102,7 +104,6 @@ def test_recordings_are_read_with_credentials_that_nothing_keeps(host, model, tm
     said = ""
     corpus.write_text(manifest(host))
     for command in (
-        (*embed[:-1], out / "planned", "--dry-run"),
         embed,
         ("extract", corpus, "--n-mels", "16", "--output", out / "extract"),
         ("inspect", corpus, "--json"),
@@ -148,6 +149,15 @@ def test_a_manifest_and_a_recording_may_be_signed_themselves(host, sounds, tmp_p
         found, out, err = cli(*arguments)
         assert (found, said in err) == (code, True), err
         assert not [secret for secret in SECRETS if secret in out + err], err
+
+
+def test_a_file_of_a_pack_may_be_signed(host, sounds):
+    pack_corpus(load_manifest(str(sounds / "a.wav"))[0], str(sounds / "pack"))
+    table, layout = load_manifest(signed(host, "pack/part-00000.parquet"))
+    (place,) = table["uri"].to_pylist()
+    assert (layout, table["file"].to_pylist()) == ("manifest", ["a.wav"])
+    assert packs_of(table) == [signed(host, "pack/part-00000.parquet")]
+    assert read_recording(place) == (sounds / "a.wav").read_bytes()
 
 
 def test_transformers_name_recordings_without_credentials(host, model, tmp_path):

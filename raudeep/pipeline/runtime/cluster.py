@@ -55,6 +55,7 @@ _QUIET = {
     "RAY_TQDM": "0",
 }
 _CONNECT_SECONDS = 10.0
+_AFAR = "ray://"  # another machine starts the work; Ray's processes are there
 _HEAD_LOST_SECONDS = 45.0  # that of a cluster may be started again; Ray ends this process after 60
 _STARTS = 2
 _CORE_LOG = re.compile(rb".*Set ray log level|\[\d{4}-\d\d-\d\d .*\] \w+\.(cc|h):\d+: ")
@@ -125,7 +126,7 @@ def ensure_ray() -> Resources:
                 _start(settings)
         _watch(address)
         atexit.register(ray.shutdown)
-        if address:
+        if address and not address.startswith(_AFAR):
             atexit.register(_forget_environment)
         if quiet:
             silence()
@@ -212,7 +213,7 @@ def _watch(address: str | None) -> None:
     """Watch the processes of Ray without which this one cannot go on."""
     import ray
 
-    if address and address.startswith("ray://"):  # those of another machine
+    if address and address.startswith(_AFAR):
         return
     node = ray._private.worker._global_node
     head = ray.get_runtime_context().gcs_address
