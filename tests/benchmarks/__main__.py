@@ -10,9 +10,11 @@ million               the plan for a manifest of a million rows
 ten-hours             a recording of ten hours in overlapping chunks: memory, start and end
 soak                  50 000 short recordings, 1 % of them bad: rows, errors, memory over time
 kills                 twenty runs that are killed at a random moment, and run again
+crash-points          every command that writes, killed at each point where a file changes
+fsync                 embedding 10 000 clips, with and without waiting for the disc
 nodes                 a benchmark on three nodes of which two vanish: the same tables and scores
 
-Without a name: loop, spectrograms, throughput. ``RAUDEEP_TEST_DATA`` names the folder that holds
+Without a name: loop, spectrograms, throughput, fsync. ``RAUDEEP_TEST_DATA`` names the folder that holds
 ``esc-10``; without it a corpus is synthesised. Files and pictures are in ``build/benchmarks``.
 """
 
@@ -26,7 +28,9 @@ from rich.table import Table
 
 from tests.benchmarks.at_once import bench_at_once
 from tests.benchmarks.corpus import Ratio
+from tests.benchmarks.crash_points import bench_crash_points
 from tests.benchmarks.data_parallel import bench_data_parallel
+from tests.benchmarks.fsync import bench_fsync
 from tests.benchmarks.kills import bench_kills
 from tests.benchmarks.million import bench_million
 from tests.benchmarks.nodes import bench_nodes
@@ -39,6 +43,7 @@ RATIOS = {
     "loop": bench_loop,
     "spectrograms": bench_spectrograms,
     "throughput": bench_throughput,
+    "fsync": bench_fsync,
 }
 CHECKS = {
     "data-parallel": bench_data_parallel,
@@ -47,6 +52,7 @@ CHECKS = {
     "ten-hours": bench_ten_hours,
     "soak": bench_soak,
     "kills": bench_kills,
+    "crash-points": bench_crash_points,
     "nodes": bench_nodes,
 }
 

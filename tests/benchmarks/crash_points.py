@@ -26,9 +26,8 @@ EXTRACT = (
 )
 
 
-def write_corpus(folder: Path, count: int = 1) -> None:
-    """Write a few short recordings, of which one cannot be read, and a model."""
-    corpus = folder / "corpus"
+def write_clips(corpus: Path, count: int) -> None:
+    """Write recordings of half a second."""
     corpus.mkdir(exist_ok=True)
     for number in range(count):
         samples = np.random.default_rng(number).integers(-9000, 9000, 8000, np.int16)
@@ -37,7 +36,12 @@ def write_corpus(folder: Path, count: int = 1) -> None:
             file.setsampwidth(2)
             file.setframerate(16000)
             file.writeframes(samples.tobytes())
-    (corpus / "bad.wav").write_bytes(b"RIFF")
+
+
+def write_corpus(folder: Path, count: int = 1) -> None:
+    """Write recordings, of which one more cannot be read, and a model."""
+    write_clips(folder / "corpus", count)
+    (folder / "corpus" / "bad.wav").write_bytes(b"RIFF")
     if not (folder / "model").exists():
         write_model(folder / "model", units=4, fixed_seconds=0.3, n_mels=8)
 
