@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
@@ -52,8 +53,8 @@ def run(folder: Path, words: str) -> int:
         try:
             main([word.replace("@", str(folder)) for word in words.split()])
         except SystemExit as end:
-            if end.code:
-                print(words, end.code, said.getvalue(), file=sys.__stderr__)
+            if end.code and "RAUDEEP_CRASHES" in os.environ:
+                print(words, said.getvalue(), file=sys.__stderr__)
             return int(end.code or 0)
     return 0
 
@@ -146,11 +147,7 @@ def _ended_without_a_word():
         yield
     except BaseException as error:
         if "RAUDEEP_CRASHES" in os.environ:
-            import traceback
-
-            Path(os.environ["RAUDEEP_CRASHES"]).write_text(
-                "".join(traceback.format_exception(error))
-            )
+            traceback.print_exception(error, file=sys.__stderr__)
     finally:
         os._exit(1)
 

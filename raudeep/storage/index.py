@@ -28,6 +28,7 @@ __all__ = [
     "errors_name",
     "file_kind",
     "indexed_stage",
+    "is_damaged_index",
     "is_table",
     "move_files",
     "part_name",
@@ -125,7 +126,12 @@ def read_index(uri: str, *, stage: str | None = None) -> TableIndex:
         unfinished = bool(table_files(uris.list_files(uri)).parts)
         reason = "is unfinished. Run the same command again" if unfinished else "holds no table"
         raise TableError(f"{uri} {reason} (no {INDEX}).") from error
-    except (OSError, ValueError) as error:
+    except ValueError as error:
+        raise TableError(
+            f"{uri}: {INDEX} cannot be read: {error}. The command that made the table makes it "
+            "again of the parts."
+        ) from error
+    except OSError as error:
         raise TableError(f"{uri}: {INDEX} cannot be read: {error}") from error
     try:
         if content["schema_version"] != SCHEMA_VERSION:
@@ -154,6 +160,19 @@ def indexed_stage(uri: str) -> str | None:
         return _stage_of(_read_bytes(uri))
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
+
+
+def is_damaged_index(uri: str) -> bool:
+    """Return whether there is half an index, or an empty one, as a power cut leaves it."""
+    try:
+        json.loads(_read_bytes(uri))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except ValueError:
+        return True
+    except OSError as error:
+        raise TableError(f"{uri}: {INDEX} cannot be read: {error}") from error
+    return False
 
 
 def table_files(present: Iterable[str]) -> TableFiles:

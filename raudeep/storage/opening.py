@@ -11,13 +11,15 @@ from raudeep.storage.identity import Identity
 from raudeep.storage.index import (
     TableFiles,
     indexed_stage,
+    is_damaged_index,
     is_table,
     move_files,
     read_index,
     table_files,
 )
+from raudeep.storage.mending import drop_damaged
 from raudeep.storage.outputs import visible_files
-from raudeep.storage.table import read_identity
+from raudeep.storage.table import is_readable, read_identity
 from raudeep.storage.writer import TableWriter
 
 __all__ = ["check_no_table", "check_stage", "check_tables", "open_table", "open_tables"]
@@ -46,6 +48,7 @@ def open_tables(writers: Collection[TableWriter], *, overwrite: bool = False) ->
         writer.delete()
     for writer in writers:
         move_files(writer.uri)
+        drop_damaged(writer.uri)
         if is_table(writer.uri):  # what a killed run was to make of it is nobody's output
             claim(writer.uri, writer.identity, overwrite=True)
 
@@ -73,6 +76,7 @@ def _is_to_be_replaced(writer: TableWriter, *, overwrite: bool) -> bool:
         if uris.file_size(uri) is not None:
             raise TableError(f"{uri} is a file. Choose another output.")
         uris.check_writable(uri)
+        uris.clean(uri)
         return False
     uris.clean(uri)
     try:
@@ -123,12 +127,21 @@ def _stored_stage(uri: str, files: TableFiles) -> str | None:
 
 
 def _stored_identity(uri: str, files: TableFiles) -> Identity | None:
-    """Return what a table is made from; None where only a claim is there, and damaged.
+    """Return what a table is made from; None where nothing is left that says so.
 
     Where there is no index yet, files need not be of the run that has the claim.
     """
-    if files.index:
+    if files.index and not is_damaged_index(uri):
         return read_index(uri).identity
     if files.claim and (owner := claimed(uri)):
         return owner
-    return read_identity(uri, files.names[0]) if files.names else None
+    names = [name for name in files.names if name != files.index]
+    for name in names:
+        if is_readable(uri, name):
+            return read_identity(uri, name)
+    if files.claim or files.plans or files.errors:  # which only a table of raudeep has
+        return None
+    raise TableError(
+        f"{uri}: {(names or files.names)[0]} cannot be read, and nothing says that it is of a "
+        "table. Delete it and run again, or choose another output."
+    )

@@ -7,9 +7,10 @@ planned as large as they are on that day.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import count, takewhile
 from typing import Protocol
 
 import numpy as np
@@ -20,8 +21,9 @@ from raudeep.credentials import public_column
 from raudeep.errors import TableError
 from raudeep.schema import MANIFEST, read_metadata, with_metadata
 from raudeep.storage import uri as uris
-from raudeep.storage.index import TableFiles, plan_name, table_files
-from raudeep.storage.table import read_part
+from raudeep.storage.index import INDEX, TableFiles, plan_name, table_files
+from raudeep.storage.mending import drop_parts, planned_again
+from raudeep.storage.table import is_damage, read_part
 from raudeep.storage.writer import TableWriter
 
 __all__ = [
@@ -109,7 +111,7 @@ def extend_plan(
     Raises
     ------
     TableError
-        If a file of the plan is damaged or missing.
+        If a store does not give a file of the plan.
     """
     if retry_errors:
         writer.forget_errors()
@@ -129,15 +131,10 @@ def _extended(
 ) -> Plan | None:
     """Return the extended plan; None where somebody else extended it meanwhile."""
     present = table_files(uris.list_files(writer.uri))
-    if list(present.plans) != list(range(max(len(present.plans), int(0 in present.parts)))):
-        if not overwrite:
-            raise TableError(
-                f"{writer.uri} has parts, but not the whole plan that says what they hold. Pass "
-                "--overwrite to make the table again."
-            )
-        writer.delete()
-        present = table_files(())
-    plans = [read_plan(writer.uri, name) for name in present.plans.values()]
+    found = _readable_plans(writer.uri, present)
+    if _mended(writer, present, found, manifest, slices, fingerprint):
+        return None
+    plans = [found[number] for number in sorted(found)]
     for number, (table, _) in enumerate(plans):
         sized = _with_sizes_of_missing(table, manifest, present)
         if not sized.equals(table):
@@ -164,10 +161,7 @@ def _extended(
     places = pc.coalesce(manifest["uri"].take(row_of), before["uri"])
     recordings = before.set_column(_SCHEMA.get_field_index("uri"), "uri", places).cast(_SCHEMA)
     if new.num_rows:
-        # As they lie in storage: those of a packed file follow each other.
-        keys = {"uri": public_column(new["uri"]), "file": new["file"]}
-        ascending = [(name, "ascending") for name in keys]
-        new = new.take(pc.sort_indices(pa.table(keys), sort_keys=ascending))
+        new = _in_order(new)
         first = ends[-1] if ends else 0
         bounds = slices(new, is_first=not plans)
         parts = np.repeat(np.arange(len(bounds)), [end - start for start, end in bounds]) + first
@@ -183,6 +177,81 @@ def _extended(
             logger.info("%s: %d new recordings", writer.uri, new.num_rows)
         recordings = pa.concat_tables([recordings, new])
     return Plan(recordings.combine_chunks(), tuple(fingerprints), tuple(ends))
+
+
+def _mended(
+    writer: TableWriter,
+    present: TableFiles,
+    plans: Mapping[int, tuple[pa.Table, str]],
+    manifest: pa.Table,
+    slices: Slices,
+    fingerprint: Callable[[pa.Table], str],
+) -> bool:
+    """Make a file of the plan that was lost again; return whether anything had to be done.
+
+    It is made of the parts that it spoke for. Those that cannot tell what it was are deleted.
+    """
+    whole = list(takewhile(plans.__contains__, count()))
+    first = _end(plans[whole[-1]][0]) if whole else 0
+    later = min((number for number in plans if number not in whole), default=None)
+    is_whole = plans.keys() == present.plans.keys() and later is None
+    if is_whole and max(present.parts, default=-1) < first:
+        return False
+    end = None if later is None else int(pc.min(plans[later][0]["part"]).as_py())
+    again = None
+    if later in (None, len(whole) + 1):
+        known = pa.concat_arrays(
+            [plan["file"].combine_chunks() for plan, _ in plans.values()]
+            or [pa.array([], pa.string())]
+        )
+        rows = manifest.select(MANIFEST.names)
+        rows = _in_order(rows.filter(pc.invert(pc.is_in(rows["file"], value_set=known))))
+        bounds = slices(rows, is_first=not whole)
+        again = planned_again(writer.uri, present, rows, bounds, first, end)
+    spoken_for = {*again["part"].to_pylist()} if again else set()
+    others = [
+        number
+        for number in present.parts
+        if number >= first
+        and number not in spoken_for
+        and (not again or end is None or number < end)
+    ]
+    logger.warning(
+        "%s: a file of its plan was lost. %d parts say what it was and stay, %d are made again.",
+        writer.uri,
+        len(spoken_for & present.parts.keys()),
+        len(others),
+    )
+    if others:  # it lists them
+        uris.delete_file(uris.join(writer.uri, INDEX))
+    drop_parts(writer.uri, present, others)
+    if again:
+        again = again.cast(_SCHEMA)
+        writer.write_file(plan_name(len(whole)), _file_of(again, fingerprint(again)))
+    else:
+        for number in present.plans:
+            if number >= len(whole):
+                uris.delete_file(uris.join(writer.uri, present.plans[number]))
+    return True
+
+
+def _readable_plans(uri: str, present: TableFiles) -> dict[int, tuple[pa.Table, str]]:
+    """Return the files of a plan that can be read, by their number."""
+    found = {}
+    for number, name in present.plans.items():
+        try:
+            found[number] = read_plan(uri, name)
+        except TableError as error:
+            if not is_damage(error):
+                raise
+    return found
+
+
+def _in_order(recordings: pa.Table) -> pa.Table:
+    """Return recordings as they lie in storage: those of a packed file follow each other."""
+    keys = {"uri": public_column(recordings["uri"]), "file": recordings["file"]}
+    ascending = [(name, "ascending") for name in keys]
+    return recordings.take(pc.sort_indices(pa.table(keys), sort_keys=ascending))
 
 
 def read_plans(uri: str) -> list[tuple[pa.Table, str]]:

@@ -18,6 +18,8 @@ from raudeep.storage.stores import StoreError
 __all__ = [
     "damaged",
     "identity_of",
+    "is_damage",
+    "is_readable",
     "iterate_parts",
     "read_errors",
     "read_footer",
@@ -115,6 +117,32 @@ def identity_of(footer: Any, *, where: str) -> Identity:
     if not {"stage", "config", "inputs"} <= metadata.keys():
         raise TableError(f"{where} holds Parquet files, but not of raudeep. Choose another output.")
     return Identity(metadata["stage"], metadata["config"], metadata["inputs"])
+
+
+def is_readable(uri: str, name: str) -> bool:
+    """Return whether a Parquet file of a table is whole as far as its footer tells.
+
+    Raises
+    ------
+    TableError
+        If nobody can tell, as where a store does not answer or reading is not allowed.
+    """
+    try:
+        read_footer(uris.join(uri, name))
+    except TableError as error:
+        if not is_damage(error):
+            raise
+        return False
+    return True
+
+
+def is_damage(error: TableError) -> bool:
+    """Return whether a file that could not be read is damaged or gone, not only out of reach."""
+    cause = error.__cause__
+    if isinstance(cause, (pa.ArrowException, FileNotFoundError)):
+        return True
+    # Of some damaged files Arrow says an OSError, which has no number.
+    return type(cause) is OSError and cause.errno is None
 
 
 def read_footer(uri: str) -> Any:

@@ -13,29 +13,31 @@ from numpy.typing import NDArray
 from raudeep.errors import TableError
 from raudeep.schema import read_metadata
 from raudeep.storage import uri as uris
+from raudeep.storage.claim import claimed
 from raudeep.storage.identity import Identity
 from raudeep.storage.index import (
     INDEX,
     Part,
     TableFiles,
     TableIndex,
-    errors_name,
     file_kind,
-    is_table,
+    is_damaged_index,
     move_files,
     part_name,
     plan_name,
     read_index,
     table_files,
 )
+from raudeep.storage.mending import drop_parts
 from raudeep.storage.plan import read_plan
-from raudeep.storage.stores import StoreError
-from raudeep.storage.table import read_part
+from raudeep.storage.table import is_damage, read_part
 
 __all__ = ["Fault", "verify_table"]
 
 _THREADS = 4  # each holds a part
 _KEY = ("file", "chunk")
+_ROWS = "every part has its rows"
+_UNKNOWN = -1  # rows of a part that no index lists
 
 
 class Fault(NamedTuple):
@@ -54,8 +56,8 @@ def verify_table(uri: str, *, repair: bool = False) -> list[Fault]:
     uri : str
         URI of the table.
     repair : bool
-        Delete the parts that are broken, and the index if any is, so that the command that made the
-        table makes them again.
+        Delete what is broken, and the index if it lists any of that, so that the command that made
+        the table makes it again.
 
     Raises
     ------
@@ -66,43 +68,50 @@ def verify_table(uri: str, *, repair: bool = False) -> list[Fault]:
         move_files(uri)
     present = uris.list_files(uri)
     files = table_files(present)
-    if files.index is None and 0 not in files.parts:
+    if not files.names:
         raise TableError(f"{uri} holds no table (no {INDEX}).")
-    place = files.index or INDEX
+    index: TableIndex | None = None
+    faults: list[Fault] = []
     try:
         index = read_index(uri)
     except TableError as error:
-        if repair and files.index and not is_table(uri):
-            uris.delete_file(uris.join(uri, files.index))
-        return [Fault("the table is finished", place, str(error))]
-    planned, faults = _check_plan(uri, index, files)
-    if len(planned) > len(index.parts):
+        faults.append(Fault("the table is finished", files.index or INDEX, str(error)))
+        if files.index and not is_damaged_index(uri):  # of another version, or of somebody else
+            return faults
+    planned, of_plan = _check_plan(uri, index, files)
+    if index and len(planned) > len(index.parts):
         more = len(planned) - len(index.parts)
         said = f"{more} parts of new recordings are not finished; run the same command again"
-        faults.append(Fault("the table is finished", place, said))
-    faults += [*_check_files(uri, index, present), *_check_content(uri, index, present, planned)]
+        faults.append(Fault("the table is finished", files.index or INDEX, said))
+    if index:
+        faults += _check_files(index, present)
+    faults += [*of_plan, *_check_content(uri, index, files, present, planned)]
     if repair and faults:
-        _drop(uri, files, faults, planned)
+        _drop(uri, index, files, faults)
     return faults
 
 
-def _drop(uri: str, files: TableFiles, faults: list[Fault], planned: list[list[str]]) -> None:
-    """Delete the index, the parts that are broken, and what no plan speaks for."""
-    uris.delete_file(uris.join(uri, INDEX))
-    broken = [file_kind(fault.name) for fault in faults if fault.name != INDEX]
-    lost = [number for kind, number in broken if kind == "plan"]
-    parts = {number for kind, number in broken if kind != "plan"}
-    if lost:  # the plans after it continue its numbers
-        numbers = files.parts.keys() | files.errors.keys()
-        parts |= {number for number in numbers if number >= len(planned)}
-        for number in [number for number in files.plans if number >= min(lost)]:
-            uris.delete_file(uris.join(uri, plan_name(number)))
-    for part in sorted(parts):
-        for name in (part_name(part), errors_name(part)):
-            uris.delete_file(uris.join(uri, name))
+def _drop(uri: str, index: TableIndex | None, files: TableFiles, faults: list[Fault]) -> None:
+    """Delete what is broken, such that a kill at any moment leaves what the next run mends.
+
+    The index goes last, and only if it lists something that is gone: as long as it is there, each
+    file that it lists is missing or as it should be. Where it is itself at fault, it goes first.
+    """
+    place = uris.join(uri, files.index or INDEX)
+    if files.index and (index is None or any(fault.rule == _ROWS for fault in faults)):
+        uris.delete_file(place)
+    broken = {fault.name for fault in faults if fault.name != files.index and fault.rule != _ROWS}
+    kinds = [file_kind(name) for name in broken if name != INDEX]
+    drop_parts(uri, files, sorted({number for kind, number in kinds if kind != "plan"}))
+    for number in [number for kind, number in kinds if kind == "plan"]:  # made again of the parts
+        uris.delete_file(uris.join(uri, files.plans.get(number, plan_name(number))))
+    listed = {part.name for part in [*index.parts, *index.errors]} if index else set()
+    plans = len(index.recordings) if index else 0
+    if broken & listed or any(kind == "plan" and number < plans for kind, number in kinds):
+        uris.delete_file(place)
 
 
-def _check_files(uri: str, index: TableIndex, present: dict[str, int]) -> Iterator[Fault]:
+def _check_files(index: TableIndex, present: dict[str, int]) -> Iterator[Fault]:
     for part in [*index.parts, *index.errors]:
         if part.name not in present:
             yield Fault("every part is there", part.name, "is missing")
@@ -112,45 +121,59 @@ def _check_files(uri: str, index: TableIndex, present: dict[str, int]) -> Iterat
 
 
 def _check_content(
-    uri: str, index: TableIndex, present: dict[str, int], planned: list[list[str]]
+    uri: str,
+    index: TableIndex | None,
+    files: TableFiles,
+    present: dict[str, int],
+    planned: list[list[str]],
 ) -> Iterator[Fault]:
-    """Read every part once, and hold only its keys."""
-    intact = [
-        part for part in [*index.parts, *index.errors] if present.get(part.name) == part.bytes
+    """Read every part once, also those that no index lists, and hold only its keys."""
+    known = [*index.parts, *index.errors] if index else []
+    listed = {part.name: part for part in known}
+    intact = [part for part in known if present.get(part.name) == part.bytes]
+    intact += [
+        Part(name, _UNKNOWN, present[name])
+        for name in [*files.parts.values(), *files.errors.values()]
+        if name not in listed
     ]
+    owner = index.identity if index else claimed(uri)
     schema: pa.Schema | None = None
     keys: list[NDArray[np.uint64]] = []
     owners: list[NDArray[np.int64]] = []
-    files: dict[int, list[pa.Array]] = {}
+    held: dict[int, list[pa.Array]] = {}
+    whole: set[int] = set()
+    broken = {file_kind(part.name)[1] for part in known if part not in intact}
     with ThreadPoolExecutor(_THREADS) as pool:
         for part, found in zip(
             intact, pool.map(lambda each: _read(uri, each), intact), strict=True
         ):
             if isinstance(found, str):
+                broken.add(file_kind(part.name)[1])
                 yield Fault("every part is readable", part.name, found)
                 continue
             rows, columns = found
-            if rows.num_rows != part.rows:
+            if part.rows not in (_UNKNOWN, rows.num_rows):
                 said = f"has {rows.num_rows} rows, {part.rows} in the index"
-                yield Fault("every part has its rows", part.name, said)
+                yield Fault(_ROWS, part.name, said)
             kind, number = file_kind(part.name)
-            files.setdefault(number, []).append(rows["file"].unique())
-            if said := _of_another(index, columns):
+            held.setdefault(number, []).append(rows["file"].unique())
+            owner = owner or _identity(columns)
+            if said := _of_another(owner, index if part.name in listed else None, columns):
                 yield Fault("every part is of the table", part.name, said)
             if kind == "errors":
                 continue
+            whole.add(number)
             bare = columns.remove_metadata()
             schema = schema or bare
             if bare != schema:
                 yield Fault("every part has the same columns", part.name, "has other columns")
-            if index.stage != "predictions":  # which has one for each repeat
+            if owner.stage != "predictions":  # which has one for each repeat
                 keys.append(_hashes(rows))
                 owners.append(np.full(rows.num_rows, number))
     yield from _duplicates(uri, keys, owners)
-    whole = {file_kind(part.name)[1] for part in intact if part in index.parts} & files.keys()
     for number, wanted in enumerate(planned):
-        if number in whole:
-            said = _difference(set(wanted), files[number])
+        if number in whole - broken:
+            said = _difference(set(wanted), held[number])
             if said:
                 yield Fault("every recording is a row or an error", part_name(number), said)
 
@@ -164,19 +187,29 @@ def _read(uri: str, part: Part) -> tuple[pa.Table, pa.Schema] | str:
     return table.select([name for name in _KEY if name in table.column_names]), table.schema
 
 
-def _of_another(index: TableIndex, columns: pa.Schema) -> str:
-    """Return why a part is of another table, or nothing: it may be of this one before it grew."""
+def _identity(columns: pa.Schema) -> Identity:
+    """Return what a part with these columns is made from."""
     stored = read_metadata(columns)
-    made = Identity(stored.get("stage", ""), stored.get("config", {}), stored.get("inputs", {}))
-    if made == index.identity or made.fingerprint in index.earlier:
+    return Identity(stored.get("stage", ""), stored.get("config", {}), stored.get("inputs", {}))
+
+
+def _of_another(owner: Identity, index: TableIndex | None, columns: pa.Schema) -> str:
+    """Return why a part is of another table, or nothing.
+
+    One that the index lists may be of the table before it grew. Of others it is not known which
+    inputs they are to be made of.
+    """
+    made = _identity(columns)
+    if made == owner or (index and made.fingerprint in index.earlier):
         return ""
-    same = made == replace(index.identity, inputs=made.inputs)
-    return "was made of other inputs" if same else "was made with another configuration"
+    if made != replace(owner, inputs=made.inputs):
+        return "was made with another configuration"
+    return "was made of other inputs" if index else ""
 
 
 def _damage(error: TableError) -> str:
-    """Return what is wrong with a file; raise where the store has not given it."""
-    if isinstance(error.__cause__, StoreError):
+    """Return what is wrong with a file; raise where it is only out of reach."""
+    if not is_damage(error):
         raise error
     return str(error)
 
@@ -208,14 +241,15 @@ def _duplicates(
 
 
 def _check_plan(
-    uri: str, index: TableIndex, present: TableFiles
+    uri: str, index: TableIndex | None, present: TableFiles
 ) -> tuple[list[list[str]], list[Fault]]:
     """Return the files of each part of the plan, as far as it is whole, and what is wrong with it.
 
     A table that is not made from recordings has none.
     """
     files: list[list[str]] = []
-    for number in range(max([len(index.recordings), *(each + 1 for each in present.plans)])):
+    known = len(index.recordings) if index else 0
+    for number in range(max([known, *(each + 1 for each in present.plans)])):
         rule = "every file of the plan is readable"
         name = present.plans.get(number)
         if name is None:

@@ -34,8 +34,7 @@ from raudeep.storage.index import (
     read_index,
     table_files,
 )
-from raudeep.storage.stores import StoreError
-from raudeep.storage.table import identity_of, read_footer, read_identity
+from raudeep.storage.table import identity_of, is_damage, read_footer, read_identity
 
 __all__ = ["TableWriter"]
 
@@ -227,11 +226,11 @@ class TableWriter:
         return {part for (part, _), is_usable in zip(names, usable, strict=True) if not is_usable}
 
     def _is_usable(self, name: str) -> bool:
-        """Return whether a file is of this table; StoreError where nobody can tell."""
+        """Return whether a file is of this table; `TableError` where nobody can tell."""
         try:
             return self.continues(read_identity(self.uri, name))
         except TableError as error:
-            if isinstance(error.__cause__, StoreError):
+            if error.__cause__ and not is_damage(error):
                 raise
             return False
 

@@ -14,8 +14,9 @@ crash-points          every command that writes, killed at each point where a fi
 fsync                 embedding 10 000 clips, with and without waiting for the disc
 nodes                 a benchmark on three nodes of which two vanish: the same tables and scores
 
-Without a name: loop, spectrograms, throughput, fsync. ``RAUDEEP_TEST_DATA`` names the folder that holds
-``esc-10``; without it a corpus is synthesised. Files and pictures are in ``build/benchmarks``.
+Without a name: loop, spectrograms, throughput, fsync. ``RAUDEEP_TEST_DATA`` names the folder that
+holds ``esc-10``; without it a corpus is synthesised. Files and pictures are in
+``build/benchmarks``.
 """
 
 import os

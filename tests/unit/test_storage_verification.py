@@ -167,24 +167,50 @@ def test_nothing_is_no_table(tmp_path):
 @pytest.mark.parametrize(
     "damage", [lambda plan: plan.write_bytes(b"PAR1"), lambda plan: plan.unlink()]
 )
-def test_a_plan_that_is_gone_or_damaged_is_made_again_with_its_parts(table, damage):
+def test_a_plan_that_is_gone_or_damaged_is_made_again_of_its_parts(table, damage):
+    before = files_of(table)
     damage(Path(table, "__raudeep__/plan-00000.pq"))
     assert ("every file of the plan is readable", "__raudeep__/plan-00000.pq") in rules(table)
     verify_table(table, repair=True)
-    assert files_of(table) == {}
+    lost = {"__raudeep__/plan-00000.pq", INDEX}
+    assert files_of(table).keys() == before.keys() - lost
     make(table)
+    assert files_of(table) == before
     assert verify_table(table) == []
 
 
-def test_parts_of_a_plan_that_is_lost_go_with_it_though_no_index_knows_them(table):
-    Path(table, "part-00003.parquet").write_bytes(Path(table, "part-00000.parquet").read_bytes())
+def test_a_good_index_stays_where_what_is_broken_is_not_in_it(table):
+    before = files_of(table)
+    Path(table, "part-00003.parquet").write_bytes(b"PAR1")
+    Path(table, "part-00004.parquet").write_bytes(Path(table, "part-00000.parquet").read_bytes())
     Path(table, "__raudeep__/plan-00001.pq").write_bytes(b"PAR1")
-    assert ("every file of the plan is readable", "__raudeep__/plan-00001.pq") in rules(
-        table, repair=True
-    )
-    left = uris.list_files(table).keys()
-    assert "part-00002.parquet" in left
-    assert not left & {"part-00003.parquet", "__raudeep__/plan-00001.pq", INDEX}
+    assert rules(table, repair=True) == [
+        ("every file of the plan is readable", "__raudeep__/plan-00001.pq"),
+        ("every part is readable", "part-00003.parquet"),
+        ("every key is there once", "part-00004.parquet"),
+    ]
+    assert files_of(table) == before
+
+
+def test_parts_are_read_that_no_index_lists(table):
+    uris.delete(f"{table}/{INDEX}")
+    assert rules(table) == [("the table is finished", INDEX)]
+    flip_a_bit(f"{table}/part-00002.parquet")
+    assert rules(table, repair=True) == [
+        ("the table is finished", INDEX),
+        ("every part is readable", "part-00002.parquet"),
+    ]
+    assert "part-00002.parquet" not in files_of(table)
+    assert open_table(table, IDENTITY).missing(3) == [2]
+
+
+def test_rows_that_the_index_counts_wrongly_cost_the_index_alone(table):
+    index = json.loads(Path(table, INDEX).read_text())
+    index["parts"][0]["rows"] = 7
+    Path(table, INDEX).write_text(json.dumps(index))
+    assert rules(table, repair=True) == [("every part has its rows", "part-00000.parquet")]
+    assert open_table(table, IDENTITY).missing(3) == []
+    assert not is_table(table)
 
 
 @pytest.mark.parametrize("name", ["__raudeep__/plan-00000.pq", "part-00001.parquet"])
