@@ -7,6 +7,7 @@ planned as large as they are on that day.
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -37,6 +38,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+_WAITS = (0.0, 0.0, 0.1, 0.5, 1.0, 2.0, 4.0, 8.0)  # seconds, until a store lists what it holds
 _COMPARED = ("bytes", "label", "partition", "folds")
 
 
@@ -111,14 +113,19 @@ def extend_plan(
     Raises
     ------
     TableError
-        If a store does not give a file of the plan.
+        If a store does not give a file of the plan, or has one that it does not list.
     """
     if retry_errors:
         writer.forget_errors()
-    while True:
+    for wait in _WAITS:
         plan = _extended(writer, manifest, slices, fingerprint, overwrite=overwrite)
         if plan is not None:
             return plan
+        time.sleep(wait)
+    raise TableError(
+        f"{writer.uri} holds a plan that its store does not list, or others write it all the time. "
+        "Run the same command again later."
+    )
 
 
 def _extended(

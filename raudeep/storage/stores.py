@@ -2,11 +2,13 @@
 
 import errno
 import os
-from collections.abc import Iterator
+import re
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import fsspec
 from botocore.exceptions import NoCredentialsError
@@ -14,7 +16,21 @@ from botocore.exceptions import NoCredentialsError
 from raudeep.credentials import public_text, public_uri
 from raudeep.errors import TableError
 
-__all__ = ["RemoteFile", "StoreError", "connect", "put", "put_file", "session"]
+__all__ = [
+    "STORE",
+    "RemoteFile",
+    "StoreError",
+    "answers",
+    "asked",
+    "connect",
+    "put",
+    "put_file",
+    "session",
+    "store_of",
+]
+
+STORE = r"(?s)^([A-Za-z][A-Za-z0-9+.-]*://)(?:[^/]*@)?([^/]*).*$"
+"""What a URI says of its store, in two groups: the scheme, and the host or bucket."""
 
 # s3fs tries five times on top of these, ever less often, also where a connection breaks.
 _S3_SETTINGS: dict[str, Any] = {
@@ -40,10 +56,16 @@ _REFUSED_KEYS = {
     "TokenRefreshRequired",
 }
 _WEB = ("http", "https")
+_WEB_TIMEOUTS: dict[str, Any] = {"total": None, "sock_connect": 10, "sock_read": 30}
+_WEB_WAITS = (0.5, 1, 2, 4)  # seconds between the times that a server is asked
+_WEB_PATIENCE = 15.0  # seconds after which one that gives no answer is not asked again
 _ASK_AGAIN = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 _THERE_ALREADY = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 _BLOCK_BYTES = 4 * 2**20  # of a file that is read piece by piece
 _CREDENTIALS = "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or --anonymous"
+
+
+Answer = TypeVar("Answer")
 
 
 class StoreError(OSError):
@@ -82,6 +104,13 @@ def _options(uri: str) -> dict[str, Any]:
     system for the next call with the same options, which may be made in another environment, and
     hands it to workers of a Ray that was started without them.
     """
+    if _protocol(uri) in _WEB:
+        import aiohttp
+
+        options = fsspec.config.conf.get(_protocol(uri), {})
+        # By default it takes five minutes to find out that a server says nothing.
+        timeout = {"timeout": aiohttp.ClientTimeout(**_WEB_TIMEOUTS)}
+        return {**options, "client_kwargs": {**timeout, **options.get("client_kwargs", {})}}
     if _protocol(uri) not in _S3:
         return {}
     found = {option: os.environ[name] for name, option in _VARIABLES.items() if name in os.environ}
@@ -101,10 +130,57 @@ def _protocol(uri: str) -> str:
 def session(uri: str) -> Iterator[tuple[Any, str]]:
     """Connect, and raise whatever the store says as an OSError that names the URI and a way out.
 
-    `StoreError` is what says nothing of the file. Errors of connecting are those of `connect`.
+    `StoreError` is what says nothing of the file, also where there is no such store.
     """
     with _os_errors(uri):
-        yield connect(uri)
+        try:
+            connected = connect(uri)
+        except TableError as error:
+            raise StoreError(str(error)) from error
+        yield connected
+
+
+def asked(uri: str, ask: Callable[[Any, str], Answer]) -> Answer:
+    """Return what a store answers to a question that changes nothing, ``ask(system, path)``.
+
+    A server of the web that cannot answer now is asked again, as s3fs does with its own. Errors are
+    those of a `session`.
+    """
+
+    def once() -> Answer:
+        with session(uri) as (system, path):
+            return ask(system, path)
+
+    return _again(uri, once)
+
+
+def _again(uri: str, ask: Callable[[], Answer]) -> Answer:
+    waits = _WEB_WAITS if _protocol(uri) in _WEB else ()
+    begun = time.monotonic()
+    for wait in waits:
+        try:
+            return ask()
+        except StoreError:
+            if time.monotonic() - begun + wait > _WEB_PATIENCE:
+                raise
+        time.sleep(wait)
+    return ask()
+
+
+def store_of(uri: str) -> str:
+    """Return the store of a URI: its scheme, and its host or bucket."""
+    return re.sub(STORE, r"\1\2", uri)
+
+
+def answers(uri: str) -> bool:
+    """Return whether the store of a URI answers when it is asked for this one, whatever it says."""
+    try:
+        asked(uri, lambda system, path: system.info(path))
+    except StoreError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 @contextmanager
@@ -141,7 +217,9 @@ def _os_error(uri: str, error: BaseException) -> OSError:
         # Where the key itself is refused, the object may be as good as any.
         kind = StoreError if _code(error) in _REFUSED_KEYS else PermissionError
         return kind(f"{place}: access was denied ({_said(uri, error)}). {_CREDENTIALS}.")
-    if status in range(400, 500) and status not in _ASK_AGAIN:
+    if status == 0:  # as aiohttp says it
+        return PermissionError(f"{place}: the server sends from one place to the next without end")
+    if status in range(300, 500) and status not in _ASK_AGAIN:
         return PermissionError(f"{place}: the server does not give it: {_said(uri, error)}")
     return StoreError(f"{place}: the store does not answer as it should: {_said(uri, error)}")
 
@@ -161,13 +239,22 @@ class RemoteFile:
     def __init__(self, uri: str, *, whole_reads: bool = False) -> None:
         self._uri = uri
         cache = {"cache_type": "none"} if whole_reads else {}
-        with session(uri) as (system, path):
-            self._file = system.open(path, "rb", block_size=_BLOCK_BYTES, **cache)
+        self._file = asked(
+            uri,
+            lambda system, path: system.open(path, "rb", block_size=_BLOCK_BYTES, **cache),
+        )
 
     def read(self, size: int = -1) -> bytes:
         """Return the next `size` bytes, or all that follow."""
-        with _os_errors(self._uri):
-            return bytes(self._file.read(size))
+        begin = self._file.tell()
+
+        def read() -> bytes:
+            with _os_errors(self._uri):
+                if self._file.tell() != begin:  # as an earlier try has left it
+                    self._file.seek(begin)
+                return bytes(self._file.read(size))
+
+        return _again(self._uri, read)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

@@ -113,8 +113,9 @@ def file_size(uri: str) -> int | None:
     with _table_errors(uri):
         if is_local(uri):
             return regular_size(_local(uri))
-        with stores.session(uri) as (system, path):
-            return int(system.size(path)) if system.isfile(path) else None
+        return stores.asked(
+            uri, lambda system, path: int(system.size(path)) if system.isfile(path) else None
+        )
 
 
 def read_bytes(uri: str) -> bytes:
@@ -122,8 +123,7 @@ def read_bytes(uri: str) -> bytes:
     if is_local(uri):
         with open_regular(_local(uri)) as file:
             return file.read()
-    with stores.session(uri) as (system, path):
-        return bytes(system.cat_file(path))
+    return stores.asked(uri, lambda system, path: bytes(system.cat_file(path)))
 
 
 def open_file(uri: str, *, whole_reads: bool = False) -> Any:

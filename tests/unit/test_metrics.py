@@ -99,7 +99,9 @@ def load(recording):
 
 def test_a_slice_tells_its_recordings_errors_and_seconds_once_each(told, tmp_path):
     rows = [{"file": name, "uri": str(tmp_path / name)} for name in ("good", "bad", "better")]
-    worker = slices._SliceWorker(title="spectrograms", load=load, make_collector=Collector)
+    worker = slices._SliceWorker(
+        title="spectrograms", load=load, make_collector=Collector, stores=[]
+    )
     worker = pickle.loads(pickle.dumps(worker))  # as Ray does
     slice_ = to_ipc(pa.Table.from_pylist(rows, schema=MANIFEST))
     done = worker({"part": 0, "targets": ["a"], "recordings": slice_})

@@ -10,10 +10,12 @@ from raudeep.errors import TableError
 from raudeep.manifest import Recording, manifest_fingerprint, manifest_table
 from raudeep.schema import ERRORS
 from raudeep.storage import plan
+from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table
 from raudeep.storage.plan import extend_plan, read_plans
 from raudeep.storage.stores import StoreError
+from raudeep.storage.writer import TableWriter
 
 
 def manifest(*names, **settings):
@@ -189,3 +191,26 @@ def test_a_store_that_is_away_is_no_reason_to_make_a_table_again(extend, tmp_pat
     with pytest.raises(TableError, match="does not answer"):
         extend(manifest("a"), overwrite=True)
     assert (tmp_path / "table" / "__raudeep__/plan-00000.pq").exists()
+
+
+@pytest.mark.parametrize("stale", [3, 100])
+def test_a_store_that_does_not_list_what_it_holds_is_asked_a_few_times(
+    extend, tmp_path, monkeypatch, stale
+):
+    before = extend(manifest("a"))
+    listed, asked = uris.list_files, []
+
+    def list_files(uri):
+        asked.append(uri)
+        return {name: size for name, size in listed(uri).items() if len(asked) > stale}
+
+    monkeypatch.setattr(plan.uris, "list_files", list_files)
+    monkeypatch.setattr(plan, "_WAITS", (0,) * 4)
+    writer = TableWriter(str(tmp_path / "table"), Identity("embeddings", {}))
+    if stale == 3:
+        again = extend_plan(writer, manifest("a"), pairs, manifest_fingerprint)
+        assert again.fingerprints == before.fingerprints
+        return
+    with pytest.raises(TableError, match=r"does not list, .* Run the same command again later"):
+        extend_plan(writer, manifest("a"), pairs, manifest_fingerprint)
+    assert len(asked) == 4

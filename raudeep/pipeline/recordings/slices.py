@@ -3,7 +3,6 @@
 ``slice of the plan -> processes that decode -> collector (a kernel or a model) -> parts``
 """
 
-import errno
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,11 +14,11 @@ import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
 from raudeep.config import Limits
-from raudeep.credentials import public_uri
 from raudeep.errors import AudioError, TableError
 from raudeep.manifest import manifest_fingerprint
 from raudeep.pipeline.recordings.decoding import RecordingRow, Views
 from raudeep.pipeline.recordings.isolation import Crew, keep_memory
+from raudeep.pipeline.recordings.reachable import Stores, needed_stores
 from raudeep.pipeline.runtime import metrics
 from raudeep.pipeline.runtime.cluster import assigned_cores, is_fresh_cpu_actor
 from raudeep.pipeline.runtime.progress import stage_progress
@@ -29,7 +28,6 @@ from raudeep.schema import ERRORS, FILE_METADATA, KEYS
 from raudeep.storage import uri as uris
 from raudeep.storage.plan import Plan, extend_plan
 from raudeep.storage.recordings import READ_TOGETHER, is_in_pack
-from raudeep.storage.stores import StoreError
 from raudeep.storage.table import read_errors
 from raudeep.storage.writer import TableWriter
 
@@ -47,16 +45,6 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _READERS_PER_CORE = 3  # of a store: while one waits for it, another decodes
-_OF_THE_MACHINE = {
-    errno.EAGAIN,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.ENOMEM,
-    errno.ENOTCONN,
-    errno.ESTALE,
-    errno.ETIMEDOUT,
-}
-"""Errors of the operating system that say nothing of the recording that was asked for."""
 _LEAST_USED = 0.9  # of the audio, or a line says so
 _CLIP_BYTES = 200_000  # of a recording of a few seconds
 
@@ -180,7 +168,12 @@ def write_recordings(
         total = sum(plan.sizes[item["part"]] for item in items)
         worker = Pool(
             _SliceWorker,
-            {"title": title, "load": load, "make_collector": make_collector},
+            {
+                "title": title,
+                "load": load,
+                "make_collector": make_collector,
+                "stores": needed_stores(plan.recordings["uri"]),
+            },
             uses_gpu=uses_gpu,
         )
         allowed = limits.allowed_errors(plan.recordings.num_rows)
@@ -247,9 +240,11 @@ class _SliceWorker:
         title: str,
         load: Callable[[RecordingRow], Iterator[Any]],
         make_collector: Callable[[], Collector],
+        stores: Sequence[str],
     ) -> None:
         self._title = title
         self._load = load
+        self._stores = Stores(stores)
         self._crew: Crew | None = None
         self._is_alone = is_fresh_cpu_actor()
         if self._is_alone:
@@ -266,8 +261,9 @@ class _SliceWorker:
         for number, (recording, pieces) in enumerate(zip(rows, self._decode(rows), strict=True)):
             try:
                 self._take(number, pieces)
+                self._stores.check(recording["uri"], None)
             except Exception as error:  # one bad recording must not cost the others
-                _check_reachable(recording, error)
+                self._stores.check(recording["uri"], error)
                 self._collector.drop(number)
                 errors.append(_error_row(recording, error))
                 metrics.add("raudeep_errors", 1, stage=self._title)
@@ -361,18 +357,6 @@ def _clips(recordings: pa.Table) -> float:
     """Return how many recordings of a few seconds these are worth, as far as their sizes tell."""
     sizes = recordings["bytes"].fill_null(0).to_numpy()
     return float(np.maximum(1.0, sizes / _CLIP_BYTES).sum())
-
-
-def _check_reachable(recording: RecordingRow, error: Exception) -> None:
-    """Raise where nobody can tell whether a recording is good, and what the stage itself raises."""
-    if isinstance(error, TableError):
-        raise error
-    of_the_machine = isinstance(error, OSError) and error.errno in _OF_THE_MACHINE
-    if of_the_machine or isinstance(error, StoreError):
-        raise TableError(
-            f"{public_uri(recording['uri'])} cannot be read, and may be good: {error}. What is "
-            "finished stays; run the same command again."
-        ) from error
 
 
 def _error_row(recording: RecordingRow, error: Exception) -> dict[str, str]:
