@@ -12,6 +12,7 @@ soak                  50 000 short recordings, 1 % of them bad: rows, errors, me
 kills                 twenty runs that are killed at a random moment, and run again
 crash-points          every command that writes, killed at each point where a file changes
 fsync                 embedding 10 000 clips, with and without waiting for the disc
+races                 two runs of other settings at one new output at one moment, 100 times
 nodes                 a benchmark on three nodes of which two vanish: the same tables and scores
 
 Without a name: loop, spectrograms, throughput, fsync. ``RAUDEEP_TEST_DATA`` names the folder that
@@ -35,6 +36,7 @@ from tests.benchmarks.fsync import bench_fsync
 from tests.benchmarks.kills import bench_kills
 from tests.benchmarks.million import bench_million
 from tests.benchmarks.nodes import bench_nodes
+from tests.benchmarks.races import bench_races
 from tests.benchmarks.ratios import bench_loop, bench_spectrograms
 from tests.benchmarks.soak import bench_soak
 from tests.benchmarks.ten_hours import bench_ten_hours
@@ -54,6 +56,7 @@ CHECKS = {
     "soak": bench_soak,
     "kills": bench_kills,
     "crash-points": bench_crash_points,
+    "races": bench_races,
     "nodes": bench_nodes,
 }
 

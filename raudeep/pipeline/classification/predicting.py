@@ -39,6 +39,7 @@ from raudeep.pipeline.runtime.progress import stage_progress
 from raudeep.pipeline.runtime.streaming import stream
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage import uri as uris
+from raudeep.storage.claim import check_claim
 from raudeep.storage.index import TableIndex, file_kind, is_table, read_index
 from raudeep.storage.opening import open_tables
 from raudeep.storage.outputs import check_writable_file, write_file
@@ -185,7 +186,7 @@ def _destination(
         is_new = not uris.exists(output)
         writer = growing(output)
         open_tables([writer], overwrite=overwrite)
-        with _deleted_for_audio(output) if is_new else nullcontext():
+        with _deleted_for_audio(writer) if is_new else nullcontext():
             yield writer
         return
     output = uris.absolute(output)
@@ -194,20 +195,21 @@ def _destination(
     writer = growing(uris.join(folder, f".{name}.table"))
     # What a killed run of another configuration left is nobody's output.
     open_tables([writer], overwrite=True)
-    with _deleted_for_audio(writer.uri):
+    with _deleted_for_audio(writer):
         yield writer
     write_file(output, _label_list(writer.uri), overwrite=overwrite)
     uris.delete(writer.uri)
 
 
 @contextmanager
-def _deleted_for_audio(uri: str) -> Iterator[None]:
-    """Delete a folder if too many recordings cannot be used."""
+def _deleted_for_audio(writer: TableWriter) -> Iterator[None]:
+    """Delete the folder of a table, unless another run has it, if too many recordings are bad."""
     try:
         yield
     except AudioError:
         with suppress(OSError, TableError):
-            uris.delete(uri)
+            check_claim(writer.uri, writer.identity)
+            uris.delete(writer.uri)
         raise
 
 
