@@ -93,7 +93,7 @@ def _answer(context: Any, ask: Callable[[], bool]) -> str:
 
 def _prepare(folder: Path) -> dict[str, tuple[Callable[[str, int], Any], Callable[[str], bool]]]:
     """Make what the runs read; return each run by output and setting, and what checks an output."""
-    write_demo_corpus(folder / "corpus", clips_per_class=2)
+    write_demo_corpus(folder / "corpus", clips_per_class=5)
     manifest, _ = raudeep.load_manifest(str(folder / "corpus"))
     model = write_model(folder / "model", units=8, fixed_seconds=0.5, n_mels=16)
     table = str(separable(folder / "table"))
