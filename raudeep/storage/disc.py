@@ -24,6 +24,7 @@ __all__ = [
 OWN_PREFIX = ".raudeep-"
 """Begins the name of every file and folder that only a process at work has."""
 _TEMPORARY = f"{OWN_PREFIX}*.tmp"
+_TRIES = 100  # to make a file in a folder that others delete
 _UNABLE = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EBADF)  # what a file system cannot do
 
 
@@ -32,7 +33,6 @@ def write_file(target: Path, content: bytes, *, only_new: bool = False) -> None:
 
     With `only_new`, `FileExistsError` where there is one already.
     """
-    make_folder(target.parent)
     with temporary_file(target.parent) as (temporary, descriptor):
         with open(descriptor, "wb", closefd=False) as file:
             file.write(content)
@@ -82,11 +82,11 @@ def sync_folder(folder: Path) -> None:
 def temporary_file(folder: Path) -> Iterator[tuple[Path, int]]:
     """Give a new file that is deleted at the end if it still has its name, and its descriptor.
 
+    The folder is made if missing, also where others delete it meanwhile, since nothing is in it.
     It is locked as long as this process lives, so that others know whose file is nobody's.
     """
     while True:
-        place = folder / _TEMPORARY.replace("*", uuid.uuid4().hex[:12])
-        descriptor = os.open(place, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+        place, descriptor = _create(folder)
         with suppress(OSError):  # a file system without locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink:
@@ -97,6 +97,20 @@ def temporary_file(folder: Path) -> Iterator[tuple[Path, int]]:
     finally:
         place.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def _create(folder: Path) -> tuple[Path, int]:
+    """Create a file under a temporary name; return it with its descriptor."""
+
+    def create() -> tuple[Path, int]:
+        make_folder(folder)
+        place = folder / _TEMPORARY.replace("*", uuid.uuid4().hex[:12])
+        return place, os.open(place, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+
+    for _ in range(_TRIES):
+        with suppress(FileNotFoundError):
+            return create()
+    return create()
 
 
 def clean(folder: Path, *, below: bool = False) -> None:

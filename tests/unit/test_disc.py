@@ -102,3 +102,19 @@ def test_a_temporary_file_that_somebody_took_for_a_dead_one_is_made_again(tmp_pa
     uris.write_bytes(str(tmp_path / "a"), b"a")
     assert (tmp_path / "a").read_bytes() == b"a"
     assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_folder_that_another_process_deletes_while_it_is_empty_is_made_again(
+    tmp_path, monkeypatch
+):
+    made, left = disc.make_folder, [None] * 3
+
+    def make_and_lose(folder):
+        made(folder)
+        if left:
+            left.pop()
+            folder.rmdir()
+
+    monkeypatch.setattr(disc, "make_folder", make_and_lose)
+    disc.write_file(tmp_path / "new" / "a.txt", b"a")
+    assert (tmp_path / "new" / "a.txt").read_bytes() == b"a"
