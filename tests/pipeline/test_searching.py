@@ -138,7 +138,7 @@ def test_an_index_whose_writing_was_cut_off_is_made_again(table, file, tmp_path,
     place, query = tmp_path / "rows.usearch", vectors_of(file, table)
     find_nearest(table, query, index=str(place))
 
-    def fail(*_):
+    def fail(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
