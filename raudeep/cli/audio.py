@@ -36,7 +36,8 @@ def inspect(
 ) -> None:
     """Show what a corpus or a table holds: counts, labels, folds, durations, sample rates.
 
-    Of a model or a classifier, how it was made.
+    Of a model or a classifier, how it was made. The exit code is 1 if recordings that a manifest
+    names are not there.
     """
     from raudeep.pipeline import inspection
     from raudeep.report.console import print_facts, print_json
@@ -48,6 +49,7 @@ def inspect(
     else:
         facts = inspection.inspect_path(path, layout=corpus_layout)
     (print_json if as_json else print_facts)(facts)
+    inspection.check_found(facts)
 
 
 @app.command

@@ -2,6 +2,7 @@
 
 import difflib
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any, get_args
@@ -11,7 +12,7 @@ import pyarrow.compute as pc
 
 from raudeep.audio.decode import Header, read_header
 from raudeep.config import Readout
-from raudeep.errors import RaudeepError, TableError
+from raudeep.errors import ManifestError, RaudeepError, TableError
 from raudeep.manifest import summarise
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.recordings.sources import describe_sources
@@ -21,7 +22,14 @@ from raudeep.storage.index import is_table, read_index
 from raudeep.storage.recordings import AUDIO, open_recording
 from raudeep.storage.table import read_errors, read_schema, read_table
 
-__all__ = ["inspect_corpus", "inspect_folds", "inspect_path", "inspect_recording", "inspect_table"]
+__all__ = [
+    "check_found",
+    "inspect_corpus",
+    "inspect_folds",
+    "inspect_path",
+    "inspect_recording",
+    "inspect_table",
+]
 
 _THREADS = 8
 _VALUES = ("spectrogram", "embedding", "probabilities", AUDIO)
@@ -59,7 +67,7 @@ def inspect_recording(uri: str, recording: str, *, layout: str | None = None) ->
         return {"file": recording, "rows": found.drop_columns("file").to_pylist()}
     facts = found.to_pylist()[0]
     header = _header(facts["uri"])
-    return {**facts, **(asdict(header) if isinstance(header, Header) else {"error": header})}
+    return {**facts, **(asdict(header) if isinstance(header, Header) else {"error": str(header)})}
 
 
 def inspect_folds(uri: str, *, layout: str | None = None) -> dict[str, Any]:
@@ -116,7 +124,8 @@ def _shares(labels: list[str], inside: list[bool]) -> dict[str, str]:
 def inspect_corpus(uri: str, *, layout: str | None = None) -> dict[str, Any]:
     """Return counts, labels, folds, durations, sample rates and channels of a corpus.
 
-    Nothing is decoded. Recordings whose header cannot be read are counted and named.
+    Nothing is decoded. Recordings whose header cannot be read are named with the reason; those
+    that are not there at all are counted as well (see `check_found`).
     """
     manifest, found = load_manifest(uri, layout=layout, labelled=False)
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -130,11 +139,29 @@ def inspect_corpus(uri: str, *, layout: str | None = None) -> dict[str, Any]:
         manifest = manifest.set_column(index, field, pa.array(values, field.type))
     files = manifest["file"].to_pylist()
     unreadable = {
-        file: header
+        file: str(header)
         for file, header in zip(files, headers, strict=True)
         if not isinstance(header, Header)
     }
-    return {"corpus": uri, "layout": found, **summarise(manifest), "unreadable": unreadable}
+    return {
+        "corpus": uri,
+        "layout": found,
+        **summarise(manifest),
+        "unreadable": unreadable,
+        "missing_files": sum(isinstance(header, FileNotFoundError) for header in headers),
+    }
+
+
+def check_found(facts: Mapping[str, Any]) -> None:
+    """Raise `ManifestError` if a corpus that was inspected names recordings that are not there."""
+    if not (count := facts.get("missing_files")):
+        return
+    file, reason = next(iter(facts["unreadable"].items()))
+    where = " Paths are relative to the manifest." if facts["layout"] == "manifest" else ""
+    raise ManifestError(
+        f"{facts['corpus']}: {count} of {facts['recordings']} recordings are not found, e.g. "
+        f"{file!r}: {reason}.{where}"
+    )
 
 
 def inspect_table(uri: str) -> dict[str, Any]:
@@ -206,9 +233,12 @@ def _is_there(uri: str) -> bool:
         return False
 
 
-def _header(uri: str) -> Header | str:
+def _header(uri: str) -> Header | Exception:
+    """Return what the header of a recording says, or why it cannot be read."""
     try:
         with open_recording(uri) as file:
             return read_header(file)
+    except FileNotFoundError:
+        return FileNotFoundError(f"there is no file {uri}")
     except (OSError, ValueError, RaudeepError) as error:
-        return str(error)
+        return error

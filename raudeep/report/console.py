@@ -12,7 +12,7 @@ from rich.table import Table
 
 from raudeep.credentials import public_text, public_values
 from raudeep.recipe import FUSED
-from raudeep.report.text import duration, objective_name, percent, with_own_spreads
+from raudeep.report.text import duration, grouped, objective_name, percent, with_own_spreads
 
 __all__ = [
     "print_benchmark",
@@ -111,10 +111,14 @@ def print_matches(matches: Sequence[Mapping[str, Any]]) -> None:
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:
-    """Print nested facts as a table of names and values."""
+    """Print nested facts as a table of names and values; recordings that failed by reason."""
     table = _table("", "", show_header=False)
-    for name, value in _lines(public_values(facts)):
-        if value not in (None, {}, [], ()):
+    facts = public_values(facts)
+    failed = [*facts.get("unreadable", {}).items()]
+    failed += [(row["file"], row["message"]) for row in facts.get("errors", ())]
+    shown = {name: value for name, value in facts.items() if name not in ("unreadable", "errors")}
+    for name, value in _lines({**shown, "unusable": "\n".join(grouped(failed))}):
+        if value not in (None, {}, [], (), ""):
             table.add_row(escape(name), escape(_text(value)))
     _console().print(table)
 

@@ -1,13 +1,25 @@
 """Numbers as the report writes them."""
 
 import math
-from collections.abc import Mapping
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["SPREADS", "duration", "objective_name", "percent", "thousands", "with_own_spreads"]
+__all__ = [
+    "SPREADS",
+    "duration",
+    "grouped",
+    "objective_name",
+    "percent",
+    "thousands",
+    "with_own_spreads",
+]
 
 SPREADS = {"folds": "num_splits", "repeats": "repeats"}
 """What scores are repeated over, and where a score says how often."""
+
+_VARIABLE = re.compile(r"'[^']*'|\S*/\S*|[0-9.]+")  # quoted names, paths, numbers
 
 
 def percent(share: float | None) -> str:
@@ -24,6 +36,28 @@ def duration(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def grouped(failures: Iterable[tuple[str, str]], *, most: int = 10) -> list[str]:
+    """Return a line for each kind of failure, the commonest first, with one of its recordings.
+
+    Parameters
+    ----------
+    failures : iterable of (file, message)
+        What failed, and why. Messages are of one kind if they differ in names and numbers only.
+    most : int
+        So many kinds, and a last line that counts the others.
+    """
+    kinds: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for file, message in failures:
+        kinds[_VARIABLE.sub("", message.replace(file, ""))].append((file, message))
+    ordered = sorted(kinds.values(), key=len, reverse=True)
+    lines = [
+        f"{file}: {message}" if len(alike) == 1 else f"{len(alike)}, e.g. {file}: {message}"
+        for alike in ordered[:most]
+        for file, message in alike[:1]
+    ]
+    return [*lines, f"and {len(ordered) - most} other kinds"] if len(ordered) > most else lines
 
 
 def thousands(value: Any) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from raudeep.corpora.demo import DEMO_CLASSES, write_demo_corpus
 from raudeep.pipeline.classification.predictions import prediction_rows
+from raudeep.report.text import grouped
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table
 from raudeep.storage.table import read_table
@@ -172,6 +173,30 @@ def test_recording_that_cannot_be_read_is_named(cli, tmp_path):
     code, out, _ = cli("inspect", tmp_path, "--json")
     assert code == 0
     assert "cannot be decoded" in json.loads(out)["unreadable"]["broken.wav"]
+
+
+def test_a_manifest_with_wrong_paths_is_one_line_and_a_failure(cli, corpus, tmp_path):
+    good = sorted(corpus.rglob("*.wav"))[0]
+    for name, files in {"all": [], "some": [good]}.items():
+        listed = [*files, *(f"nowhere/{number} x.wav" for number in range(12))]
+        (tmp_path / f"{name}.csv").write_text("file\n" + "".join(f"{file}\n" for file in listed))
+        code, out, err = cli("inspect", tmp_path / f"{name}.csv")
+        assert code == 1
+        assert out.count("there is no file") == 1
+        assert f"12, e.g. nowhere/0 x.wav: there is no file {tmp_path}/nowhere/0 x.wav" in out
+        assert f"12 of {len(listed)} recordings are not found, e.g. 'nowhere/0 x.wav'" in err
+        assert "Paths are relative to the manifest." in err
+    facts = json.loads(cli("inspect", tmp_path / "some.csv", "--json")[1])
+    assert (facts["missing_files"], len(facts["unreadable"])) == (12, 12)
+
+
+def test_failures_are_grouped_by_what_differs_in_names_and_numbers_only():
+    failures = [(f"{n}.wav", f"'{n}.wav' is {n} s long, in /a/{n}") for n in range(30)]
+    failures += [("odd.wav", "is no audio"), *((f"{n}", "x" * n) for n in range(1, 12))]
+    lines = grouped(failures)
+    assert lines[0] == "30, e.g. 0.wav: '0.wav' is 0 s long, in /a/0"
+    assert lines[1] == "odd.wav: is no audio"
+    assert lines[-1] == "and 3 other kinds"
 
 
 def test_a_recording_of_a_table_is_shown_by_its_rows(cli, table):
