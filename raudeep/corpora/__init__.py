@@ -5,7 +5,8 @@ in `LAYOUTS`; a corpus without a layout of its own comes with a manifest (`parse
 """
 
 import difflib
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ from raudeep.corpora.dcase import read_dcase_2018, read_tut_2017
 from raudeep.corpora.esc import read_esc_10, read_esc_10_folders, read_esc_50
 from raudeep.corpora.gtzan import read_gtzan, read_gtzan_archive
 from raudeep.corpora.lhotse import read_lhotse
+from raudeep.corpora.nearness import inner_tree, lists_beside, near_misses
 from raudeep.corpora.own import load_layout
 from raudeep.corpora.partitioned import read_partitioned
 from raudeep.corpora.tree import AUDIO_SUFFIXES, LayoutMismatch, Tree, audio_files
@@ -28,6 +30,8 @@ from raudeep.manifest import Recording, check_manifest, manifest_table
 from raudeep.recipe import LAYOUTS_WITH_FIELD, is_own_layout
 
 __all__ = ["AUDIO_SUFFIXES", "LAYOUTS", "LayoutMismatch", "Tree", "audio_files", "read_corpus"]
+
+logger = logging.getLogger(__name__)
 
 Layout = Callable[[Tree], list[Recording]]
 
@@ -120,21 +124,25 @@ def _check_audio(tree: Tree) -> None:
     if not audio_files(tree):
         count = f"none of its {len(tree.files)} files is audio" if tree.files else "it is empty"
         suffixes = ", ".join(f".{suffix}" for suffix in AUDIO_SUFFIXES)
-        raise ManifestError(f"{tree.root}: no audio found: {count}. Looked for {suffixes}.")
+        raise ManifestError(
+            f"{tree.root}: no audio found: {count}. Looked for {suffixes}. Files of other names, "
+            "such as films, are named in the column 'file' of a manifest: a .csv, .tsv or .parquet "
+            "file."
+        )
 
 
-def _fitting(tree: Tree) -> tuple[dict[str, list[Recording]], list[str]]:
+def _fitting(tree: Tree) -> tuple[dict[str, list[Recording]], dict[str, str]]:
     """Return the recordings by each labelled layout that fits, and why the others do not."""
     fitting: dict[str, list[Recording]] = {}
-    reasons = []
+    reasons = {}
     for name, read in _DETECTED.items():
         try:
             if recordings := read(tree):
                 fitting[name] = recordings
             else:
-                reasons.append(f"{name}: no recordings")
+                reasons[name] = "no recordings"
         except LayoutMismatch as error:
-            reasons.append(f"{name}: {error}")
+            reasons[name] = str(error)
     return fitting, reasons
 
 
@@ -145,14 +153,35 @@ def _detect(tree: Tree, *, labelled: bool) -> tuple[list[Recording], str]:
     if len(fitting) > 1:
         raise ManifestError(
             f"{tree.root}: several corpus layouts fit: {', '.join(fitting)}. Pass one of them as "
-            f"--corpus-layout. The others do not fit ({'; '.join(reasons)})."
+            f"--corpus-layout. The others do not fit ({_text(reasons)})."
         )
     if fitting:
         name, recordings = fitting.popitem()
         return recordings, name
+    near = _nearly(tree, reasons)
     if not labelled:
+        if near:
+            logger.warning("%s: read as 'bare', without labels. %s", tree.root, near)
         return read_bare(tree), "bare"
     raise ManifestError(
-        f"{tree.root}: no labelled corpus layout fits ({'; '.join(reasons)}). "
-        "Arrange the files as one of these, or give a CSV or Parquet manifest."
+        f"{tree.root}: no labelled corpus layout fits. {near or f'Not {_text(reasons)}.'} "
+        "Arrange the files as one of these, or give a CSV, TSV or Parquet manifest."
     )
+
+
+def _nearly(tree: Tree, reasons: Mapping[str, str]) -> str:
+    """Return in sentences what may have been meant by a corpus that no layout fits, or nothing."""
+    said = []
+    inner = inner_tree(tree)
+    fitting = _fitting(inner)[0] if inner else {}
+    if inner and len(fitting) == 1:
+        said.append(f"{inner.root} is of layout {next(iter(fitting))}: name that folder.")
+    elif near := near_misses(tree, reasons):
+        said.append(f"It is nearly of layout {'; '.join(near)}.")
+    if lists := lists_beside(tree):
+        said.append(f"If {lists[0]!r} lists the recordings, name it in place of the folder.")
+    return " ".join(said)
+
+
+def _text(reasons: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}: {reason}" for name, reason in reasons.items())

@@ -93,11 +93,14 @@ def _from_folders(tree: Tree) -> tuple[list[Recording], int]:
 def _meta_rows(tree: Tree) -> list[dict[str, Any]]:
     """Return the rows of the repository's list, of which some must be on disk."""
     try:
-        table, _ = read_text_columns(tree.read(_META), _COLUMNS)
+        table, others = read_text_columns(tree.read(_META), _COLUMNS)
     except pa.ArrowException as error:
         raise LayoutMismatch(f"{_META} is no CSV table") from error
     if missing := [name for name in _COLUMNS if name not in table.column_names]:
-        raise LayoutMismatch(f"{_META} lacks the columns {', '.join(missing)}")
+        raise LayoutMismatch(
+            f"{_META} lacks the columns {', '.join(missing)}; it has also "
+            f"{', '.join(others) or 'none'}"
+        )
     rows: list[dict[str, Any]] = table.to_pylist()
     for number, row in enumerate(rows, start=2):  # as an editor numbers lines, after the header
         if not row["filename"] or row["fold"] not in ("1", "2", "3", "4", "5"):

@@ -26,11 +26,14 @@ def read_urbansound8k(tree: Tree) -> list[Recording]:
     if _META not in tree.files:
         raise LayoutMismatch(f"no {_META}")
     try:
-        table, _ = read_text_columns(tree.read(_META), _COLUMNS)
+        table, others = read_text_columns(tree.read(_META), _COLUMNS)
     except pa.ArrowException as error:
         raise LayoutMismatch(f"{_META} is no CSV table") from error
     if missing := [name for name in _COLUMNS if name not in table.column_names]:
-        raise LayoutMismatch(f"{_META} lacks the columns {', '.join(missing)}")
+        raise LayoutMismatch(
+            f"{_META} lacks the columns {', '.join(missing)}; it has also "
+            f"{', '.join(others) or 'none'}"
+        )
     names: dict[str, str] = {}
     recordings = []
     rows: list[dict[str, Any]] = table.to_pylist()

@@ -232,7 +232,7 @@ def test_folder_without_a_layout_is_told_why_for_each(corpus):
     assert all(
         f"{name}: " in message for name in LAYOUTS if name not in ("bare", "compare-arousal")
     )
-    assert "CSV or Parquet manifest" in message
+    assert "CSV, TSV or Parquet manifest" in message
     assert "\n" not in message
 
 
