@@ -129,6 +129,7 @@ class _RecordingTransformer(
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array, tags.input_tags.one_d_array = False, True
         tags.input_tags.string = True
+        tags.transformer_tags.preserves_dtype = []  # texts become float32
         return tags
 
 
@@ -163,6 +164,11 @@ class EmbeddingTransformer(_RecordingTransformer):
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit, tags.no_validation = False, True
+        return tags
 
 
 class AutoencoderTransformer(_RecordingTransformer):
