@@ -20,7 +20,13 @@ def export(
     /,
     table: Annotated[str, Parameter(help="Table of embeddings or spectrograms.")],
     *,
-    output: Annotated[str, Parameter(help="Folder for CSV and ARFF, file *.nc for netCDF.")],
+    output: Annotated[
+        str,
+        Parameter(
+            help="Folder for CSV and ARFF, or a file *.csv or *.arff for a table that has neither "
+            "partitions nor folds; a file *.nc for netCDF."
+        ),
+    ],
     settings: Annotated[ExportConfig | None, Flat] = None,
     overwrite: Annotated[
         bool, Parameter(negative="", help="Replace an earlier export of the same name.")
@@ -29,7 +35,8 @@ def export(
 ) -> None:
     """Write a table as auDeep's CSV, ARFF (for Weka) or netCDF files.
 
-    CSV and ARFF files lie in folders of partitions and folds: OUTPUT/train/fold_1/NAME.csv.
+    CSV and ARFF files lie in folders of partitions and folds: OUTPUT/train/fold_1/NAME.csv. Only
+    a table that has neither can be one file.
     """
     from raudeep.pipeline.tables.exporting import export_table
     from raudeep.storage.uri import absolute

@@ -19,6 +19,8 @@ class ExportConfig:
     """Name of the CSV or ARFF files, without suffix; the table's by default."""
     labels_last: bool = False
     """Put the columns of the labels after the features."""
+    times: bool = False
+    """Write the columns start and end as well: the seconds of a chunk, which auDeep's have not."""
 
     def __post_init__(self) -> None:
         settle(self)

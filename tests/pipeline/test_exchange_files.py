@@ -25,6 +25,8 @@ from tests.pipeline.exchange import (
     write,
 )
 
+OUTPUTS = {"csv": "out", "arff": "out", "netcdf": "out.nc"}
+
 # --- the layout of folders, and what auDeep got wrong there
 
 
@@ -114,12 +116,6 @@ def test_columns_that_audeep_does_not_have_are_left_out_with_a_warning(tmp_path,
     assert content(back) == content(table)
 
 
-def test_seconds_are_null_after_an_import(tmp_path):
-    table = write(tmp_path / "table", recordings_of(label=["dog", "cat"]))
-    back = read_table(there_and_back(table, tmp_path, "netcdf"))
-    assert back["start"].null_count == back["end"].null_count == 2
-
-
 def test_columns_of_other_names_are_imported(tmp_path):
     (tmp_path / "x.csv").write_text("name,class,f\na.wav,dog,0.5\n")
     config = ImportConfig(filename_attribute="name", label_nominal_attribute="class")
@@ -153,7 +149,7 @@ def remains(folder):
 def test_value_that_is_not_finite_is_refused_and_nothing_is_written(tmp_path, kind):
     table = write(tmp_path / "table", recordings_of(label=["a", "b"]), values=[[0], [np.inf]])
     with pytest.raises(TableError, match=r"must be finite.*'1.wav'"):
-        export_table(table, str(tmp_path / "out.nc"), format=kind)
+        export_table(table, str(tmp_path / OUTPUTS[kind]), format=kind)
     assert remains(tmp_path) == ["table"]
 
 
@@ -184,7 +180,7 @@ def test_spectrograms_of_several_lengths_are_refused(tmp_path, kind):
     writer.write(0, table)
     writer.commit(1)
     with pytest.raises(TableError, match=r"one shape; there are 2 .*2 x 3, 4 x 3"):
-        export_table(str(tmp_path / "table"), str(tmp_path / "out.nc"), format=kind)
+        export_table(str(tmp_path / "table"), str(tmp_path / OUTPUTS[kind]), format=kind)
     assert remains(tmp_path) == ["table"]
 
 
@@ -248,6 +244,9 @@ def test_netcdf_file_is_replaced_only_on_purpose(tmp_path):
         ("out", {"format": "netcdf"}, "a file '\\*.nc'. Got"),
         ("out/.nc", {"format": "netcdf"}, "'.nc' is no name"),
         ("x.nc", {"format": "netcdf", "config": ExportConfig(labels_last=True)}, "not for netCDF"),
+        ("x.nc", {"format": "netcdf", "config": ExportConfig(times=True)}, "not for netCDF"),
+        ("x.arff", {}, r"a folder or a file '\*\.csv'\. Got"),
+        ("x.csv", {"config": ExportConfig(name="y")}, "--name is for the files in a folder"),
     ],
 )
 def test_export_that_makes_no_sense_is_refused(tmp_path, output, arguments, said):

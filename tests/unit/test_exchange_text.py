@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import arff
 import numpy as np
@@ -13,7 +14,7 @@ from raudeep.config import ImportConfig
 from raudeep.errors import TableError
 from raudeep.storage.exchange.arff import arff_header, arff_rows, read_arff
 from raudeep.storage.exchange.csv import csv_header, csv_rows, read_csv
-from raudeep.storage.exchange.rows import Rows
+from raudeep.storage.exchange.rows import TIMES, Rows
 from raudeep.storage.exchange.text import column_names, parse_rows
 
 ATTRIBUTES = ImportConfig().attributes
@@ -62,23 +63,25 @@ def rows_of(files, labels=None, features=None):
 
 def written(rows, kind, *, labels_last=False):
     size = rows.features.shape[1]
+    times = rows.times is not None
     if kind == "csv":
-        head = csv_header(size, labels_last=labels_last)
+        head = csv_header(size, labels_last=labels_last, times=times)
         return head + csv_rows(rows, labels_last=labels_last)
     labels = sorted({*rows.labels} - {None})
-    head = arff_header(size, labels, labels_last=labels_last)
+    head = arff_header(size, labels, labels_last=labels_last, times=times)
     return head + arff_rows(rows, labels_last=labels_last)
 
 
 def read(content, kind, attributes=ATTRIBUTES):
     content = content if isinstance(content, bytes) else content.encode()
-    cells = READERS[kind](io.BytesIO(content), attributes, where="a file")
+    cells = READERS[kind](io.BytesIO(content), (*attributes, *TIMES), where="a file")
     return parse_rows(cells, attributes, where="a file")
 
 
 def assert_same(got, wanted):
     assert (got.files, got.chunks) == (wanted.files, wanted.chunks)
     assert (got.labels, got.label_ids) == (wanted.labels, wanted.label_ids)
+    assert got.times == wanted.times
     assert got.features.dtype == np.float32
     assert got.features.tobytes() == wanted.features.tobytes()
 
@@ -109,6 +112,13 @@ def test_extreme_values_come_back_to_the_bit(kind):
     values = [limits.max, limits.tiny, limits.smallest_subnormal, -0.0, 16777216, 0.1, 1e-5, 1e20]
     rows = rows_of(["a"], features=[values])
     assert_same(read(written(rows, kind), kind), rows)
+
+
+@pytest.mark.parametrize("kind", READERS)
+@pytest.mark.parametrize("labels_last", [False, True])
+def test_times_come_back_to_the_bit(kind, labels_last):
+    rows = replace(rows_of(["a", "b"]), times=[(0.0, 1 / 3), (None, None)])
+    assert_same(read(written(rows, kind, labels_last=labels_last), kind), rows)
 
 
 @pytest.mark.parametrize("kind", READERS)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import pyarrow as pa
 
@@ -18,7 +19,7 @@ from raudeep.storage import uri as uris
 from raudeep.storage.disc import OWN_PREFIX
 from raudeep.storage.exchange.layout import Place, folds_of, parse_place
 from raudeep.storage.exchange.netcdf import write_netcdf
-from raudeep.storage.exchange.rows import Rows, Splits, check_rows
+from raudeep.storage.exchange.rows import TIMES, Rows, Splits, check_rows
 from raudeep.storage.exchange.text_folder import write_text_folder
 from raudeep.storage.index import TableIndex, read_index
 from raudeep.storage.outputs import check_file
@@ -44,16 +45,16 @@ def export_table(
 ) -> StageSummary:
     """Write a table of embeddings or spectrograms in a format of auDeep.
 
-    The formats have no place for the seconds of a chunk, which are left out. Nothing is written
-    where they have none for something else.
+    auDeep has no place for the seconds of a chunk; they are left out, but with `times` of the
+    configuration in CSV and ARFF. Nothing is written where something else has no place.
 
     Parameters
     ----------
     table : str
         URI of the table.
     output : str
-        URI of a folder for CSV and ARFF, in which there are folders for partitions and folds; of
-        a file ``*.nc`` for netCDF.
+        For CSV and ARFF the URI of a folder, in which there are folders for partitions and folds,
+        or of a file ``*.csv`` or ``*.arff`` for a table without; for netCDF of a file ``*.nc``.
     format : {'csv', 'arff', 'netcdf'}
         CSV and ARFF hold a fold as its validation rows, netCDF every role in every fold. In CSV
         and ARFF spectrograms are flattened, frame after frame.
@@ -71,22 +72,28 @@ def export_table(
     index = read_index(table)
     if format == "netcdf":
         if config not in (None, ExportConfig()):
-            raise ConfigError("'name' and 'labels_last' are for CSV and ARFF, not for netCDF.")
-        folder, _, name = uris.absolute(output).rpartition("/")
-        if not name.endswith(".nc"):
+            raise ConfigError(
+                "'name', 'labels_last' and 'times' are for CSV and ARFF, not for netCDF."
+            )
+        if not output.endswith(".nc"):
             raise ConfigError(f"the output of a netCDF export is a file '*.nc'. Got {output!r}.")
-    else:
-        config = config or ExportConfig()
-        folder = uris.absolute(output)
-        name = f"{config.name or uris.absolute(table).rsplit('/', 1)[-1]}.{format}"
-    if not is_file_name(name):
-        raise ConfigError(f"{name!r} is no name for a file. Name the files with --name.")
+    config = config or ExportConfig()
     try:
-        earlier = _earlier_file if format == "netcdf" else _earlier_folder
+        is_file = _is_file(output, format)
+        if is_file:
+            folder, _, name = uris.absolute(output).rpartition("/")
+        else:
+            folder = uris.absolute(output)
+            name = f"{config.name or uris.absolute(table).rsplit('/', 1)[-1]}.{format}"
+        if not is_file_name(name):
+            raise ConfigError(f"{name!r} is no name for a file. Name the files with --name.")
+        earlier = _earlier_file if is_file else _earlier_folder
         old = earlier(output, name, overwrite=overwrite)
     except OSError as error:
         raise TableError(f"the output {output} cannot be read: {error}") from error
     survey = _survey(table, index, in_folders=format != "netcdf")
+    if is_file and format != "netcdf":
+        _check_one_file(survey, output, config)
     with (
         staging(folder, replacing=old) as place,
         stage_progress("export", unit="rows", total=index.rows) as progress,
@@ -94,7 +101,7 @@ def export_table(
         if format == "netcdf":
             _write_netcdf(survey, str(place / name), progress.advance)
         else:
-            _write_text(survey, place, name, config or ExportConfig(), progress.advance)
+            _write_text(survey, place, name, config, progress.advance)
     return StageSummary(
         stage="export",
         table=uris.absolute(output),
@@ -217,13 +224,14 @@ def _write_text(
         size=math.prod(sizes),
         labels=list(survey.label_map),
         labels_last=config.labels_last,
+        times=config.times,
     )
-    for rows, splits in _batches(survey):
+    for rows, splits in _batches(survey, times=config.times):
         writer.write(rows, splits)
         advance(len(rows.files))
 
 
-def _batches(survey: _Survey) -> Iterator[tuple[Rows, Splits]]:
+def _batches(survey: _Survey, *, times: bool = False) -> Iterator[tuple[Rows, Splits]]:
     """Yield the rows of a table, about 16 MB at once."""
     size = max(1, _BATCH_BYTES // (4 * math.prod(survey.feature_dims.values())))
     for _, part in iterate_parts(survey.table):
@@ -240,13 +248,45 @@ def _batches(survey: _Survey) -> Iterator[tuple[Rows, Splits]]:
                 labels,
                 [None if label is None else survey.label_map[label] for label in labels],
                 features.reshape(batch.num_rows, -1),
+                [*zip(*(batch[name].to_pylist() for name in TIMES), strict=True)]
+                if times
+                else None,
             )
             check_rows(rows, where=survey.table)
             yield rows, Splits(batch["partition"].to_pylist(), batch["folds"].to_pylist())
 
 
+def _is_file(output: str, format: ExchangeFormat) -> bool:
+    """Return whether an output is one file, as its name says unless a folder is there already."""
+    if format == "netcdf":
+        return True
+    suffixes = [f".{each}" for each in get_args(ExchangeFormat)] + [".nc"]
+    if not output.lower().endswith(tuple(suffixes)):
+        return False
+    if uris.file_size(output) is None and uris.exists(output):
+        return False
+    if not output.endswith(f".{format}"):
+        raise ConfigError(
+            f"the output of this export is a folder or a file '*.{format}'. Got {output!r}."
+        )
+    return True
+
+
+def _check_one_file(survey: _Survey, output: str, config: ExportConfig) -> None:
+    """Refuse one file for rows that lie in several, or for files with a name of their own."""
+    if config.name is not None:
+        raise ConfigError(f"--name is for the files in a folder; {output} is a file.")
+    if survey.places != [Place()]:
+        files = ", ".join(place.path("…") for place in survey.places[:3])
+        raise TableError(
+            f"{output} is one file, but partitions and folds lie in files of their own: {files}"
+            f"{', …' if len(survey.places) > 3 else ''}. Give the name of a folder, or remove them "
+            "first with `raudeep modify --remove-partitions --remove-folds`."
+        )
+
+
 def _earlier_file(output: str, name: str, *, overwrite: bool) -> list[str]:
-    """Return what a netCDF export replaces."""
+    """Return what an export to one file replaces."""
     return [name] if check_file(output, overwrite=overwrite) else []
 
 

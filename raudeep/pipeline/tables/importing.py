@@ -22,7 +22,7 @@ from raudeep.storage.exchange.arff import read_arff
 from raudeep.storage.exchange.csv import read_csv
 from raudeep.storage.exchange.layout import Place, join_places, parse_place
 from raudeep.storage.exchange.netcdf_reader import open_netcdf
-from raudeep.storage.exchange.rows import DataSet, merge_label_maps
+from raudeep.storage.exchange.rows import TIMES, DataSet, merge_label_maps
 from raudeep.storage.exchange.text import parse_rows
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table
@@ -44,9 +44,9 @@ def import_table(
     """Make a table of what auDeep, or an export of raudeep, wrote.
 
     Features of one dimension become embeddings, those of two spectrograms. The seconds of a
-    chunk, which these formats do not hold, are null. Numbers of labels that differ from their
-    sorted order are kept beside the rows, and an export uses them again. CSV and ARFF are held in
-    memory, netCDF is read slice by slice.
+    chunk are null, unless CSV or ARFF have columns `start` and `end`. Numbers of labels that
+    differ from their sorted order are kept beside the rows, and an export uses them again. CSV and
+    ARFF are held in memory, netCDF is read slice by slice.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def _open_text(
     for path, uri in files.items():
         with _open(uri) as file:
             cells = (read_csv if format == "csv" else read_arff)(
-                file, config.attributes, where=path
+                file, (*config.attributes, *TIMES), where=path
             )
         names[path] = cells.feature_names
         first = next(iter(names))
@@ -215,12 +215,13 @@ def _fingerprint(files: Mapping[str, str]) -> str:
 def _part(data: DataSet, start: int, end: int) -> pa.Table:
     """Return some rows of a data set as rows of a table."""
     rows = data.read(start, end)
+    spans = rows.times or [(None, None)] * len(rows.files)
     keys = pa.table(
         {
             "file": rows.files,
             "chunk": rows.chunks,
-            "start": pa.nulls(len(rows.files), pa.float64()),
-            "end": pa.nulls(len(rows.files), pa.float64()),
+            "start": [start for start, _ in spans],
+            "end": [end for _, end in spans],
             "label": rows.labels,
             "partition": data.splits.partitions[start:end],
             "folds": data.splits.folds[start:end],

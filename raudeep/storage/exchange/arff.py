@@ -38,7 +38,9 @@ _WORD = re.compile(r"[^\x00-\x20]+")
 _NUMERIC = ("numeric", "real", "integer")
 
 
-def arff_header(size: int, labels: Sequence[str], *, labels_last: bool) -> bytes:
+def arff_header(
+    size: int, labels: Sequence[str], *, labels_last: bool, times: bool = False
+) -> bytes:
     """Return the header for features of `size` values, up to the first row.
 
     Parameters
@@ -49,6 +51,8 @@ def arff_header(size: int, labels: Sequence[str], *, labels_last: bool) -> bytes
         All labels of all files that belong together. Without any, the label is a string.
     labels_last : bool
         Put the labels behind the features.
+    times : bool
+        Have columns for the seconds of a chunk.
     """
     nominal = "{" + ",".join(map(_quote, sorted(labels))) + "}" if labels else "STRING"
     kinds = {
@@ -58,7 +62,7 @@ def arff_header(size: int, labels: Sequence[str], *, labels_last: bool) -> bytes
         "label_numeric": "INTEGER",
     }
     lines = [f"@RELATION {_quote(_RELATION)}", ""]
-    for name in column_names(size, labels_last=labels_last):
+    for name in column_names(size, labels_last=labels_last, times=times):
         lines.append(f"@ATTRIBUTE {name} {kinds.get(name, 'REAL')}")
     return "\n".join([*lines, "", "@DATA", ""]).encode()
 

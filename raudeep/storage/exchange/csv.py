@@ -18,9 +18,9 @@ __all__ = ["csv_header", "csv_rows", "read_csv"]
 _BLOCK_BYTES = 64 * 2**20  # a line must fit into one
 
 
-def csv_header(size: int, *, labels_last: bool) -> bytes:
+def csv_header(size: int, *, labels_last: bool, times: bool = False) -> bytes:
     """Return the header line for features of `size` values."""
-    return (",".join(column_names(size, labels_last=labels_last)) + "\n").encode()
+    return (",".join(column_names(size, labels_last=labels_last, times=times)) + "\n").encode()
 
 
 def csv_rows(rows: Rows, *, labels_last: bool) -> bytes:

@@ -112,6 +112,9 @@ def join_places(found: Sequence[tuple[Place, str, Rows]]) -> tuple[Rows, Splits]
         np.stack([rows.features[row] for _, _, rows, row in firsts])
         if keys
         else found[0][2].features,
+        None
+        if any(rows.times is None for _, _, rows in found)
+        else [rows.times[row] for _, _, rows, row in firsts if rows.times],
     )
     return joined, splits
 

@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 
 from raudeep.errors import TableError
 
-__all__ = ["DataSet", "Folds", "Rows", "Splits", "check_rows", "merge_label_maps"]
+__all__ = ["TIMES", "DataSet", "Folds", "Rows", "Splits", "check_rows", "merge_label_maps"]
 
 Folds = Sequence[int | None] | None
+TIMES = ("start", "end")
+"""Columns of text files with the seconds of a chunk, which auDeep does not have."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Rows:
     """Number of each label."""
     features: NDArray[np.float32]
     """Shape (N, E)."""
+    times: list[tuple[float | None, float | None]] | None = None
+    """Start and end of each chunk, in seconds."""
 
     def take(self, indices: Sequence[int]) -> "Rows":
         """Return the rows at `indices`."""
@@ -33,6 +37,7 @@ class Rows:
             [self.labels[i] for i in indices],
             [self.label_ids[i] for i in indices],
             self.features[list(indices)],
+            None if self.times is None else [self.times[i] for i in indices],
         )
 
     @property

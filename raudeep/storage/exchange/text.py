@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from raudeep.errors import TableError
-from raudeep.storage.exchange.rows import Rows, check_rows, merge_label_maps
+from raudeep.storage.exchange.rows import TIMES, Rows, check_rows, merge_label_maps
 
 __all__ = ["Cells", "column_names", "format_rows", "parse_features", "parse_rows"]
 
@@ -27,10 +27,11 @@ class Cells:
     """Shape (N, E)."""
 
 
-def column_names(size: int, *, labels_last: bool) -> list[str]:
-    """Return auDeep's columns for features of `size` values."""
+def column_names(size: int, *, labels_last: bool, times: bool = False) -> list[str]:
+    """Return auDeep's columns for features of `size` values, with `times` two more."""
     features = [f"feature_{number}" for number in range(size)]
     keys, labels = ["filename", "chunk_nr"], ["label_nominal", "label_numeric"]
+    keys += TIMES if times else ()
     return [*keys, *features, *labels] if labels_last else [*keys, *labels, *features]
 
 
@@ -39,7 +40,8 @@ def format_rows(
 ) -> bytes:
     """Return rows as lines of comma-separated cells in UTF-8.
 
-    Each feature has the fewest digits that give the same float32 back.
+    Each feature has the fewest digits that give the same float32 back, each time those that give
+    the same float64.
 
     Parameters
     ----------
@@ -48,7 +50,7 @@ def format_rows(
     quote : callable
         Returns a text as the format writes it.
     missing : str
-        What stands for a missing label.
+        What stands for a missing label or time.
     labels_last : bool
         Put the labels behind the features.
     """
@@ -56,11 +58,13 @@ def format_rows(
     values = pa.array(np.ascontiguousarray(rows.features).ravel()).cast(pa.string())
     offsets = pa.array(np.arange(num_rows + 1, dtype=np.int32) * size)
     features = pc.binary_join(pa.ListArray.from_arrays(offsets, values), ",").to_pylist()
+    times = [()] * num_rows if rows.times is None else rows.times
     lines = []
-    for file, chunk, label, label_id, numbers in zip(
-        rows.files, rows.chunks, rows.labels, rows.label_ids, features, strict=True
+    for file, chunk, span, label, label_id, numbers in zip(
+        rows.files, rows.chunks, times, rows.labels, rows.label_ids, features, strict=True
     ):
-        keys = f"{quote(file)},{chunk}"
+        seconds = (missing if each is None else repr(each) for each in span)
+        keys = ",".join([quote(file), str(chunk), *seconds])
         nominal = missing if label is None else quote(label)
         numeric = missing if label_id is None else str(label_id)
         labels = f"{nominal},{numeric}"
@@ -83,7 +87,7 @@ def parse_features(cells: Sequence[str | None]) -> NDArray[np.float32]:
 
 
 def parse_rows(cells: Cells, attributes: Sequence[str], *, where: str) -> Rows:
-    """Return what was read as rows.
+    """Return what was read as rows; with times where it has columns `TIMES`.
 
     Parameters
     ----------
@@ -120,6 +124,7 @@ def parse_rows(cells: Cells, attributes: Sequence[str], *, where: str) -> Rows:
         list(cells.texts[nominal]),
         _integers(cells.texts.get(numeric), num_rows, name=numeric, where=where),
         cells.features,
+        _times(cells, where=where),
     )
     check_rows(rows, where=where)
     named_by_number = [
@@ -129,6 +134,20 @@ def parse_rows(cells: Cells, attributes: Sequence[str], *, where: str) -> Rows:
     ]
     merge_label_maps(named_by_number, where=where)
     return rows
+
+
+def _times(cells: Cells, *, where: str) -> list[tuple[float | None, float | None]] | None:
+    """Return the seconds of each chunk, None where there is no column for them."""
+    if not {*TIMES} & cells.texts.keys():
+        return None
+    columns = []
+    for name in TIMES:
+        try:
+            seconds = pa.array(cells.texts.get(name), pa.string()).cast(pa.float64())
+        except pa.ArrowInvalid as error:
+            raise TableError(f"{where}: the column {name!r} must hold seconds: {error}") from error
+        columns.append(seconds.to_pylist())
+    return [*zip(*columns, strict=True)]
 
 
 def _integers(

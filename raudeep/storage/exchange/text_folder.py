@@ -43,6 +43,7 @@ def write_text_folder(
     size: int,
     labels: Sequence[str],
     labels_last: bool,
+    times: bool = False,
 ) -> TextWriter:
     """Make the files of all places with nothing but a header, and return a writer for their rows.
 
@@ -60,12 +61,14 @@ def write_text_folder(
         All labels.
     labels_last : bool
         Put the labels behind the features.
+    times : bool
+        Have columns for the seconds of a chunk.
     """
     arff = file_name.endswith(".arff")
     header = (
-        arff_header(size, labels, labels_last=labels_last)
+        arff_header(size, labels, labels_last=labels_last, times=times)
         if arff
-        else csv_header(size, labels_last=labels_last)
+        else csv_header(size, labels_last=labels_last, times=times)
     )
     for place in places:
         path = folder / place.path(file_name)
