@@ -6,7 +6,11 @@ import sys
 
 import audformat
 import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
+import torch
 from torch.utils.data import DataLoader
 
 from raudeep import read_table
@@ -16,10 +20,14 @@ from raudeep.pipeline.corpus import load_manifest, write_manifest
 from raudeep.pipeline.recordings.embedding import embed_corpus
 from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
 from raudeep.pipeline.recordings.targets import Embedder
-from raudeep.pipeline.stage import embedding_array
+from raudeep.pipeline.stage import embedding_array, spectrogram_rows
 from raudeep.pipeline.tables import reading
+from raudeep.schema import FILE_METADATA, KEYS
+from raudeep.storage.identity import Identity
+from raudeep.storage.opening import open_table
 from tests.models import write_model
 
+FLOAT = np.dtype(np.float32)
 FOREIGN = """
 import json, sys
 import duckdb, pandas, polars, pyarrow as pa, pyarrow.dataset, pyarrow.parquet as pq
@@ -88,22 +96,105 @@ def test_others_read_a_table_without_raudeep(embeddings):
     assert duckdb in (f"FLOAT[{size}]", "FLOAT[]")  # of a version that knows fixed sizes, or none
 
 
-def test_all_forms_hold_the_same_rows(embeddings):
+def by_file(files, values):
+    """Return values in the order of the names of their recordings; Ray keeps no order."""
+    return [value for _, value in sorted(zip(files, values, strict=True), key=lambda pair: pair[0])]
+
+
+def test_all_forms_hold_the_same_vectors(embeddings):
     table = read_table(embeddings)
     files, values = table["file"].to_pylist(), embedding_array(table)
+    size = values.shape[1]
+    assert table.schema.field("embedding").type == pa.list_(pa.float32(), size)
+    assert np.array_equal(np.float32(table["embedding"].to_pylist()), values)
     frame = read_table(embeddings, form="pandas")
     assert frame["file"].tolist() == files
+    assert {(cell.dtype, cell.shape) for cell in frame["embedding"]} == {(FLOAT, (size,))}
     assert np.array_equal(np.stack(frame["embedding"]), values)
     polars = read_table(embeddings, form="polars")
     assert polars["file"].to_list() == files
+    assert polars.schema["embedding"] == pl.Array(pl.Float32, size)
     assert np.array_equal(polars["embedding"].to_numpy(), values)
-    relation = read_table(embeddings, form="duckdb")
-    assert sorted(row[0] for row in relation.select("file").fetchall()) == sorted(files)
+    rows = read_table(embeddings, form="duckdb").select("file", "embedding").fetchall()
+    assert np.array_equal(np.float32(by_file(*zip(*rows, strict=True))), by_file(files, values))
     dataset = read_table(embeddings, form="torch")
     assert [dataset[row]["file"] for row in range(len(dataset))] == files
+    assert (dataset[0]["embedding"].dtype, dataset[0]["embedding"].shape) == (
+        torch.float32,
+        (size,),
+    )
     assert np.array_equal(np.stack([dataset[row]["embedding"] for row in range(25)]), values)
-    rows = read_table(embeddings, ["file"], form="ray").take_all()
-    assert sorted(row["file"] for row in rows) == sorted(files)
+
+
+def test_all_forms_hold_the_same_spectrograms(spectrograms):
+    table = read_table(spectrograms)
+    frames, bands = table["frames"][0].as_py(), table["bands"][0].as_py()
+    values = np.float32(table["spectrogram"].to_pylist()).reshape(25, frames, bands)
+    assert table.schema.field("spectrogram").type == pa.list_(pa.float32(), frames * bands)
+    for columns in (None, ["spectrogram", "file"]):
+        frame = read_table(spectrograms, columns, form="pandas")
+        assert {(c.dtype, c.shape) for c in frame["spectrogram"]} == {(FLOAT, (frames, bands))}
+        assert np.array_equal(np.stack(frame["spectrogram"]), values)
+        polars = read_table(spectrograms, columns, form="polars")
+        assert polars.schema["spectrogram"] == pl.Array(pl.Float32, (frames, bands))
+        assert np.array_equal(polars["spectrogram"].to_numpy(), values)
+        if columns:
+            assert [*frame.columns] == polars.columns == columns
+    dataset = read_table(spectrograms, form="torch")
+    assert np.array_equal(np.stack([dataset[row]["spectrogram"] for row in range(25)]), values)
+    rows = read_table(spectrograms, ["file", "spectrogram"], form="duckdb").fetchall()
+    found = np.float32(by_file(*zip(*rows, strict=True))).reshape(values.shape)
+    assert np.array_equal(found, by_file(table["file"].to_pylist(), values))
+
+
+def test_spectrograms_of_several_lengths_have_their_own_shapes(tmp_path, rng):
+    values = [rng.standard_normal((frames, 4)).astype(np.float32) for frames in (3, 1, 5)]
+    keys = pa.Table.from_pylist(
+        [{"file": f"{n}.wav", "chunk": 0} for n in range(3)], pa.schema([*KEYS, *FILE_METADATA])
+    )
+    writer = open_table(str(tmp_path / "t"), Identity("spectrograms", {}))
+    writer.write(0, spectrogram_rows(keys, values, (None, 4)))
+    writer.commit(1)
+    place = str(tmp_path / "t")
+    cells = read_table(place, ["spectrogram"], form="pandas")["spectrogram"]
+    assert all(map(np.array_equal, cells, values))
+    polars = read_table(place, ["spectrogram"], form="polars")["spectrogram"]
+    assert polars.dtype == pl.List(pl.Array(pl.Float32, 4))
+    assert all(map(np.array_equal, polars.to_list(), values))
+    dataset = read_table(place, form="torch")
+    assert all(np.array_equal(dataset[row]["spectrogram"], values[row]) for row in range(3))
+
+
+def test_batches_of_ray_are_arrays_of_the_true_shape(embeddings, spectrograms):
+    for place, name in ((embeddings, "embedding"), (spectrograms, "spectrogram")):
+        table = read_table(place, form="pandas")
+        wanted = np.stack(by_file(table["file"], table[name]))
+        dataset = read_table(place, ["file", "label", name], form="ray").materialize()
+        found = {
+            kind: list(dataset.iter_batches(batch_size=None, batch_format=kind))
+            for kind in ("numpy", "pandas", "pyarrow")
+        }
+        files = np.concatenate([batch["file"] for batch in found["numpy"]])
+        arrays = [batch[name] for batch in found["numpy"]]
+        assert {(array.dtype, array.shape[1:]) for array in arrays} == {(FLOAT, wanted.shape[1:])}
+        assert np.array_equal(by_file(files, np.concatenate(arrays)), wanted)
+        frame = pd.concat(found["pandas"])
+        assert {(c.dtype, c.shape) for c in frame[name]} == {(FLOAT, wanted.shape[1:])}
+        assert np.array_equal(by_file(frame["file"], frame[name]), wanted)
+        labels = dict(zip(table["file"], table["label"], strict=True))
+        assert dict(zip(frame["file"], frame["label"], strict=True)) == labels
+        tensors = [batch[name].combine_chunks() for batch in found["pyarrow"]]
+        kind = pa.fixed_shape_tensor(pa.float32(), wanted.shape[1:])
+        assert {tensor.type for tensor in tensors} == {kind}
+        arrays = np.concatenate([tensor.to_numpy_ndarray() for tensor in tensors])
+        assert np.array_equal(by_file(files, arrays), wanted)
+        row = next(dataset.iter_rows())
+        assert (row[name].dtype, row[name].shape) == (FLOAT, wanted.shape[1:])
+        dataset = read_table(place, [name], form="ray")
+        batches = [batch[name] for batch in dataset.iter_torch_batches(batch_size=None)]
+        assert {batch.dtype for batch in batches} == {torch.float32}
+        assert torch.cat(batches).shape == wanted.shape
+        assert torch.equal(torch.cat(batches).sum(), torch.from_numpy(wanted).sum())
 
 
 def test_a_frame_of_audformat_has_segments_for_its_index(embeddings, corpus, tmp_path):

@@ -1,6 +1,7 @@
 """Tables of raudeep in the form that whoever goes on with them wants."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
@@ -12,6 +13,13 @@ import pyarrow.parquet as pq
 from raudeep.config import reject_text
 from raudeep.errors import TableError
 from raudeep.pipeline.stage import embedding_array
+from raudeep.pipeline.tables.shapes import (
+    SPECTROGRAM,
+    as_nested_lists,
+    as_tensors,
+    shapes_of,
+    spectrogram_cells,
+)
 from raudeep.storage import table as tables
 from raudeep.storage import uri as uris
 from raudeep.storage.index import TableIndex, read_index
@@ -64,14 +72,17 @@ def read_table(uri: str, columns: Sequence[str] | None = None, form: Form = "arr
     columns : sequence of str, optional
         Only these, in this order; all of them without.
     form : {"arrow", "pandas", "audformat", "polars", "duckdb", "ray", "torch"}
-        ``arrow``: a `pyarrow.Table`. ``pandas``, ``polars``: a `DataFrame`; in polars an embedding
-        is an `Array`. ``audformat``: a pandas one as openSMILE gives it, with the index of
-        audformat (file, start and end, which `columns` need not name) and a column for each value
-        of an embedding. ``duckdb``: a relation that reads the parts when it is asked for rows, and
-        of them what it needs. ``ray``: a `ray.data.Dataset` that streams the parts; Ray is started
-        unless it runs. ``torch``: a map-style dataset whose item i is a dict, in which embedding,
-        probabilities and spectrogram (T, F) are float32 tensors that share their memory with the
-        table.
+        ``arrow``: a `pyarrow.Table`, as it is stored: a spectrogram is a flat list, frame after
+        frame, of `frames` times `bands` values. ``pandas``: a `DataFrame` with an array in each
+        cell, (E,) of an embedding and (T, F) of a spectrogram. ``polars``: a `DataFrame` with an
+        `Array` in each, a `List` of frames where spectrograms differ in length. ``audformat``: a
+        pandas one as openSMILE gives it, with the index of audformat (file, start and end, which
+        `columns` need not name) and a column for each value of an embedding. ``duckdb``: a relation
+        that reads the parts when it is asked for rows, and of them what it needs, stored as in
+        Arrow. ``ray``: a `ray.data.Dataset` that streams the parts; Ray is started unless it runs.
+        Its batches hold arrays (B, E) of embeddings and (B, T, F) of spectrograms of one length.
+        ``torch``: a map-style dataset whose item i is a dict, in which embedding, probabilities and
+        spectrogram (T, F) are float32 tensors that share their memory with the table.
 
     Raises
     ------
@@ -91,11 +102,35 @@ def read_table(uri: str, columns: Sequence[str] | None = None, form: Form = "arr
         return _torch_dataset(uri, columns)
     if form == "polars":
         polars = _package("polars", form)
-        return polars.from_arrow(_arrow(uri, columns))
+        return polars.from_arrow(_shaped(uri, columns, as_nested_lists))
     if form == "audformat":
         return _segments(uri, columns)
-    rows = _arrow(uri, columns)
-    return rows.to_pandas() if form == "pandas" else rows
+    return _frame(uri, columns) if form == "pandas" else _arrow(uri, columns)
+
+
+def _shaped(
+    uri: str, columns: Sequence[str] | None, shape: Callable[[pa.Table], pa.Table]
+) -> pa.Table:
+    """Return rows with shaped spectrograms, for which their sizes are read as well."""
+    if columns is None:
+        rows = _arrow(uri, None)
+        return shape(rows) if SPECTROGRAM in rows.column_names else rows
+    if SPECTROGRAM not in columns:
+        return _arrow(uri, columns)
+    sizes = [name for name in _SHAPE if name not in columns]
+    return shape(_arrow(uri, [*columns, *sizes])).select(list(columns))
+
+
+def _frame(uri: str, columns: Sequence[str] | None) -> "pd.DataFrame":
+    cells: list[Any] = []
+
+    def without_spectrograms(rows: pa.Table) -> pa.Table:
+        cells.extend(spectrogram_cells(rows))
+        place = rows.column_names.index(SPECTROGRAM)
+        return rows.set_column(place, SPECTROGRAM, pa.nulls(rows.num_rows))
+
+    frame: pd.DataFrame = _shaped(uri, columns, without_spectrograms).to_pandas()
+    return frame.assign(**{SPECTROGRAM: cells}) if cells else frame
 
 
 def _arrow(uri: str, columns: Sequence[str] | None) -> pa.Table:
@@ -145,16 +180,26 @@ def _ray_dataset(uri: str, index: TableIndex, columns: Sequence[str] | None) -> 
     import ray
 
     chosen = None if columns is None else list(columns)
+    shapes = shapes_of(read_schema(uri))
     if uri.startswith("memory://"):  # no other process sees it
         parts = [part for _, part in iterate_parts(uri, columns=chosen)]
-        return ray.data.from_arrow([part.select(chosen or part.column_names) for part in parts])
+        rows = [part.select(chosen or part.column_names) for part in parts]
+        return ray.data.from_arrow([as_tensors(part, shapes) for part in rows])
     place = uris.arrow_filesystem(uri)
     dataset = ray.data.read_parquet(
         [f"{place.path}/{part.name}" for part in index.parts],
         filesystem=place.system,
         partitioning=None,  # a folder named a=b is no column
     )
-    return dataset if chosen is None else dataset.select_columns(chosen)
+    dataset = dataset if chosen is None else dataset.select_columns(chosen)
+    if shapes.keys().isdisjoint(shapes if chosen is None else chosen):
+        return dataset
+    return dataset.map_batches(
+        partial(as_tensors, shapes=shapes),
+        batch_format="pyarrow",
+        batch_size=None,
+        zero_copy_batch=True,
+    )
 
 
 def _torch_dataset(uri: str, columns: Sequence[str] | None) -> Any:
