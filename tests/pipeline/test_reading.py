@@ -188,13 +188,14 @@ def test_batches_of_ray_are_arrays_of_the_true_shape(embeddings, spectrograms):
         assert {tensor.type for tensor in tensors} == {kind}
         arrays = np.concatenate([tensor.to_numpy_ndarray() for tensor in tensors])
         assert np.array_equal(by_file(files, arrays), wanted)
-        row = next(dataset.iter_rows())
+        row = next(iter(dataset.iter_rows()))
         assert (row[name].dtype, row[name].shape) == (FLOAT, wanted.shape[1:])
         dataset = read_table(place, [name], form="ray")
         batches = [batch[name] for batch in dataset.iter_torch_batches(batch_size=None)]
         assert {batch.dtype for batch in batches} == {torch.float32}
-        assert torch.cat(batches).shape == wanted.shape
-        assert torch.equal(torch.cat(batches).sum(), torch.from_numpy(wanted).sum())
+        found = torch.cat(batches).numpy()
+        assert found.shape == wanted.shape
+        assert sorted(map(bytes, found)) == sorted(map(bytes, wanted))
 
 
 def test_a_frame_of_audformat_has_segments_for_its_index(embeddings, corpus, tmp_path):
