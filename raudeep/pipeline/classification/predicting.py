@@ -40,7 +40,7 @@ from raudeep.pipeline.runtime.streaming import stream
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage import uri as uris
 from raudeep.storage.claim import check_claim
-from raudeep.storage.index import TableIndex, file_kind, is_table, read_index
+from raudeep.storage.index import INDEX, TableIndex, file_kind, is_table, read_index
 from raudeep.storage.opening import open_tables
 from raudeep.storage.outputs import check_writable_file, write_file
 from raudeep.storage.table import read_errors, read_part, read_schema, read_table
@@ -190,14 +190,18 @@ def _destination(
             yield writer
         return
     output = uris.absolute(output)
-    check_writable_file(output, overwrite=overwrite)
     folder, _, name = output.rpartition("/")
     writer = growing(uris.join(folder, f".{name}.table"))
+    # Where that is there, a run was killed that may have written the file already.
+    check_writable_file(output, overwrite=overwrite, of=writer.uri)
     # What a killed run of another configuration left is nobody's output.
     open_tables([writer], overwrite=True)
     with _deleted_for_audio(writer):
         yield writer
     write_file(output, _label_list(writer.uri), overwrite=overwrite)
+    # The index last: as long as it is there, the same command goes on.
+    for below in sorted(uris.list_files(writer.uri), key=lambda name: name == INDEX):
+        uris.delete_file(uris.join(writer.uri, below))
     uris.delete(writer.uri)
 
 
