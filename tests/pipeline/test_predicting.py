@@ -145,7 +145,7 @@ def test_what_was_predicted_of_an_interrupted_label_list_is_not_computed_again(
     cli("train-classifier", "svm", models / "state-a", "--output", tmp_path / "kept")
     flags = ("--classifier", tmp_path / "kept", "--model", models / "a", "--output")
     with monkeypatch.context() as patch:
-        patch.setattr(predicting, "_write_label_list", Mock(side_effect=KeyboardInterrupt))
+        patch.setattr(predicting, "write_file", Mock(side_effect=KeyboardInterrupt))
         assert cli("predict", corpus, *flags, tmp_path / "labels.tsv")[0] == 130
     code, out, err = cli("predict", corpus, *flags, tmp_path / "labels.tsv", "--json")
     assert code == 0, err
@@ -161,7 +161,7 @@ def test_a_label_list_is_of_its_recordings_whatever_was_interrupted_before(
     cli("train-classifier", "svm", models / "state-a", "--output", tmp_path / "kept")
     flags = ("--classifier", tmp_path / "kept", "--model", models / "a", "--output")
     with monkeypatch.context() as patch:
-        patch.setattr(predicting, "_write_label_list", Mock(side_effect=KeyboardInterrupt))
+        patch.setattr(predicting, "write_file", Mock(side_effect=KeyboardInterrupt))
         assert cli("predict", corpus, *flags, tmp_path / "labels.tsv")[0] == 130
     clip = sorted(corpus.rglob("*.wav"))[0]
     assert cli("predict", clip, *flags, tmp_path / "labels.tsv")[0] == 0
