@@ -32,6 +32,7 @@ from raudeep.config.evaluation import (
 )
 from raudeep.config.exchange import ExchangeFormat, ExportConfig, ImportConfig
 from raudeep.config.fields import build, fingerprint, reject_text, reject_unknown
+from raudeep.config.history import settled
 from raudeep.config.limits import Limits
 from raudeep.config.spectrogram import SpectrogramConfig
 from raudeep.config.training import ResourceConfig, Tracker, TrainingConfig
@@ -71,4 +72,5 @@ __all__ = [
     "fingerprint",
     "reject_text",
     "reject_unknown",
+    "settled",
 ]

@@ -13,7 +13,11 @@ Tracker = Literal["mlflow", "wandb"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """How an autoencoder is trained."""
+    """How an autoencoder is trained.
+
+    `in_memory_gb`, `shuffle_buffer_gb` and `checkpoints_to_keep` are limits: they do not make a
+    model another one. What is streamed is shuffled otherwise, so that its losses differ a little.
+    """
 
     num_epochs: int = 10
     """Epochs of ceil(chunks / batch_size) full batches each, floor where they are streamed."""

@@ -110,8 +110,8 @@ def load_autoencoder(uri: str, *, epoch: int | None = None) -> TrainedAutoencode
     if epoch not in kept:
         have = ", ".join(map(str, sorted({*kept, final.metrics["epoch"]})))
         raise TableError(
-            f"{uri} has no weights of epoch {epoch}; it has {have}. Train with a larger "
-            "checkpoints_to_keep."
+            f"{uri} has no weights of epoch {epoch}; it has {have}. Train it in "
+            "another place with a larger checkpoints_to_keep."
         )
     return load_artifact(read, where=uri, weights=f"{_KEPT}/{owner}/{_kept_name(epoch)}")
 

@@ -2,11 +2,12 @@
 
 import json
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from raudeep.config import fingerprint
+from raudeep.config import fingerprint, settled
+from raudeep.config.history import PLANNED
 from raudeep.schema import SCHEMA_VERSION
 
 __all__ = ["Identity", "package_versions"]
@@ -15,9 +16,12 @@ _FINGERPRINT = re.compile("[0-9a-f]{16}")
 _NAMED = 3  # differences that a message names
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Identity:
-    """Stage, configuration and inputs of an output: equal identities hold equal content."""
+    """Stage, configuration and inputs of an output: equal identities hold equal content.
+
+    They are compared without what does not tell their content: see `raudeep.config.settled`.
+    """
 
     stage: str
     config: dict[str, Any]
@@ -28,10 +32,28 @@ class Identity:
         # As JSON would give it back: an identity from storage compares equal to a new one.
         object.__setattr__(self, "config", json.loads(json.dumps(self.config)))
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Identity) and self._compared() == other._compared()
+
     @property
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that stand for this identity."""
+        """Sixteen hexadecimal digits that stand for this identity, as it was written down.
+
+        An equal identity of another version of raudeep may have others: who finds an equal one on
+        storage goes on with that one.
+        """
         return fingerprint(SCHEMA_VERSION, self.stage, self.config, self.inputs)
+
+    def _compared(self) -> dict[str, Any]:
+        return {
+            "stage": self.stage,
+            "config": settled(self.config, self.stage),
+            "inputs": {
+                name: value
+                for name, value in self.inputs.items()
+                if name != PLANNED.get(self.stage)
+            },
+        }
 
     def conflict(self, wanted: "Identity", *, place: str) -> str:
         """Return the message for a place that holds this identity where `wanted` is to be made."""
@@ -41,7 +63,7 @@ class Identity:
         )
 
     def _difference(self, wanted: "Identity") -> str:
-        before, after = _flatten(asdict(self)), _flatten(asdict(wanted))
+        before, after = _flatten(self._compared()), _flatten(wanted._compared())
         found = [
             _changed(name, before.get(name), after.get(name))
             for name in sorted({*before, *after})

@@ -22,18 +22,27 @@ from raudeep.storage.outputs import visible_files
 from raudeep.storage.table import is_readable, read_identity
 from raudeep.storage.writer import TableWriter
 
-__all__ = ["check_no_table", "check_stage", "check_tables", "open_table", "open_tables"]
+__all__ = [
+    "check_no_table",
+    "check_stage",
+    "check_tables",
+    "open_table",
+    "open_tables",
+    "stored_identity",
+]
 
 
 def open_table(uri: str, identity: Identity, *, overwrite: bool = False) -> TableWriter:
     """Return a writer for the table at `uri`, new, unfinished or finished; see `open_tables`."""
-    writer = TableWriter(uri, identity)
-    open_tables([writer], overwrite=overwrite)
+    (writer,) = open_tables([TableWriter(uri, identity)], overwrite=overwrite)
     return writer
 
 
-def open_tables(writers: Collection[TableWriter], *, overwrite: bool = False) -> None:
-    """Make the places of tables ready for their writers; nothing is deleted unless all can be.
+def open_tables(writers: Collection[TableWriter], *, overwrite: bool = False) -> list[TableWriter]:
+    """Return the writers that go on with the tables at their places, in order.
+
+    Nothing is deleted unless all places can be made ready. What an earlier version of raudeep made
+    goes on with the identity that it has.
 
     Raises
     ------
@@ -49,8 +58,11 @@ def open_tables(writers: Collection[TableWriter], *, overwrite: bool = False) ->
     for writer in writers:
         move_files(writer.uri)
         drop_damaged(writer.uri)
+    kept = [_as_stored(writer) for writer in writers]
+    for writer in kept:
         if is_table(writer.uri):  # what a killed run was to make of it is nobody's output
             claim(writer.uri, writer.identity, overwrite=True)
+    return kept
 
 
 def check_tables(writers: Collection[TableWriter], *, overwrite: bool = False) -> None:
@@ -94,6 +106,17 @@ def _is_to_be_replaced(writer: TableWriter, *, overwrite: bool) -> bool:
             raise TableError(stored.conflict(writer.identity, place=uri))
     _refuse_other_stage(uri, stage, writer.identity.stage)
     return True
+
+
+def _as_stored(writer: TableWriter) -> TableWriter:
+    """Return the writer with the identity that its table has, of those that are equal."""
+    stored = stored_identity(writer.uri)
+    return writer if stored is None else writer.as_stored(stored)
+
+
+def stored_identity(uri: str) -> Identity | None:
+    """Return what the table at `uri`, finished or not, is made from; None where there is none."""
+    return _stored_identity(uri, table_files(visible_files(uri)))
 
 
 def check_stage(uri: str, stage: str) -> None:

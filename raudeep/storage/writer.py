@@ -11,7 +11,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -80,6 +80,15 @@ class TableWriter:
     def continues(self, identity: Identity) -> bool:
         """Return whether parts with this identity are parts of the table."""
         return identity in (self.identity, *self.beginnings)
+
+    def as_stored(self, stored: Identity) -> "TableWriter":
+        """Return the writer that goes on with a table whose identity, or past, is equal."""
+
+        def kept(identity: Identity) -> Identity:
+            return stored if identity == stored else replace(identity, config=stored.config)
+
+        beginnings = tuple(map(kept, self.beginnings))
+        return replace(self, identity=kept(self.identity), beginnings=beginnings)
 
     def missing(self, num_parts: int) -> list[int]:
         """Return the slices of 0 … `num_parts` - 1 that have no part of this table yet."""

@@ -19,7 +19,6 @@ from raudeep.evaluation.classifier import UNLABELLED, seeds_for
 from raudeep.evaluation.folds import Split
 from raudeep.evaluation.metrics import Score
 from raudeep.evaluation.upsampling import upsample_rows
-from raudeep.manifest import manifest_fingerprint
 from raudeep.models.piczak import fit_cnn, predict_recordings
 from raudeep.pipeline.classification.predictions import (
     describe_evaluation,
@@ -94,7 +93,6 @@ def evaluate_cnn(
     features = Identity(
         "log-mel",
         {"sample_rate": SAMPLE_RATE, "n_fft": N_FFT, "hop_length": HOP_LENGTH, "n_mels": N_MELS},
-        {"manifest": manifest_fingerprint(manifest)},
     )
     if is_table(table) and not overwrite:
         # First of all: what is there must be this, or must be replaced on purpose.

@@ -273,7 +273,7 @@ def _embed_statistics(table: str, output: str, *, started: float, overwrite: boo
     writer = TableWriter.growing(
         output, "embeddings", {"readout": "band-statistics"}, {"spectrograms": index}
     )
-    open_tables([writer], overwrite=overwrite)
+    (writer,) = open_tables([writer], overwrite=overwrite)
     missing = writer.missing(len(index.parts))
 
     def embed(item: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from raudeep.audio.constant_q import constant_q, normalise_contrast
 from raudeep.config import Limits, SparseCodingConfig
-from raudeep.manifest import manifest_fingerprint
 from raudeep.models.sparse_coding import FISTA_STEPS, SparseCoder, learn_coder, pool
 from raudeep.pipeline.recordings.kernels import Kernel, Piece, map_recordings
 from raudeep.pipeline.runtime.progress import stage_progress
@@ -96,7 +95,6 @@ def embed_sparse_codes(
     frames = Identity(
         "frames",
         {"sample_rate": SAMPLE_RATE, "hop_length": HOP_LENGTH, **bands},
-        {"manifest": manifest_fingerprint(manifest)},
     )
     if is_table(table) and not overwrite:
         # First of all: what is there must be this, or must be replaced on purpose.

@@ -185,7 +185,7 @@ def _destination(
     if not _is_file(output):
         is_new = not uris.exists(output)
         writer = growing(output)
-        open_tables([writer], overwrite=overwrite)
+        (writer,) = open_tables([writer], overwrite=overwrite)
         with _deleted_for_audio(writer) if is_new else nullcontext():
             yield writer
         return
@@ -195,7 +195,7 @@ def _destination(
     # Where that is there, a run was killed that may have written the file already.
     check_writable_file(output, overwrite=overwrite, of=writer.uri)
     # What a killed run of another configuration left is nobody's output.
-    open_tables([writer], overwrite=True)
+    (writer,) = open_tables([writer], overwrite=True)
     with _deleted_for_audio(writer):
         yield writer
     write_file(output, _label_list(writer.uri), overwrite=overwrite)

@@ -64,8 +64,6 @@ def describe_evaluation(evaluation: EvaluationConfig, classifier: object) -> dic
     """Return what of an evaluation the predictions of a classifier depend on."""
     described = asdict(evaluation) | {"repeats": evaluation.repeats_of(classifier)}
     described.pop("majority_vote")  # concerns the score
-    if evaluation.group_pattern is None:  # as tables say that were made before there was one
-        described.pop("group_pattern")
     return described
 
 

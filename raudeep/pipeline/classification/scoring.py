@@ -5,10 +5,10 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from raudeep.config import ClassifierConfig, EvaluationConfig
+from raudeep.config import ClassifierConfig, EvaluationConfig, SvmConfig
 from raudeep.evaluation.classifier import seeds_for
 from raudeep.evaluation.cross_validation import evaluate_split
 from raudeep.evaluation.folds import Split
@@ -32,11 +32,13 @@ from raudeep.pipeline.runtime.streaming import stream
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage.identity import Identity
 from raudeep.storage.index import read_index
-from raudeep.storage.opening import open_tables
+from raudeep.storage.opening import open_tables, stored_identity
 from raudeep.storage.table import read_schema, read_table
 from raudeep.storage.writer import TableWriter
 
 __all__ = ["Evaluation", "evaluate_embeddings"]
+
+_SVM_REPEATS_BEFORE = 5  # without a number that was asked for; they differ by rounding at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,16 +85,17 @@ def evaluate_embeddings(
     alone.
     """
     started = time.perf_counter()
-    repeats = evaluation.repeats_of(classifier)
     described = describe_evaluation(evaluation, classifier)
     config = {**describe_classifier(classifier), "evaluation": described}
     indices = {name: read_index(uri, stage="embeddings") for name, uri in tables.items()}
-    identities = {
-        name: Identity("predictions", config, {"embeddings": index.fingerprint})
-        for name, index in indices.items()
-    }
-    writers = {name: TableWriter(outputs[name], identities[name]) for name in tables}
-    open_tables(writers.values(), overwrite=overwrite)
+    new = []
+    for name, index in indices.items():
+        identity = Identity("predictions", config, {"embeddings": index.fingerprint})
+        if evaluation.repeats is None and isinstance(classifier, SvmConfig):
+            identity = _with_repeats_of_before(identity, outputs[name])
+        new.append(TableWriter(outputs[name], identity))
+    writers = dict(zip(tables, open_tables(new, overwrite=overwrite), strict=True))
+    repeats = {name: _repeats(writer.identity) for name, writer in writers.items()}
     splits: dict[str, list[Split]] = {}
     labels: dict[str, list[str]] = {}
     missing: dict[str, list[int]] = {}
@@ -106,7 +109,7 @@ def evaluate_embeddings(
         items += [{"name": name, "part": part} for part in missing[name]]
         num_values = sum(part.bytes for part in indices[name].parts) // 4
         seconds = estimate_fit(classifier, num_values=num_values)
-        estimate += seconds * repeats * len(missing[name])
+        estimate += seconds * repeats[name] * len(missing[name])
 
     def score(item: dict[str, Any]) -> dict[str, Any]:
         name, split = item["name"], splits[item["name"]][item["part"]]
@@ -117,17 +120,17 @@ def evaluate_embeddings(
             split,
             fit=fit_function(classifier),
             num_classes=len(labels[name]),
-            seeds=seeds_for(evaluation.seed, split.fold, repeats),
+            seeds=seeds_for(evaluation.seed, split.fold, repeats[name]),
             upsample=evaluation.upsample,
             name=row_names(rows),
         )
         predicted = prediction_rows(rows, split.valid, probabilities, labels[name], fold=split.fold)
         writers[name].write(item["part"], predicted)
-        return {"fits": repeats}
+        return {"fits": repeats[name]}
 
     # The largest first: at the end no core waits for a long one.
     items.sort(key=lambda item: -indices[item["name"]].parts[0].bytes)
-    total = len(items) * repeats
+    total = sum(repeats[item["name"]] for item in items)
     with stage_progress("evaluation", unit="fits", total=total) as progress:
         for done in stream(items, score, estimated_seconds=estimate):
             progress.advance(done["fits"])
@@ -142,3 +145,17 @@ def evaluate_embeddings(
             ),
         )
     return results
+
+
+def _with_repeats_of_before(identity: Identity, output: str) -> Identity:
+    """Return the identity of predictions with the number of repeats that an SVM once had.
+
+    Only where such predictions are there: nobody has to make them again.
+    """
+    evaluation = {**identity.config["evaluation"], "repeats": _SVM_REPEATS_BEFORE}
+    before = replace(identity, config={**identity.config, "evaluation": evaluation})
+    return before if stored_identity(output) == before else identity
+
+
+def _repeats(identity: Identity) -> int:
+    return int(identity.config["evaluation"]["repeats"])

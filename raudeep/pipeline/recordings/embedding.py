@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from raudeep.config import ChunkConfig, Limits, Readout, SpectrogramConfig
+from raudeep.config import ChunkConfig, Limits, Readout, SpectrogramConfig, settled
 from raudeep.errors import TableError
 from raudeep.models.artifact import TrainedAutoencoder
 from raudeep.pipeline.recordings.decoding import load_views
@@ -27,12 +27,12 @@ from raudeep.pipeline.recordings.targets import (
     embedding_targets,
     input_views,
     load_models,
+    open_targets,
 )
 from raudeep.pipeline.runtime.progress import stage_progress
 from raudeep.pipeline.runtime.streaming import Pool, stream
 from raudeep.pipeline.stage import StageSummary
 from raudeep.storage.index import TableIndex, read_index
-from raudeep.storage.opening import open_tables
 from raudeep.storage.outputs import check_outputs
 from raudeep.storage.writer import TableWriter
 
@@ -89,7 +89,7 @@ def embed_corpus(
     trained = load_models(embedders)
     views = input_views(trained, chunks)
     targets = embedding_targets(embedders, trained, fused=fused, chunks=chunks)
-    open_tables([target.writer for target in targets.values()], overwrite=overwrite)
+    targets = open_targets(targets, overwrite=overwrite)
     summaries, num_recordings = _write_targets(
         "embeddings",
         manifest,
@@ -232,7 +232,7 @@ def embed_tables(
         check_input(model, index, model=each.model, table=tables[each.name])
         warn_of_other_rates(index.sample_rates, [model.sample_rates])
     targets = embedding_targets(embedders, trained, sources=indices)
-    open_tables([target.writer for target in targets.values()], overwrite=overwrite)
+    targets = open_targets(targets, overwrite=overwrite)
     items: list[dict[str, Any]] = []
     for each in embedders:
         own = [name for name, target in targets.items() if target.sources == (each.name,)]
@@ -270,8 +270,9 @@ def embed_tables(
 
 def check_input(trained: TrainedAutoencoder, index: TableIndex, *, model: str, table: str) -> None:
     """Raise `TableError` unless a table was made as what an autoencoder was trained on."""
-    for key in {**trained.input, **index.config}:
-        found, wanted = index.config.get(key), trained.input.get(key)
+    made, trained_on = (settled(each, "spectrograms") for each in (index.config, trained.input))
+    for key in {**trained_on, **made}:
+        found, wanted = made.get(key), trained_on.get(key)
         if found != wanted:
             raise TableError(
                 f"{table} has {key}={found!r}, but {model} was trained with {key}={wanted!r}. "

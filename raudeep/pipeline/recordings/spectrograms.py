@@ -106,10 +106,8 @@ def extract_spectrograms(
         If an output holds something else or cannot be written.
     """
     limits = limits or Limits()
-    writers = {
-        view: TableWriter(outputs[view], spectrograms_identity(views[view])) for view in views
-    }
-    open_tables(writers.values(), overwrite=overwrite)
+    new = [TableWriter(outputs[view], spectrograms_identity(views[view])) for view in views]
+    writers = dict(zip(views, open_tables(new, overwrite=overwrite), strict=True))
     # What an unfinished or growing table began with says which shape its rows have.
     begun = [plan for writer in writers.values() for plan, _ in read_plans(writer.uri)]
     known = _still_there(begun[0], manifest) if begun else manifest

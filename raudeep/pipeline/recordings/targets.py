@@ -4,7 +4,7 @@ Also what embeds new recordings as those of a table were embedded.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +18,7 @@ from raudeep.recipe import FUSED
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.index import TableIndex
+from raudeep.storage.opening import open_tables
 from raudeep.storage.writer import TableWriter
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "embedding_targets",
     "input_views",
     "load_models",
+    "open_targets",
 ]
 
 Piece = tuple[str, Readout]
@@ -166,6 +168,13 @@ def embedding_targets(
         taken_from = tuple((name, readout) for name in names)
         targets[f"{readout}/{FUSED}"] = Target(taken_from, TableWriter(uri, identity))
     return targets
+
+
+def open_targets(targets: Mapping[str, Target], *, overwrite: bool = False) -> dict[str, Target]:
+    """Return the targets with their places made ready: see `open_tables`."""
+    writers = open_tables([target.writer for target in targets.values()], overwrite=overwrite)
+    pairs = zip(targets.items(), writers, strict=True)
+    return {name: replace(target, writer=writer) for (name, target), writer in pairs}
 
 
 def embedders_like(

@@ -68,7 +68,7 @@ def fuse_tables(tables: Mapping[str, str], output: str, *, overwrite: bool = Fal
     parts = indices[first].parts
     if overwrite or writer.missing(len(parts)):
         rows = _matching_rows(tables)  # before anything is replaced
-    open_tables([writer], overwrite=overwrite)
+    (writer,) = open_tables([writer], overwrite=overwrite)
     starts = np.cumsum([0, *(part.rows for part in parts)])
 
     def fuse(part: int) -> pa.Table:
@@ -110,7 +110,7 @@ def fuse_chunks(table: str, output: str, *, overwrite: bool = False) -> StageSum
     count = rows.shape[1]
     config = {"fused_chunks": count, "pieces": [index.config]}
     writer = TableWriter.growing(output, index.stage, config, {"source": index})
-    open_tables([writer], overwrite=overwrite)
+    (writer,) = open_tables([writer], overwrite=overwrite)
     # A recording is in the part that its first chunk is in.
     starts = np.searchsorted(rows[:, 0], np.cumsum([0, *(part.rows for part in index.parts)]))
 

@@ -68,7 +68,7 @@ def reconstruct_table(
     if epoch is not None:
         config["epoch"] = epoch
     writer = TableWriter.growing(output, "reconstructions", config, {"spectrograms": index})
-    open_tables([writer], overwrite=overwrite)
+    (writer,) = open_tables([writer], overwrite=overwrite)
     missing = writer.missing(len(index.parts))
     items = [{"part": part, "name": index.parts[part].name} for part in missing]
     total = sum(index.parts[part].rows for part in missing)

@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing
 from itertools import pairwise
 from typing import Any
 
-from raudeep.config import ResourceConfig, Tracker, TrainingConfig
+from raudeep.config import ResourceConfig, Tracker, TrainingConfig, settled
 from raudeep.errors import ConfigError, RaudeepError, TableError
 from raudeep.models.autoencoder import build_autoencoder
 from raudeep.pipeline.artifacts import (
@@ -117,6 +117,8 @@ def train_autoencoders(
                 raise TableError(stored.conflict(identity, place=run.output))
             pending.append(run)
             replaced.append(run)
+        else:
+            _warn_of_epochs(run)
     for run in pending:
         check_trainable(run)
         uris.clean(run.output)
@@ -251,9 +253,22 @@ def _warn_of_other_split(run: Run, earlier: TrainingConfig) -> None:
     )
 
 
+def _warn_of_epochs(run: Run) -> None:
+    """Warn where a finished artifact kept fewer epochs than are asked for now."""
+    wanted = run.training.checkpoints_to_keep
+    kept = 1 if wanted == 1 else load_autoencoder(run.output).training.checkpoints_to_keep
+    if kept is not None and (wanted is None or kept < wanted):
+        logger.warning(
+            "%s was trained with checkpoints_to_keep=%d, and has no more epochs. Train it in "
+            "another place to keep more.",
+            run.output,
+            kept,
+        )
+
+
 def _check_alike(spectrograms: Sequence[str]) -> None:
     """Refuse tables of several configurations: what the model embeds is to be made as they were."""
-    configs = {uri: read_index(uri).config for uri in spectrograms}
+    configs = {uri: settled(read_index(uri).config, "spectrograms") for uri in spectrograms}
     for (first, wanted), (uri, config) in pairwise(configs.items()):
         for key in {**wanted, **config}:
             if config.get(key) != wanted.get(key):

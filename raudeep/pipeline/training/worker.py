@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from raudeep.config import ArchitectureConfig, Tracker, TrainingConfig, fingerprint
+from raudeep.config import ArchitectureConfig, Tracker, TrainingConfig, fingerprint, settled
 from raudeep.credentials import public_uri
 from raudeep.errors import ConfigError, error_for_user
 from raudeep.models.artifact import TrainedAutoencoder
@@ -85,6 +85,8 @@ class Run:
             "autoencoder": asdict(self.model),
             "training": asdict(self.training),
         }
+        # Of what is trained; so a run that a limit killed goes on under another one.
+        config = settled(config)
         inputs = {f"spectrograms{i}": table.fingerprint for i, table in enumerate(tables)}
         if self.continue_from is not None:
             inputs["continued"] = artifact_identity(self.continue_from).fingerprint
