@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     )
     from raudeep.pipeline.tables.reading import read_table
     from raudeep.pipeline.tables.reconstruction import reconstruct_table
+    from raudeep.pipeline.tables.relabelling import relabel_table
     from raudeep.pipeline.tables.validation import validate_table
     from raudeep.pipeline.training.runs import Run, train_autoencoders
     from raudeep.pipeline.tuning.sweep import plan_sweep, tune_autoencoders
@@ -140,6 +141,7 @@ _PLACES = {
     "read_index": "storage.index",
     "read_table": "pipeline.tables.reading",
     "reconstruct_table": "pipeline.tables.reconstruction",
+    "relabel_table": "pipeline.tables.relabelling",
     "remove_splits": "pipeline.tables.modifying",
     "run_benchmark": "pipeline.benchmark",
     "score_band_statistics": "pipeline.baselines.scores",
@@ -219,6 +221,7 @@ __all__ = [
     "read_index",
     "read_table",
     "reconstruct_table",
+    "relabel_table",
     "remove_splits",
     "run_benchmark",
     "score_band_statistics",

@@ -12,11 +12,13 @@ from typing import Any
 import pyarrow as pa
 
 __all__ = [
+    "CONTENT",
     "ERRORS",
     "FILE_METADATA",
     "KEYS",
     "MANIFEST",
     "METADATA_KEY",
+    "MODIFIED",
     "PARTITIONS",
     "RECONSTRUCTION_RMSE",
     "RECORDINGS",
@@ -54,6 +56,11 @@ MANIFEST = pa.schema(
         pa.field("channels", pa.int32()),
     ]
 )
+
+MODIFIED = pa.field("modified", pa.int64())
+"""When the file of a recording changed, in nanoseconds; a manifest of files in a folder has it."""
+CONTENT = pa.field("content", pa.string())
+"""What tells the content of a recording, as far as that is known; a manifest may have it."""
 
 RECORDINGS = pa.schema(
     [

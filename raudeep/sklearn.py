@@ -31,6 +31,7 @@ from raudeep.config import (
     fingerprint,
     reject_text,
 )
+from raudeep.config.history import at_default_limits
 from raudeep.credentials import public_uri
 from raudeep.errors import AudioError, ConfigError
 from raudeep.pipeline.artifacts import artifact_identity, load_autoencoder
@@ -41,8 +42,10 @@ from raudeep.pipeline.recordings.targets import Embedder
 from raudeep.pipeline.stage import embedding_array
 from raudeep.pipeline.training.runs import Run, train_autoencoders
 from raudeep.storage import uri as uris
+from raudeep.storage.changes import Changes
+from raudeep.storage.contents import with_contents, with_times
 from raudeep.storage.index import read_index
-from raudeep.storage.plan import read_plans
+from raudeep.storage.plan_files import Plan, read_plans
 from raudeep.storage.table import read_errors, read_table, take_rows
 
 __all__ = ["AutoencoderTransformer", "EmbeddingTransformer"]
@@ -82,12 +85,12 @@ class _RecordingTransformer(
         """
         check_is_fitted(self)
         places, manifest = _recordings(X)
-        manifest = _named_by_content(manifest)
         models = self._models()
         for model in models:
             self._check_gives_vectors(model)
         made_by = [artifact_identity(model).fingerprint for model in models]
         folder = uris.join(self.output, "embeddings", fingerprint(made_by, self.readout))
+        manifest = _named_by_content(manifest, folder)
         alone = {self.readout: folder} if len(models) == 1 else {}
         embedders = [
             Embedder(name=f"model {number}", model=model, outputs=alone)
@@ -234,9 +237,13 @@ class AutoencoderTransformer(_RecordingTransformer):
         view = self.spectrogram or SpectrogramConfig()
         model = self.model or AutoencoderConfig()
         training = self.training or TrainingConfig()
-        made_of = fingerprint(_key(manifest), view, model.kind, model, training)
-        folder = uris.join(self.output, "autoencoders", made_of)
-        spectrograms = uris.join(folder, "spectrograms")
+        how = view, model.kind, model, at_default_limits(training)
+        made_of = fingerprint(_key(manifest), *how)
+        if _has_changed(manifest, self._spectrograms(made_of)):
+            contents = with_contents(with_times(manifest))["content"].to_pylist()
+            made_of = fingerprint(_key(manifest), contents, *how)
+        spectrograms = self._spectrograms(made_of)
+        folder = spectrograms.rpartition("/")[0]
         extract_spectrograms(manifest, {"view": view}, {"view": spectrograms})
         run = Run(
             name="autoencoder",
@@ -251,6 +258,9 @@ class AutoencoderTransformer(_RecordingTransformer):
 
     def _models(self) -> list[str]:
         return [self.model_]
+
+    def _spectrograms(self, made_of: str) -> str:
+        return uris.join(self.output, "autoencoders", made_of, "spectrograms")
 
 
 def _recordings(X: Iterable[object]) -> tuple[list[str], pa.Table]:
@@ -267,18 +277,34 @@ def _recordings(X: Iterable[object]) -> tuple[list[str], pa.Table]:
     return places, manifest
 
 
-def _named_by_content(manifest: pa.Table) -> pa.Table:
-    """Return recordings under names that others do not have, in other folders or at other times."""
+def _named_by_content(manifest: pa.Table, table: str) -> pa.Table:
+    """Return recordings under names that none of another folder, or another content, has.
+
+    The first one that a table was given at a place, of each size, is named by these two alone.
+    """
     pairs = zip(manifest["uri"].to_pylist(), manifest["bytes"].to_pylist(), strict=True)
-    names = pa.array(f"{public_uri(uri)} ({size} bytes)" for uri, size in pairs)
-    renamed = manifest.set_column(manifest.schema.get_field_index("file"), "file", names)
-    return renamed.cast(manifest.schema)
+    names = [f"{public_uri(uri)} ({size} bytes)" for uri, size in pairs]
+    named = with_times(_with_names(manifest, names))
+    planned = Plan.of_files(read_plans(table)).recordings
+    changes = Changes(planned, named)
+    changed = planned["file"].filter(pa.array(changes.changed)).combine_chunks()
+    anew = pc.is_in(named["file"], value_set=changed).to_numpy()
+    read = with_contents(named, anew)
+    names = [
+        f"{name}, {content}" if is_anew and content else name
+        for name, content, is_anew in zip(names, read["content"].to_pylist(), anew, strict=True)
+    ]
+    return _with_names(read, names)
+
+
+def _with_names(manifest: pa.Table, names: Sequence[str]) -> pa.Table:
+    column = manifest.schema.get_field_index("file")
+    return manifest.set_column(column, manifest.schema.field(column), pa.array(names))
 
 
 def _with_planned(manifest: pa.Table, table: str) -> pa.Table:
     """Return recordings with those that a table holds already, so that it grows by what is new."""
-    planned = [plan.select(manifest.column_names) for plan, _ in read_plans(table)]
-    before = pa.concat_tables([*planned, manifest.slice(0, 0)])
+    before = Plan.of_files(read_plans(table)).recordings.select(manifest.column_names)
     is_given = pc.is_in(before["file"], value_set=manifest["file"].combine_chunks())
     return pa.concat_tables([before.filter(pc.invert(is_given)), manifest]).sort_by("file")
 
@@ -286,3 +312,9 @@ def _with_planned(manifest: pa.Table, table: str) -> pa.Table:
 def _key(manifest: pa.Table) -> list[Any]:
     """Return what tells recordings from others, of equal names and sizes in other folders too."""
     return [manifest[name].to_pylist() for name in ("uri", "bytes")]
+
+
+def _has_changed(manifest: pa.Table, table: str) -> bool:
+    """Return whether any of the recordings has another content than a table was made of."""
+    planned = Plan.of_files(read_plans(table)).recordings
+    return bool(Changes(planned, with_times(manifest)).changed.any())

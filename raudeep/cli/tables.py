@@ -1,14 +1,22 @@
-"""Commands that make tables from tables: fuse, fuse-chunks, modify, upsample."""
+"""Commands on tables: fuse, fuse-chunks, modify and upsample make new ones, relabel changes one."""
 
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from raudeep.cli.app import app
-from raudeep.cli.parameters import Json, Output, Overwrite, TableUri, named, print_summary_rows
+from raudeep.cli.parameters import (
+    CorpusLayout,
+    Json,
+    Output,
+    Overwrite,
+    TableUri,
+    named,
+    print_summary_rows,
+)
 from raudeep.errors import ConfigError
 
-__all__ = ["fuse", "fuse_chunks", "modify", "upsample"]
+__all__ = ["fuse", "fuse_chunks", "modify", "relabel", "upsample"]
 
 
 @app.command
@@ -111,6 +119,28 @@ def modify(
         column = "folds" if remove_folds else "partition"
         summary = modifying.remove_splits(source, place, column=column, overwrite=overwrite)
     print_summary_rows([summary], as_json=as_json)
+
+
+@app.command
+def relabel(
+    table: TableUri,
+    *,
+    manifest: Annotated[
+        str, Parameter(help="Manifest or corpus with the labels, partitions and folds.")
+    ],
+    corpus_layout: CorpusLayout = None,
+    as_json: Json = False,
+) -> None:
+    """Give the rows of a table other labels, partitions and folds; nothing is computed again.
+
+    `embed`, `extract` and `benchmark` do so by themselves where those of their corpus changed.
+    """
+    from raudeep.pipeline.corpus import load_manifest
+    from raudeep.pipeline.tables.relabelling import relabel_table
+    from raudeep.storage.uri import absolute
+
+    labels, _ = load_manifest(manifest, layout=corpus_layout, labelled=False)
+    print_summary_rows([relabel_table(absolute(table), labels)], as_json=as_json)
 
 
 @app.command

@@ -5,9 +5,12 @@ them has, for what is older, the value that says what was done before the field 
 """
 
 from collections.abc import Mapping
+from dataclasses import fields, replace
 from typing import Any
 
-__all__ = ["ADDED", "LIMITS", "PLANNED", "settled"]
+from raudeep.config.training import TrainingConfig
+
+__all__ = ["ADDED", "LIMITS", "PLANNED", "at_default_limits", "settled"]
 
 ADDED: Mapping[str, Mapping[str, Any]] = {
     "evaluation": {"group_pattern": None, "folds": []},
@@ -50,3 +53,10 @@ def settled(config: Any, section: str = "") -> Any:
         for key, value in found.items()
         if key not in limits and not (key in added and value == added[key])
     }
+
+
+def at_default_limits(training: TrainingConfig) -> TrainingConfig:
+    """Return a training with the limits that it has without any said, to be named by."""
+    limits = LIMITS["training"]
+    defaults = {each.name: each.default for each in fields(training) if each.name in limits}
+    return replace(training, **defaults)

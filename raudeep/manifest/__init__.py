@@ -14,7 +14,12 @@ from raudeep.manifest.reading import (
 )
 from raudeep.manifest.recordings import Folds, Recording, fold_roles, manifest_table, uri_of
 from raudeep.manifest.separated import read_text_columns
-from raudeep.manifest.summary import label_map, manifest_fingerprint, summarise
+from raudeep.manifest.summary import (
+    label_map,
+    manifest_fingerprint,
+    recordings_fingerprint,
+    summarise,
+)
 
 __all__ = [
     "MANIFEST_SUFFIXES",
@@ -30,6 +35,7 @@ __all__ = [
     "manifest_table",
     "parse_manifest",
     "read_text_columns",
+    "recordings_fingerprint",
     "summarise",
     "uri_of",
 ]

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from raudeep.config import fingerprint
 
-__all__ = ["label_map", "manifest_fingerprint", "summarise"]
+__all__ = ["label_map", "manifest_fingerprint", "recordings_fingerprint", "summarise"]
 
 
 def manifest_fingerprint(manifest: pa.Table) -> str:
@@ -19,6 +19,15 @@ def manifest_fingerprint(manifest: pa.Table) -> str:
     """
     columns = ("file", "bytes", "label", "partition", "folds")
     return fingerprint([manifest[name].to_pylist() for name in columns])
+
+
+def recordings_fingerprint(recordings: pa.Table) -> str:
+    """Return what stands for the sounds of a manifest: keys, sizes, and contents as far as known.
+
+    Neither where they lie nor what is said of them is part of it.
+    """
+    columns = [name for name in ("file", "bytes", "content") if name in recordings.column_names]
+    return fingerprint([recordings[name].to_pylist() for name in columns])
 
 
 def label_map(table: pa.Table) -> list[str]:

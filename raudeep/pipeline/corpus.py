@@ -30,7 +30,7 @@ from raudeep.recipe import Recipe
 from raudeep.schema import MANIFEST
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.index import is_table, read_index, table_files
+from raudeep.storage.index import indexed_stage, is_table, read_index, table_files
 from raudeep.storage.opening import open_table
 from raudeep.storage.table import read_table
 
@@ -180,15 +180,29 @@ def _size(uri: str) -> int | None:
 
 
 def write_manifest(manifest: pa.Table, uri: str, *, overwrite: bool = False) -> StageSummary:
-    """Write a manifest as a table of one part."""
+    """Write a manifest as a table of one part.
+
+    It takes the place of one of the same recordings with other labels, partitions or folds.
+    """
     started = time.perf_counter()
+    manifest = manifest.select(MANIFEST.names)
     identity = Identity("manifest", {}, {"recordings": manifest_fingerprint(manifest)})
-    writer = open_table(uri, identity, overwrite=overwrite)
+    writer = open_table(uri, identity, overwrite=overwrite or _is_of(manifest, uri))
     missing = writer.missing(1)
     for part in missing:
         writer.write(part, manifest)
     index = writer.commit(1)
     return StageSummary.of_table("manifest", uri, index, made=len(missing), started=started)
+
+
+def _is_of(manifest: pa.Table, uri: str) -> bool:
+    """Return whether a manifest table is of these recordings."""
+    columns = ["file", "bytes"]
+    return (
+        indexed_stage(uri) == "manifest"
+        and read_table(uri, columns=columns).select(columns).replace_schema_metadata()
+        == manifest.select(columns).replace_schema_metadata()
+    )
 
 
 def corpus_of(recipe: Recipe, corpus: str | None, output: str) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -10,7 +10,10 @@ from raudeep.config import fingerprint, settled
 from raudeep.config.history import PLANNED
 from raudeep.schema import SCHEMA_VERSION
 
-__all__ = ["Identity", "package_versions"]
+__all__ = ["LABELS_INPUT", "Identity", "package_versions"]
+
+LABELS_INPUT = "labels"
+"""Names the labels of an input among the inputs of what depends on them."""
 
 _FINGERPRINT = re.compile("[0-9a-f]{16}")
 _NAMED = 3  # differences that a message names
@@ -43,6 +46,15 @@ class Identity:
         storage goes on with that one.
         """
         return fingerprint(SCHEMA_VERSION, self.stage, self.config, self.inputs)
+
+    def differs_in_labels(self, other: "Identity") -> bool:
+        """Return whether the labels of an input are all that is another one."""
+
+        def without(identity: Identity) -> Identity:
+            inputs = {n: value for n, value in identity.inputs.items() if n != LABELS_INPUT}
+            return replace(identity, inputs=inputs)
+
+        return self != other and without(self) == without(other)
 
     def _compared(self) -> dict[str, Any]:
         return {

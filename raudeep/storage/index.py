@@ -16,7 +16,7 @@ from typing import Any
 from raudeep.errors import TableError
 from raudeep.schema import SCHEMA_VERSION
 from raudeep.storage import uri as uris
-from raudeep.storage.identity import Identity
+from raudeep.storage.identity import LABELS_INPUT, Identity
 
 __all__ = [
     "CLAIM",
@@ -96,10 +96,18 @@ class TableIndex:
     earlier: list[str] = field(default_factory=list)
     """Fingerprints that it had before it grew, the oldest first; all parts of then are there."""
 
+    labels: str | None = None
+    """What stands for labels, partitions and folds, where the fingerprint does not."""
+
     @property
     def identity(self) -> Identity:
         """What the table is made from."""
         return Identity(self.stage, self.config, self.inputs)
+
+    @property
+    def labelled(self) -> dict[str, str]:
+        """The inputs of what is made of its labels, besides its fingerprint."""
+        return {} if self.labels is None else {LABELS_INPUT: self.labels}
 
     @property
     def rows(self) -> int:

@@ -1,5 +1,6 @@
 """What may be written at the place of a table: nothing of another stage, nothing by accident."""
 
+import logging
 from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
@@ -31,6 +32,8 @@ __all__ = [
     "stored_identity",
 ]
 
+logger = logging.getLogger(__name__)
+
 
 def open_table(uri: str, identity: Identity, *, overwrite: bool = False) -> TableWriter:
     """Return a writer for the table at `uri`, new, unfinished or finished; see `open_tables`."""
@@ -48,8 +51,9 @@ def open_tables(writers: Collection[TableWriter], *, overwrite: bool = False) ->
     ------
     TableError
         If what is there was made with another identity (the message names the field that differs)
-        or is not a table; with `overwrite` it is deleted instead. A table of another stage never
-        is: it may be what this one is made from.
+        or is not a table; with `overwrite` it is deleted instead, and without where nothing but
+        the labels of an input is another one. A table of another stage never is: it may be what
+        this one is made from.
     """
     for writer in _to_be_replaced(writers, overwrite=overwrite):
         # First of all: a run that still writes there is to end before its next write.
@@ -101,6 +105,9 @@ def _is_to_be_replaced(writer: TableWriter, *, overwrite: bool) -> bool:
     else:
         if stored is None or writer.continues(stored):
             return False
+        if stored.differs_in_labels(writer.identity):
+            logger.info("%s: made again, as the labels changed.", uri)
+            return True
         stage = stored.stage
         if stage == writer.identity.stage and not overwrite:
             raise TableError(stored.conflict(writer.identity, place=uri))

@@ -29,7 +29,7 @@ from raudeep.storage.index import (
     table_files,
 )
 from raudeep.storage.mending import drop_parts
-from raudeep.storage.plan import read_plan
+from raudeep.storage.plan_files import read_plan
 from raudeep.storage.table import is_damage, read_part
 
 __all__ = ["Fault", "verify_table"]
@@ -255,7 +255,7 @@ def _check_plan(
         if name is None:
             return files, [Fault(rule, plan_name(number), "is missing")]
         try:
-            plan, _ = read_plan(uri, name)
+            plan = read_plan(uri, name).recordings
         except TableError as error:
             return files, [Fault(rule, name, _damage(error))]
         for part, file in zip(plan["part"].to_pylist(), plan["file"].to_pylist(), strict=True):

@@ -9,7 +9,8 @@ configuration are found before the index exists.
 
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -34,10 +35,20 @@ from raudeep.storage.index import (
     read_index,
     table_files,
 )
-from raudeep.storage.table import identity_of, is_damage, read_footer, read_identity
+from raudeep.storage.labels import Labels, differing, label_columns, relabelled
+from raudeep.storage.table import (
+    identity_of,
+    is_damage,
+    read_footer,
+    read_identity,
+    read_part,
+)
 
 __all__ = ["TableWriter"]
 
+logger = logging.getLogger(__name__)
+
+_THREADS = 16  # that wait for a store
 _ROW_GROUP_BYTES = 16 * 2**20  # small enough to stream
 
 
@@ -105,11 +116,10 @@ class TableWriter:
             uris.delete_file(uris.join(self.uri, errors_name(part)))
         self.write_file(part_name(part), table)
 
-    def forget_errors(self) -> None:
-        """Delete the parts in whose slices an input failed, so that these are done again."""
+    def forget(self, parts: Collection[int]) -> None:
+        """Delete some parts, so that their slices are done again."""
         self._claim()
-        failed = table_files(uris.list_files(self.uri)).errors
-        for name in [INDEX, *map(part_name, failed)] if failed else []:
+        for name in [INDEX, *map(part_name, parts)] if parts else []:
             uris.delete_file(uris.join(self.uri, name))
 
     def delete(self) -> None:
@@ -119,13 +129,18 @@ class TableWriter:
             uris.delete_file(uris.join(self.uri, name))
 
     def commit(
-        self, num_parts: int, *, recordings: Sequence[str] = (), ends: Sequence[int] = ()
+        self,
+        num_parts: int,
+        *,
+        recordings: Sequence[str] = (),
+        ends: Sequence[int] = (),
+        labels: Labels | None = None,
     ) -> TableIndex:
         """Write and return the index, once every slice has its part.
 
         A table with a plan says what stands for the recordings of each file of it, and how many
         parts there are up to its end. Where another process has finished a table that has grown
-        further meanwhile, that index stays.
+        further meanwhile, that index stays. Rows take over `labels`; without, they keep theirs.
 
         Raises
         ------
@@ -135,14 +150,16 @@ class TableWriter:
         self._claim()
         sizes = uris.list_files(self.uri)
         names = [part_name(part) for part in range(num_parts)]
-        error_names = [name for part in range(num_parts) if (name := errors_name(part)) in sizes]
         if absent := [name for name in names if name not in sizes]:
             raise TableError(f"{self.uri}: {len(absent)} parts are missing, e.g. {absent[0]}")
         before = self._index_before(sizes)
+        if labels is not None and self._take_over(labels, num_parts, sizes, before):
+            sizes = uris.list_files(self.uri)
+        error_names = [name for part in range(num_parts) if (name := errors_name(part)) in sizes]
         rows = _rows_of(before, sizes)
         sample_rates = set(before.sample_rates if before else ())
         unknown = [name for name in names + error_names if name not in rows]
-        with ThreadPoolExecutor(16) as pool:
+        with ThreadPoolExecutor(_THREADS) as pool:
             footers = pool.map(read_footer, [uris.join(self.uri, name) for name in unknown])
         for name, footer in zip(unknown, footers, strict=True):
             if not self.continues(identity_of(footer, where=self.uri)):
@@ -176,25 +193,52 @@ class TableWriter:
             recordings=list(recordings),
             sample_rates=sorted(sample_rates),
             earlier=grown or [beginning.fingerprint for beginning in self.beginnings],
+            labels=_labels_of(before) if labels is None else labels.fingerprint,
         )
         if INDEX in sizes and index.fingerprint in (further := read_index(self.uri)).earlier:
             return further
+        self._write_index(index)
+        return index
+
+    def _write_index(self, index: TableIndex) -> None:
         content = json.dumps(asdict(index), indent=1, sort_keys=True)
         self._claim()
         uris.write_bytes(uris.join(self.uri, INDEX), content.encode())
+
+    def relabel(self, labels: Labels) -> TableIndex:
+        """Return the index of a finished table without a plan, whose rows take over `labels`.
+
+        It stays until the new one is there: nothing else knows what the table was made from.
+        """
+        index = read_index(self.uri)
+        sizes = uris.list_files(self.uri)
+        if self._take_over(labels, len(index.parts), sizes, index):
+            sizes = uris.list_files(self.uri)
+        parts = [replace(part, bytes=sizes[part.name]) for part in index.parts]
+        index = replace(index, parts=parts, labels=labels.fingerprint)
+        self._write_index(index)
         return index
 
-    def write_file(self, name: str, table: pa.Table, *, only_new: bool = False) -> None:
+    def write_file(
+        self,
+        name: str,
+        table: pa.Table,
+        *,
+        only_new: bool = False,
+        identity: Identity | None = None,
+    ) -> None:
         """Write a Parquet file of the table, with the identity of the table in its schema.
 
-        With `only_new`, `FileExistsError` is raised where there is one of this name.
+        With `only_new`, `FileExistsError` is raised where there is one of this name. `identity` is
+        that of a part which was made before the table grew.
         """
+        made_from = identity or self.identity
         metadata = {
             **read_metadata(table.schema),
             "schema_version": SCHEMA_VERSION,
-            "stage": self.identity.stage,
-            "config": self.identity.config,
-            "inputs": self.identity.inputs,
+            "stage": made_from.stage,
+            "config": made_from.config,
+            "inputs": made_from.inputs,
         }
         table = _without_credentials(table)
         schema = with_metadata(table.schema, metadata)
@@ -216,6 +260,55 @@ class TableWriter:
         """Claim the place, or raise `TableError` where it is claimed for another table."""
         claim(self.uri, self.identity, continues=self.continues)
 
+    def _take_over(
+        self,
+        labels: Labels,
+        num_parts: int,
+        sizes: Mapping[str, int],
+        index: TableIndex | None,
+    ) -> bool:
+        """Rewrite the parts that say anything else than `labels`, and return whether there are any.
+
+        The index goes first: a run that is killed leaves a table that is unfinished, whose parts
+        are whole, and the next one goes on. It stays where nothing else knows what it says.
+        """
+        if labels.fingerprint is None and (index is None or index.labels is None):
+            return False  # of an earlier version, which had no others
+        same = index is not None and index.labels == labels.fingerprint
+        known = {part.name: part.bytes for part in index.parts} if index and same else {}
+        names = {part: part_name(part) for part in range(num_parts)}
+        parts = [part for part, name in names.items() if known.get(name) != sizes[name]]
+
+        def find(part: int) -> set[str]:
+            names_there = read_footer(uris.join(self.uri, names[part])).schema.to_arrow_schema()
+            columns = ["file", *label_columns(names_there.names)]
+            rows = read_part(self.uri, names[part], columns=columns)
+            return differing(rows, labels.of_part(part))
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            differ = dict(zip(parts, pool.map(find, parts), strict=True))
+        found = {part: files for part, files in differ.items() if files}
+        if not found:
+            return False
+        if index is not None and self._is_made_as_today(index):
+            uris.delete_file(uris.join(self.uri, INDEX))
+        for part in found:
+            rows = relabelled(read_part(self.uri, names[part]), labels.of_part(part))
+            made_from = read_identity(self.uri, names[part])
+            self.write_file(names[part], rows, identity=made_from)
+        logger.info(
+            "%s: labels, partitions or folds of %d recordings changed: taken over.",
+            self.uri,
+            len(set().union(*found.values())),
+        )
+        return True
+
+    def _is_made_as_today(self, index: TableIndex) -> bool:
+        """Return whether the fingerprint of a table with a plan would be made again as it is."""
+        errors = {file_kind(part.name)[1]: part.rows for part in index.errors}
+        made = _content_fingerprint(self.identity, index.recordings, errors)
+        return bool(index.recordings) and made == index.fingerprint
+
     def _unusable(self, sizes: Mapping[str, int]) -> set[int]:
         """Return the slices whose files are there and are not of this table, or not whole.
 
@@ -230,7 +323,7 @@ class TableWriter:
             for part, name in found.items()
             if name not in known
         ]
-        with ThreadPoolExecutor(16) as pool:
+        with ThreadPoolExecutor(_THREADS) as pool:
             usable = pool.map(self._is_usable, [name for _, name in names])
         return {part for (part, _), is_usable in zip(names, usable, strict=True) if not is_usable}
 
@@ -247,6 +340,10 @@ class TableWriter:
         """Return the index that is there of the table, finished before."""
         index = read_index(self.uri) if INDEX in sizes else None
         return index if index and self.continues(index.identity) else None
+
+
+def _labels_of(index: TableIndex | None) -> str | None:
+    return None if index is None else index.labels
 
 
 def _rows_of(index: TableIndex | None, sizes: Mapping[str, int]) -> dict[str, int]:

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from raudeep.pipeline.stage import embedding_array
 from raudeep.storage import uri as uris
-from raudeep.storage.plan import read_plans
+from raudeep.storage.plan_files import read_plans
 from raudeep.storage.stores import connect
 from raudeep.storage.table import read_errors, read_table
 from tests.benchmarks.cluster import Nodes
@@ -140,7 +140,7 @@ def _finished(output: Path) -> list[list[str]]:
     present = {int(path.name[5:10]) for path in output.glob("part-*.parquet")}
     if not present:
         return []
-    plan = read_plans(str(output))[0][0]
+    plan = read_plans(str(output))[0].recordings
     files: dict[int, list[str]] = {part: [] for part in present}
     for part, file in zip(plan["part"].to_pylist(), plan["file"].to_pylist(), strict=True):
         if part in files:

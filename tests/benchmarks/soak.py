@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from raudeep.storage.plan import read_plans
+from raudeep.storage.plan_files import read_plans
 from raudeep.storage.table import read_errors, read_table
 from tests.benchmarks.corpus import BUILD, LONG_SECONDS, Archive, write_archive
 from tests.benchmarks.process import Watched
@@ -51,7 +51,7 @@ def bench_soak() -> dict[str, str]:
 
 def _pace(table: Path) -> float:
     """Return the seconds of a recording, from the second part that was written to the last."""
-    sizes = np.bincount(read_plans(str(table))[0][0]["part"].to_numpy())
+    sizes = np.bincount(read_plans(str(table))[0].recordings["part"].to_numpy())
     written = sorted(
         (path.stat().st_mtime, sizes[int(path.name[5:10])]) for path in table.glob("part-*")
     )

@@ -25,7 +25,7 @@ from raudeep.pipeline.runtime.cluster import Node, Resources
 from raudeep.pipeline.stage import embedding_array
 from raudeep.pipeline.tables.fusing import fuse_tables
 from raudeep.storage.index import read_index
-from raudeep.storage.plan import read_plans
+from raudeep.storage.plan_files import read_plans
 from raudeep.storage.table import read_errors, read_table
 from tests.models import write_model, write_two_models
 from tests.poison import views_or_die
@@ -246,7 +246,7 @@ def test_a_retry_that_computes_other_audio_is_another_table(
     embed(damaged, models["a"], output)
     before = read_index(output)
     bad = set(read_errors(output)["file"].to_pylist())
-    plan = read_plans(output)[0][0].to_pydict()
+    plan = read_plans(output)[0].recordings.to_pydict()
     parts = dict(zip(plan["file"], plan["part"], strict=True))
     failed = {parts[file] for file in bad}
     other = next(file for file in parts if parts[file] in failed and file not in bad)

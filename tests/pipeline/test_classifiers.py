@@ -205,7 +205,7 @@ def test_a_label_list_by_a_relative_path_lies_where_python_is(tmp_path, monkeypa
 
     def spy(writers, **settings):
         places.extend(writer.uri for writer in writers)
-        open_tables(writers, **settings)
+        return open_tables(writers, **settings)
 
     monkeypatch.setattr(predicting, "open_tables", spy)
     monkeypatch.chdir(tmp_path)

@@ -79,6 +79,23 @@ def test_recordings_of_the_same_name_and_size_are_not_taken_for_others(models, t
         assert np.abs(found[one] - found[other]).max() > 1e-3
 
 
+def test_a_recording_that_was_replaced_is_not_taken_for_the_one_before(models, tmp_path, rng):
+    """Of the same name and size; and what was there before is found again when it is back."""
+    place, other = tmp_path / "a.wav", tmp_path / "b.wav"
+    for file in (place, other):
+        soundfile.write(file, rng.uniform(-0.5, 0.5, 8000), 16000)
+    transformer = EmbeddingTransformer([models["a"]], str(tmp_path / "work"))
+    found, contents = [], [place.read_bytes(), other.read_bytes()]
+    for number in (0, 1, 0, 1):
+        place.write_bytes(contents[number])
+        found.append(transformer.transform([str(place)]))
+    assert np.abs(found[0] - found[1]).max() > 1e-3
+    np.testing.assert_array_equal(found[:2], found[2:])
+    np.testing.assert_allclose(transformer.transform([str(other)]), found[1], atol=1e-6)
+    (table,) = (tmp_path / "work" / "embeddings").iterdir()
+    assert read_index(str(table)).rows == 3
+
+
 def test_a_recording_is_embedded_once_whatever_it_is_asked_for_with(models, tmp_path, files):
     X = files[0]
     transformer = EmbeddingTransformer(list(models.values()), str(tmp_path / "work"))

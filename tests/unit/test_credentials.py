@@ -15,7 +15,7 @@ from raudeep.pipeline.tables.reading import read_table
 from raudeep.sklearn import EmbeddingTransformer
 from raudeep.storage import stores
 from raudeep.storage import uri as uris
-from raudeep.storage.plan import planned_uri
+from raudeep.storage.plan_files import planned_uri
 from raudeep.storage.recordings import packs_of, read_recording
 from raudeep.storage.table import read_errors
 from tests.models import write_model

@@ -6,13 +6,14 @@ import pyarrow as pa
 import pytest
 
 from raudeep.errors import TableError
-from raudeep.manifest import Recording, manifest_fingerprint, manifest_table
+from raudeep.manifest import Recording, manifest_table
 from raudeep.schema import ERRORS, embeddings_schema
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.index import INDEX, read_index
 from raudeep.storage.opening import open_table
-from raudeep.storage.plan import extend_plan, read_plans
+from raudeep.storage.plan import extend_plan
+from raudeep.storage.plan_files import read_plans
 from raudeep.storage.table import read_errors, read_table
 from raudeep.storage.verification import verify_table
 from tests.tables import IDENTITY as OF_VIEWS
@@ -59,7 +60,7 @@ def make(place, names="abcdef", *, only=None, **settings):
     """Make the table as a command does; return the parts that were made, those of `only` alone."""
     writer = open_table(str(place), IDENTITY)
     recordings = [Recording(file=name, uri=f"/c/{name}", bytes=1) for name in names]
-    plan = extend_plan(writer, manifest_table(recordings), pairs, manifest_fingerprint, **settings)
+    plan = extend_plan(writer, manifest_table(recordings), pairs, **settings)
     made = []
     for part in writer.missing(plan.num_parts):
         if only is not None and part not in only:
@@ -86,7 +87,7 @@ def content(place):
 
 
 def planned(place):
-    return [plan["file"].to_pylist() for plan, _ in read_plans(str(place))]
+    return [file.recordings["file"].to_pylist() for file in read_plans(str(place))]
 
 
 def files(place):

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from raudeep.errors import TableError
-from raudeep.manifest import Recording, manifest_fingerprint, manifest_table
+from raudeep.manifest import Recording, manifest_table
 from raudeep.storage import uri as uris
 from raudeep.storage.index import INDEX, indexed_stage, move_files, read_index
 from raudeep.storage.opening import open_table
-from raudeep.storage.plan import extend_plan, planned_uri, read_plans
+from raudeep.storage.plan import extend_plan
+from raudeep.storage.plan_files import planned_uri, read_plans
 from raudeep.storage.table import read_errors, read_part, read_table
 from raudeep.storage.verification import verify_table
 from tests.tables import files_of
@@ -50,7 +51,7 @@ def test_a_table_of_an_earlier_version_is_read_and_verified_as_it_lies(name, num
 
 
 def test_its_plan_is_found(older):
-    ((recordings, _),) = read_plans(older)
+    recordings = read_plans(older)[0].recordings
     assert recordings.num_rows == 9
     assert planned_uri(older, "tone/0.wav") == "/tmp/older/corpus/tone/0.wav"
     assert others(older) == BESIDE
@@ -70,12 +71,12 @@ def test_whoever_writes_to_it_moves_its_files_and_changes_nothing_else(older):
 
 def test_it_grows(older):
     index = read_index(older)
-    ((planned, _),) = read_plans(older)
+    planned = read_plans(older)[0].recordings
     writer = open_table(older, index.identity)
     names = ["file", "uri", "label", "partition", "folds", "bytes"]
     rows = [Recording(**row) for row in planned.select(names).to_pylist()]
     manifest = manifest_table([*rows, Recording(file="z.wav", uri="/z.wav")])
-    plan = extend_plan(writer, manifest, lambda *_, **__: [(0, 1)], manifest_fingerprint)
+    plan = extend_plan(writer, manifest, lambda *_, **__: [(0, 1)])
     assert writer.missing(plan.num_parts) == [9]
     part = read_part(older, "part-00000.parquet")
     writer.write(9, part.set_column(0, part.schema.field(0), [["z.wav"]]))

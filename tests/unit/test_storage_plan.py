@@ -4,16 +4,18 @@ import logging
 import shutil
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from raudeep.errors import TableError
-from raudeep.manifest import Recording, manifest_fingerprint, manifest_table
-from raudeep.schema import ERRORS
-from raudeep.storage import plan
+from raudeep.manifest import Recording, manifest_table
+from raudeep.schema import ERRORS, read_metadata, with_metadata
+from raudeep.storage import plan, plan_files
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table
-from raudeep.storage.plan import extend_plan, read_plans
+from raudeep.storage.plan import extend_plan
+from raudeep.storage.plan_files import read_plans
 from raudeep.storage.stores import StoreError
 from raudeep.storage.writer import TableWriter
 
@@ -33,7 +35,7 @@ def pairs(recordings, *, is_first=True):
 def extend(tmp_path):
     def extend(recordings, slices=pairs, **settings):
         writer = open_table(str(tmp_path / "table"), Identity("embeddings", {}))
-        return extend_plan(writer, recordings, slices, manifest_fingerprint, **settings)
+        return extend_plan(writer, recordings, slices, **settings)
 
     return extend
 
@@ -61,7 +63,7 @@ def test_new_recordings_are_further_parts(extend, tmp_path, caplog):
     assert parts(second) == [["b", "d"], ["f"], ["a", "c"], ["e"]]
     assert second.fingerprints[:1] == first.fingerprints
     assert "3 new recordings" in caplog.text
-    assert [table.num_rows for table, _ in read_plans(str(tmp_path / "table"))] == [3, 3]
+    assert [file.recordings.num_rows for file in read_plans(str(tmp_path / "table"))] == [3, 3]
     assert parts(extend(manifest("a", "b", "c", "d", "e", "f"))) == parts(second)
 
 
@@ -73,11 +75,16 @@ def test_what_is_gone_is_reported_and_stays_in_its_part(extend, caplog):
 
 
 @pytest.mark.parametrize("settings", [{"label": "dog"}, {"partition": "train"}, {"folds": (0, 1)}])
-def test_what_changed_is_reported_and_not_planned_again(extend, caplog, settings):
+def test_other_labels_are_planned_and_stand_for_no_other_sounds(extend, caplog, settings):
     before = extend(manifest("a", "b"))
     plan = extend(manifest("a", "b", **settings))
     assert plan.fingerprints == before.fingerprints
-    assert "2 recordings changed since they were computed, e.g. 'a'" in caplog.text
+    assert plan.labels != before.labels
+    ((name, value),) = settings.items()
+    planned = plan.recordings[name].to_pylist()
+    assert [each if isinstance(each, str) else tuple(each) for each in planned] == [value] * 2
+    assert extend(manifest("a", "b")).recordings.equals(plan.recordings)
+    assert caplog.text == ""
 
 
 def of_sizes(**sizes):
@@ -98,7 +105,7 @@ def test_what_has_no_row_yet_is_planned_as_large_as_it_is_today(extend, tmp_path
     assert len({*before.fingerprints, *after.fingerprints}) == 3
     again = extend(of_sizes(a=1, b=1, c=2, d=2))
     assert again.fingerprints == after.fingerprints
-    stored = [fingerprint for _, fingerprint in read_plans(str(tmp_path / "table"))]
+    stored = [file.fingerprint for file in read_plans(str(tmp_path / "table"))]
     assert tuple(stored) == after.fingerprints
 
 
@@ -109,20 +116,19 @@ def test_a_size_that_nobody_says_today_stays_as_planned(extend):
     assert after.fingerprints == before.fingerprints
 
 
-def test_another_size_of_an_error_is_no_change_of_a_row(extend, tmp_path, caplog):
-    """Where it is tried again, the rest of its slice is, too; the fingerprint says so."""
+def test_an_error_that_was_replaced_is_tried_again(extend, tmp_path, caplog):
+    """The rest of its slice is, too; the fingerprint says so."""
     before = extend(of_sizes(a=1, b=1, c=1))
     writer = open_table(str(tmp_path / "table"), Identity("embeddings", {}))
     error = {"file": "b", "uri": "/c/b", "stage": "embeddings", "error": "AudioError"}
     writer.write(0, pa.table({"file": ["a"]}), pa.Table.from_pylist([error], schema=ERRORS))
     writer.write(1, pa.table({"file": ["c"]}))
-    assert extend(of_sizes(a=1, b=2, c=1)).fingerprints == before.fingerprints
-    assert caplog.text == ""
-    extend(of_sizes(a=2, b=2, c=1))
+    assert extend(of_sizes(a=1, b=1, c=1)).fingerprints == before.fingerprints
+    assert writer.missing(2) == []
+    extend(of_sizes(a=2, b=1, c=1))
     assert "1 recordings changed since they were computed, e.g. 'a'" in caplog.text
     caplog.clear()
-    after = extend(of_sizes(a=2, b=2, c=1), retry_errors=True)
-    assert caplog.text == ""
+    after = extend(of_sizes(a=2, b=2, c=1))
     assert after.recordings["bytes"].to_pylist() == [2, 2, 1]
     assert after.fingerprints != before.fingerprints
     assert writer.missing(2) == [0]
@@ -140,12 +146,36 @@ def test_a_corpus_that_moved_is_read_where_it_is_now(extend):
     assert extend(moved).recordings["uri"].to_pylist() == ["/new/a", "/new/b"]
 
 
-def test_what_was_planned_keeps_its_labels_and_folds(extend):
-    extend(manifest("a", "c", label="old", folds=(0, 1)))
+def test_what_was_planned_takes_labels_and_folds_of_today(extend):
+    extend(manifest("a", "c", "d", label="old", folds=(0, 1)))
     later = extend(manifest("a", "b", "c", label="new", folds=(0, 1, 0))).recordings
-    assert later["file"].to_pylist() == ["a", "c", "b"]
-    assert later["label"].to_pylist() == ["old", "old", "new"]
-    assert later["folds"].to_pylist() == [[0, 1], [0, 1], [0, 1, 0]]
+    assert later["file"].to_pylist() == ["a", "c", "d", "b"]
+    assert later["label"].to_pylist() == ["new", "new", "old", "new"]
+    assert later["folds"].to_pylist() == [[0, 1, 0], [0, 1, 0], [0, 1], [0, 1, 0]]
+
+
+def test_a_manifest_without_labels_takes_none_away(extend):
+    before = extend(manifest("a", "b", label="dog", partition="train"))
+    after = extend(manifest("a", "b", partition="test"))
+    assert after.recordings["label"].to_pylist() == ["dog", "dog"]
+    assert after.recordings["partition"].to_pylist() == ["test", "test"]
+    assert before.labels != after.labels
+
+
+def test_the_plan_of_an_earlier_version_is_taken_as_it_is(extend, tmp_path):
+    """Its fingerprint stands for the labels, too, until there are others."""
+    plan = tmp_path / "table" / "__raudeep__/plan-00000.pq"
+    extend(manifest("a", "b", label="dog"))
+    table = pq.read_table(plan).drop_columns(["modified", "content"])
+    said = {key: value for key, value in read_metadata(table.schema).items() if key != "labels"}
+    said["recordings"] = "0123456789abcdef"
+    table = table.replace_schema_metadata(with_metadata(table.schema, said).metadata)
+    pq.write_table(table, plan)
+    same = extend(manifest("a", "b", label="dog"))
+    assert (same.fingerprints, same.labels) == (("0123456789abcdef",), None)
+    other = extend(manifest("a", "b", label="cat"))
+    assert other.fingerprints == same.fingerprints
+    assert other.labels is not None
 
 
 def test_parts_follow_the_order_in_storage_not_of_the_names(extend):
@@ -175,10 +205,17 @@ def test_overwriting_makes_a_table_anew_where_its_recordings_changed(extend, tmp
     shutil.copy(tmp_path / "table" / "__raudeep__/plan-00000.pq", part)
     assert parts(extend(manifest("a", "b", "c", "d"), overwrite=True))[-1] == ["d"]
     assert part.exists()
-    plan = extend(manifest("a", "b", label="dog"), overwrite=True)
-    assert parts(plan) == [["a", "b"]]
-    assert plan.recordings["label"].to_pylist() == ["dog", "dog"]
+    assert parts(extend(manifest("a", "b"), overwrite=True)) == [["a", "b"]]
     assert not part.exists()
+
+
+def test_overwriting_makes_no_table_anew_where_only_labels_changed(extend, tmp_path):
+    extend(manifest("a", "b"))
+    part = tmp_path / "table" / "part-00000.parquet"
+    shutil.copy(tmp_path / "table" / "__raudeep__/plan-00000.pq", part)
+    plan = extend(manifest("a", "b", label="dog"), overwrite=True)
+    assert plan.recordings["label"].to_pylist() == ["dog", "dog"]
+    assert part.exists()
 
 
 def test_a_store_that_is_away_is_no_reason_to_make_a_table_again(extend, tmp_path, monkeypatch):
@@ -187,7 +224,7 @@ def test_a_store_that_is_away_is_no_reason_to_make_a_table_again(extend, tmp_pat
     def away(uri, name):
         raise TableError("the store does not answer") from StoreError("503")
 
-    monkeypatch.setattr(plan, "read_part", away)
+    monkeypatch.setattr(plan_files, "read_part", away)
     with pytest.raises(TableError, match="does not answer"):
         extend(manifest("a"), overwrite=True)
     assert (tmp_path / "table" / "__raudeep__/plan-00000.pq").exists()

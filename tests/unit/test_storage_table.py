@@ -103,7 +103,7 @@ def test_slices_with_errors_are_done_again_when_these_are_forgotten(place):
     writer.write(0, rows(0, 2))
     writer.write(1, rows(2, 3), failures("a.wav"))
     before = writer.commit(2, recordings=["x"])
-    writer.forget_errors()
+    writer.forget([1])
     assert writer.missing(2) == [1]
     assert not is_table(place)
     writer.write(1, rows(2, 4))

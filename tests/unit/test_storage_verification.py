@@ -10,7 +10,7 @@ from botocore.exceptions import EndpointConnectionError
 from fsspec.implementations.memory import MemoryFileSystem
 
 from raudeep.errors import TableError
-from raudeep.manifest import Recording, manifest_fingerprint, manifest_table
+from raudeep.manifest import Recording, manifest_table
 from raudeep.schema import ERRORS, embeddings_schema
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
@@ -57,7 +57,6 @@ def make(place, contents=(["a", "b"], ["c"], ["e", "f"])):
         writer,
         manifest_table(names),
         lambda _, **__: [(0, 2), (2, 4), (4, 6)],
-        manifest_fingerprint,
     )
     for part, files in enumerate(contents):
         writer.write(part, rows(files), failure("d") if part == 1 else None)
@@ -139,7 +138,7 @@ def test_a_part_of_another_table_or_with_other_columns_is_found(table, tmp_path,
 def test_recordings_that_were_planned_and_never_made_are_said(table):
     writer = open_table(table, IDENTITY)
     names = [Recording(file=name, uri=f"/c/{name}") for name in "abcdefgh"]
-    extend_plan(writer, manifest_table(names), lambda _, **__: [(0, 2)], manifest_fingerprint)
+    extend_plan(writer, manifest_table(names), lambda _, **__: [(0, 2)])
     assert rules(table) == [("the table is finished", INDEX)]
 
 

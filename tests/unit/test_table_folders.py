@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
-from raudeep.manifest import Recording, manifest_fingerprint, manifest_table
+from raudeep.manifest import Recording, manifest_table
 from raudeep.storage.opening import open_table
 from raudeep.storage.plan import extend_plan
 from tests.tables import IDENTITY, failures, rows
@@ -46,7 +46,7 @@ def embeddings(tmp_path):
     names = [f"{number:03d}.wav" for number in range(6)]
     recordings = manifest_table([Recording(file=name, uri=f"/{name}") for name in names])
     slices = [(0, 2), (2, 4), (4, 6)]
-    plan = extend_plan(writer, recordings, lambda *_, **__: slices, manifest_fingerprint)
+    plan = extend_plan(writer, recordings, lambda *_, **__: slices)
     writer.write(0, rows(0, 0), failures(*names[:2]))
     writer.write(1, rows(2, 4))
     writer.write(2, rows(4, 5), failures(names[5]))

@@ -148,7 +148,8 @@ def _open_predictions(
     """Return the writer of the predictions on the spectrograms that are there."""
     described = describe_evaluation(evaluation, config)
     settings = {"classifier": "cnn", "cnn": asdict(config), "evaluation": described}
-    inputs = {"spectrograms": read_index(uris.join(output, "spectrograms")).fingerprint}
+    index = read_index(uris.join(output, "spectrograms"))
+    inputs = {"spectrograms": index.fingerprint, **index.labelled}
     identity = Identity("predictions", settings, inputs)
     return open_table(uris.join(output, "predictions"), identity, overwrite=overwrite)
 

@@ -30,6 +30,7 @@ from raudeep.pipeline.runtime.streaming import stream
 from raudeep.pipeline.stage import StageSummary, embedding_rows, spectrogram_arrays
 from raudeep.storage import uri as uris
 from raudeep.storage.index import read_index
+from raudeep.storage.labels import labels_of_parts
 from raudeep.storage.opening import check_no_table, check_stage, open_tables
 from raudeep.storage.table import read_part, read_table
 from raudeep.storage.writer import TableWriter
@@ -286,7 +287,7 @@ def _embed_statistics(table: str, output: str, *, started: float, overwrite: boo
     estimate = index.rows * _SECONDS_PER_SPECTROGRAM
     for _ in stream([{"part": part} for part in missing], embed, estimated_seconds=estimate):
         pass
-    index = writer.commit(len(index.parts))
+    index = writer.commit(len(index.parts), labels=labels_of_parts(table, index))
     return StageSummary.of_table(
         "embeddings", writer.uri, index, made=len(missing), started=started
     )

@@ -30,6 +30,7 @@ from raudeep.pipeline.stage import (
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.index import is_table, read_index
+from raudeep.storage.labels import labels_of_parts
 from raudeep.storage.opening import check_no_table, check_stage, open_table
 from raudeep.storage.table import iterate_parts, read_part
 from raudeep.storage.writer import TableWriter
@@ -117,7 +118,8 @@ def embed_sparse_codes(
     coder = uris.join(output, f"coder-{writer.identity.fingerprint}.safetensors")
     if not uris.exists(coder):
         _learn(table, coder, config=config, seed=seed)
-    parts = read_index(table).parts
+    frames_index = read_index(table)
+    parts = frames_index.parts
     missing = writer.missing(len(parts))
     window = max(1, round(config.window_seconds / _FRAME_SECONDS))
 
@@ -131,7 +133,7 @@ def embed_sparse_codes(
         items = [{"part": part} for part in missing]
         for done in stream(items, encode, estimated_seconds=total * 0.01):
             progress.advance(done["recordings"])
-    index = writer.commit(len(parts))
+    index = writer.commit(len(parts), labels=labels_of_parts(table, frames_index))
     return [
         summary,
         StageSummary.of_table("embeddings", writer.uri, index, made=len(missing), started=started),

@@ -213,7 +213,7 @@ def _is_made(output: str, identity: Identity, *, overwrite: bool) -> bool:
     if not uris.exists(uris.join(output, CONFIG_FILE)):
         return False
     stored = load_classifier(output).identity
-    if stored != identity and not overwrite:
+    if stored != identity and not (overwrite or stored.differs_in_labels(identity)):
         raise TableError(stored.conflict(identity, place=output))
     return stored == identity
 
@@ -254,7 +254,8 @@ def load_classifier(uri: str) -> TrainedClassifier:
 
 def _identity(index: TableIndex, config: ClassifierConfig, fit: FitConfig) -> Identity:
     settings = {**describe_classifier(config), "fit": asdict(fit)}
-    return Identity("classifier", settings, {"embeddings": index.fingerprint})
+    inputs = {"embeddings": index.fingerprint, **index.labelled}
+    return Identity("classifier", settings, inputs)
 
 
 def _pack(trained: TrainedClassifier) -> dict[str, bytes]:

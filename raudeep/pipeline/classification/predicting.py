@@ -41,6 +41,7 @@ from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage import uri as uris
 from raudeep.storage.claim import check_claim
 from raudeep.storage.index import INDEX, TableIndex, file_kind, is_table, read_index
+from raudeep.storage.labels import labels_of_parts
 from raudeep.storage.opening import open_tables
 from raudeep.storage.outputs import check_writable_file, write_file
 from raudeep.storage.table import read_errors, read_part, read_schema, read_table
@@ -175,12 +176,16 @@ def _destination(
     The hidden one stays until the file is there, so that a killed run can go on. Where recordings
     are at fault, nothing stays.
     """
+    inputs = {"classifier": classifier.identity.fingerprint}
+    if partitions:  # which say what rows there are
+        for index in sources.values():
+            inputs |= index.labelled
     growing = partial(
         TableWriter.growing,
         stage="predictions",
         config={"partitions": sorted(partitions)},
         sources=sources,
-        inputs={"classifier": classifier.identity.fingerprint},
+        inputs=inputs,
     )
     if not _is_file(output):
         is_new = not uris.exists(output)
@@ -253,7 +258,7 @@ def _predict(
     with stage_progress("predictions", unit="rows", total=int(chosen.sum())) as progress:
         for done in stream(items, predict, estimated_seconds=estimate):
             progress.advance(done["rows"])
-    written = writer.commit(len(index.parts))
+    written = writer.commit(len(index.parts), labels=labels_of_parts(table, index))
     made = len(missing)
     return StageSummary.of_table("predictions", writer.uri, written, made=made, started=started)
 

@@ -90,7 +90,8 @@ def evaluate_embeddings(
     indices = {name: read_index(uri, stage="embeddings") for name, uri in tables.items()}
     new = []
     for name, index in indices.items():
-        identity = Identity("predictions", config, {"embeddings": index.fingerprint})
+        inputs = {"embeddings": index.fingerprint, **index.labelled}
+        identity = Identity("predictions", config, inputs)
         if evaluation.repeats is None and isinstance(classifier, SvmConfig):
             identity = _with_repeats_of_before(identity, outputs[name])
         new.append(TableWriter(outputs[name], identity))

@@ -33,6 +33,7 @@ from raudeep.pipeline.runtime.progress import stage_progress
 from raudeep.pipeline.runtime.streaming import Pool, stream
 from raudeep.pipeline.stage import StageSummary
 from raudeep.storage.index import TableIndex, read_index
+from raudeep.storage.labels import labels_of_parts
 from raudeep.storage.outputs import check_outputs
 from raudeep.storage.writer import TableWriter
 
@@ -259,7 +260,8 @@ def embed_tables(
     summaries = []
     for name, target in targets.items():
         (source,) = target.sources
-        index = target.writer.commit(len(indices[source].parts))
+        labels = labels_of_parts(tables[source], indices[source])
+        index = target.writer.commit(len(indices[source].parts), labels=labels)
         made = sum(name in item["targets"] for item in items)
         place = target.writer.uri
         summaries.append(

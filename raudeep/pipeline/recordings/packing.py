@@ -23,14 +23,14 @@ from raudeep.audio.decode import Header, check_duration, read_header
 from raudeep.config import Limits
 from raudeep.credentials import public_uri
 from raudeep.errors import AudioError, ManifestError, TableError
-from raudeep.manifest import complete_manifest, manifest_fingerprint
+from raudeep.manifest import complete_manifest
 from raudeep.pipeline.recordings.decoding import RecordingRow
 from raudeep.pipeline.recordings.slices import Taken, warn_of_errors, write_recordings
 from raudeep.pipeline.stage import StageSummary
 from raudeep.schema import MANIFEST, RECORDINGS
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.opening import open_table
+from raudeep.storage.opening import open_table, stored_identity
 from raudeep.storage.outputs import check_outputs
 from raudeep.storage.plan import extend_plan
 from raudeep.storage.recordings import (
@@ -53,6 +53,7 @@ _MOST_BYTES = 2**30
 _UNKNOWN_BYTES = 2**20  # that are counted for a recording whose size nobody says
 _THREADS = 32  # that ask for sizes
 _SECONDS_PER_RECORDING = 0.001
+_WITHOUT_CHECKSUMS = Identity("recordings", {})  # as an earlier version packed; it may still grow
 
 
 class _Content(NamedTuple):
@@ -91,6 +92,8 @@ def pack_corpus(
     limits = limits or Limits()
     check_outputs([output], packs_of(manifest))
     identity = Identity("recordings", {"checksum": CRC32})
+    if stored_identity(output) == _WITHOUT_CHECKSUMS:
+        identity = _WITHOUT_CHECKSUMS
     writer = replace(
         open_table(output, identity, overwrite=overwrite), row_group_bytes=_ROW_GROUP_BYTES
     )
@@ -98,7 +101,6 @@ def pack_corpus(
         writer,
         manifest,
         _slices,
-        manifest_fingerprint,
         overwrite=overwrite,
         retry_errors=limits.retry_errors,
     )
@@ -160,7 +162,10 @@ class _Packer:
         files = known["file"].combine_chunks()
         columns[AUDIO] = pa.StructArray.from_arrays([data, files], fields=list(kind))
         columns[CRC32] = [zlib.crc32(each.data) for each in found]
-        self._writer.write(part, pa.table(columns, schema=RECORDINGS), errors)
+        rows = pa.table(columns, schema=RECORDINGS)
+        if self._writer.identity == _WITHOUT_CHECKSUMS:
+            rows = rows.drop_columns([CRC32])
+        self._writer.write(part, rows, errors)
         self._found = {}
 
 

@@ -15,7 +15,6 @@ from threadpoolctl import threadpool_limits
 
 from raudeep.config import Limits
 from raudeep.errors import AudioError, TableError
-from raudeep.manifest import manifest_fingerprint
 from raudeep.pipeline.recordings.decoding import RecordingRow, Views
 from raudeep.pipeline.recordings.isolation import Crew, keep_memory
 from raudeep.pipeline.recordings.reachable import Stores, needed_stores
@@ -26,7 +25,8 @@ from raudeep.pipeline.runtime.streaming import Pool, stream
 from raudeep.pipeline.stage import StageSummary, from_ipc, recording_slices, to_ipc
 from raudeep.schema import ERRORS, FILE_METADATA, KEYS
 from raudeep.storage import uri as uris
-from raudeep.storage.plan import Plan, extend_plan
+from raudeep.storage.plan import extend_plan
+from raudeep.storage.plan_files import Plan, labels_of_plan
 from raudeep.storage.recordings import READ_TOGETHER, is_in_pack
 from raudeep.storage.table import read_errors
 from raudeep.storage.writer import TableWriter
@@ -98,7 +98,6 @@ def plan_recordings(
             writer,
             manifest,
             bounds,
-            manifest_fingerprint,
             overwrite=overwrite,
             retry_errors=retry_errors,
         )
@@ -151,10 +150,10 @@ def write_recordings(
     """
     started = time.perf_counter()
     missing = {name: set(writers[name].missing(plans[name].num_parts)) for name in writers}
-    passes: dict[tuple[tuple[str, ...], tuple[int, ...]], list[str]] = {}
+    passes: dict[tuple[object, ...], list[str]] = {}
     for name, plan in plans.items():
         # The same recordings may be cut in another way, by the size of their rows.
-        passes.setdefault((plan.fingerprints, plan.sizes), []).append(name)
+        passes.setdefault((plan.fingerprints, plan.sizes, plan.labels), []).append(name)
     for names in passes.values():
         plan = plans[names[0]]
         items: list[dict[str, Any]] = [
@@ -200,7 +199,13 @@ def write_recordings(
     summaries = []
     for name, writer in writers.items():
         plan = plans[name]
-        index = writer.commit(plan.num_parts, recordings=plan.fingerprints, ends=plan.ends)
+        index = writer.commit(
+            plan.num_parts,
+            recordings=plan.fingerprints,
+            ends=plan.ends,
+            # As the plan is now: another process may have brought others meanwhile.
+            labels=labels_of_plan(writer.uri),
+        )
         if index.num_errors:
             _check_errors(writer.uri, plan.recordings.num_rows, limits)
         summaries.append(

@@ -31,7 +31,7 @@ from raudeep.schema import with_sample_rates
 from raudeep.storage.identity import Identity
 from raudeep.storage.index import read_index
 from raudeep.storage.opening import open_tables
-from raudeep.storage.plan import read_plans
+from raudeep.storage.plan_files import read_plans
 from raudeep.storage.writer import TableWriter
 
 __all__ = [
@@ -109,7 +109,7 @@ def extract_spectrograms(
     new = [TableWriter(outputs[view], spectrograms_identity(views[view])) for view in views]
     writers = dict(zip(views, open_tables(new, overwrite=overwrite), strict=True))
     # What an unfinished or growing table began with says which shape its rows have.
-    begun = [plan for writer in writers.values() for plan, _ in read_plans(writer.uri)]
+    begun = [file.recordings for writer in new for file in read_plans(writer.uri)]
     known = _still_there(begun[0], manifest) if begun else manifest
     shapes = view_shapes(views, first_header(known))
     size = bytes_per_recording(views, shapes)

@@ -28,7 +28,7 @@ from raudeep.pipeline.stage import embedding_array
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.index import read_index
-from raudeep.storage.plan import planned_uri
+from raudeep.storage.plan_files import planned_uri
 from raudeep.storage.recordings import open_recording
 from raudeep.storage.table import iterate_parts, read_table
 from raudeep.storage.writer import TableWriter

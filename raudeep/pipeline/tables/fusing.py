@@ -22,7 +22,8 @@ from raudeep.evaluation.fusion import (
 )
 from raudeep.pipeline.runtime.streaming import stream
 from raudeep.pipeline.stage import StageSummary, embedding_array, embedding_rows
-from raudeep.storage.index import TableIndex, read_index
+from raudeep.storage.index import TableIndex, is_table, read_index
+from raudeep.storage.labels import labels_of_parts
 from raudeep.storage.opening import check_tables, open_tables
 from raudeep.storage.outputs import check_outputs
 from raudeep.storage.table import read_part, read_table, take_rows
@@ -66,7 +67,8 @@ def fuse_tables(tables: Mapping[str, str], output: str, *, overwrite: bool = Fal
     check_tables([writer], overwrite=overwrite)
     first, *others = tables
     parts = indices[first].parts
-    if overwrite or writer.missing(len(parts)):
+    is_new = overwrite or not is_table(output) or bool(writer.missing(len(parts)))
+    if is_new or read_index(output).labels != indices[first].labels:
         rows = _matching_rows(tables)  # before anything is replaced
     (writer,) = open_tables([writer], overwrite=overwrite)
     starts = np.cumsum([0, *(part.rows for part in parts)])
@@ -79,7 +81,7 @@ def fuse_tables(tables: Mapping[str, str], output: str, *, overwrite: bool = Fal
         return embedding_rows(own, fused)
 
     made = _write_missing(writer, len(parts), fuse, size=sum(map(_bytes, indices.values())))
-    index = writer.commit(len(parts))
+    index = writer.commit(len(parts), labels=labels_of_parts(tables[first], indices[first]))
     return StageSummary.of_table("fusion", output, index, made=made, started=started)
 
 
@@ -125,7 +127,7 @@ def fuse_chunks(table: str, output: str, *, overwrite: bool = False) -> StageSum
 
     num_parts = len(index.parts)
     made = _write_missing(writer, num_parts, fuse, size=_bytes(index))
-    written = writer.commit(num_parts)
+    written = writer.commit(num_parts, labels=labels_of_parts(table, index))
     return StageSummary.of_table("fuse-chunks", output, written, made=made, started=started)
 
 

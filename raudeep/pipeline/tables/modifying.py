@@ -240,7 +240,8 @@ def _rewrite(
     started = time.perf_counter()
     check_outputs([output], [table])
     index = read_index(table)
-    inputs = {"source": index.fingerprint, "modified": json.dumps(action, sort_keys=True)}
+    done = json.dumps(action, sort_keys=True)
+    inputs = {"source": index.fingerprint, "modified": done, **index.labelled}
     identity = Identity(index.stage, index.config, inputs)
     writer = open_table(output, identity, overwrite=overwrite)
     errors = {file_kind(part.name)[1]: part.name for part in index.errors}

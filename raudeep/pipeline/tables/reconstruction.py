@@ -16,6 +16,7 @@ from raudeep.pipeline.runtime.progress import stage_progress
 from raudeep.pipeline.runtime.streaming import Pool, stream
 from raudeep.pipeline.stage import StageSummary, spectrogram_rows, spectrogram_values, with_rmse
 from raudeep.storage.index import read_index
+from raudeep.storage.labels import labels_of_parts
 from raudeep.storage.opening import open_tables
 from raudeep.storage.table import read_part
 from raudeep.storage.writer import TableWriter
@@ -83,7 +84,7 @@ def reconstruct_table(
     with stage_progress("reconstruction", unit="spectrograms", total=total) as progress:
         for done in stream(items, Pool(_Decoder, arguments), estimated_seconds=estimate):
             progress.advance(done["rows"])
-    written = writer.commit(len(index.parts))
+    written = writer.commit(len(index.parts), labels=labels_of_parts(table, index))
     made = len(missing)
     return StageSummary.of_table("reconstruction", output, written, made=made, started=started)
 
