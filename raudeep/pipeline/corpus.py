@@ -29,6 +29,7 @@ from raudeep.pipeline.stage import StageSummary
 from raudeep.recipe import Recipe
 from raudeep.schema import MANIFEST
 from raudeep.storage import uri as uris
+from raudeep.storage.contents import content_of_tag, with_known_contents
 from raudeep.storage.identity import Identity
 from raudeep.storage.index import indexed_stage, is_table, read_index, table_files
 from raudeep.storage.opening import open_table
@@ -100,7 +101,12 @@ def _load(places: Sequence[str], *, layout: str | None, labelled: bool) -> tuple
         return read_packed(packed, name=place, root=place), "packed"
     manifest, found = read_corpus(tree, layout=layout, labelled=labelled)
     logger.info("%s: %d recordings, layout %s", public_uri(place), manifest.num_rows, found)
-    return manifest, found
+    return with_known_contents(manifest, _contents(place, files.tags)), found
+
+
+def _contents(root: str, tags: Mapping[str, str]) -> dict[str, str]:
+    """Return what tells the contents of the objects below a folder, by their URI."""
+    return {uris.join(root, name): content_of_tag(tag) for name, tag in tags.items()}
 
 
 def _tree(root: str, files: Mapping[str, int]) -> Tree:

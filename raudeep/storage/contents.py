@@ -8,7 +8,7 @@ have a checksum. Where either side is not known, a recording counts as the same.
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
@@ -22,7 +22,16 @@ from raudeep.schema import CONTENT, MANIFEST, MODIFIED
 from raudeep.storage import uri as uris
 from raudeep.storage.recordings import is_in_pack
 
-__all__ = ["Compared", "compare", "hash_content", "with_contents", "with_times"]
+__all__ = [
+    "Compared",
+    "compare",
+    "content_of_checksum",
+    "content_of_tag",
+    "hash_content",
+    "with_contents",
+    "with_known_contents",
+    "with_times",
+]
 
 _LAST_BLOCK = 3  # of those of a file, from 0, which divide it evenly
 _BLOCK_BYTES = 2**12
@@ -55,6 +64,25 @@ def with_times(manifest: pa.Table) -> pa.Table:
         times = pa.array(_for_each(_modified, manifest["uri"].to_pylist()), MODIFIED.type)
         contents = pa.nulls(manifest.num_rows, CONTENT.type)
     return columns.append_column(MODIFIED, times).append_column(CONTENT, contents)
+
+
+def content_of_tag(tag: str) -> str:
+    """Return what tells the content of an object by the tag that its store gives."""
+    return f"{_ETAG}:{tag}"
+
+
+def content_of_checksum(checksum: int) -> str:
+    """Return what tells the content of a packed recording by its checksum."""
+    return f"crc32:{checksum:08x}"
+
+
+def with_known_contents(manifest: pa.Table, contents: Mapping[str, str]) -> pa.Table:
+    """Return a manifest with what tells the contents of recordings by URI, if anything does."""
+    if not contents:
+        return manifest
+    found = pa.array([contents.get(uri) for uri in manifest["uri"].to_pylist()], CONTENT.type)
+    times = pa.nulls(manifest.num_rows, MODIFIED.type)
+    return manifest.append_column(MODIFIED, times).append_column(CONTENT, found)
 
 
 def compare(before: pa.Table, today: pa.Table) -> Compared:

@@ -30,6 +30,7 @@ __all__ = [
     "AUDIO",
     "CRC32",
     "READ_TOGETHER",
+    "has_checksums",
     "holds_recordings",
     "is_in_pack",
     "open_recording",
@@ -80,6 +81,11 @@ def holds_recordings(schema: pa.Schema) -> bool:
     )
 
 
+def has_checksums(schema: pa.Schema) -> bool:
+    """Return whether packed files of this schema have checksums, in a column of raudeep."""
+    return bool(read_metadata(schema).get("config", {}).get("checksum") == CRC32)
+
+
 def read_recording(uri: str) -> bytes:
     """Return the whole content of a recording; OSError as the file system raises it.
 
@@ -123,8 +129,7 @@ class _PackedFile:
         sizes = [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
         self._ends = np.cumsum(sizes)
         self._columns = [f"{AUDIO}.bytes"]
-        config = read_metadata(self._file.schema_arrow).get("config", {})
-        if config.get("checksum") == CRC32:  # which a foreign column of that name need not be
+        if has_checksums(self._file.schema_arrow):
             self._columns.append(CRC32)
         self._first = self._next = 0
         self._rows: list[dict[str, Any]] = []

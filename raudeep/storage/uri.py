@@ -3,7 +3,7 @@
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from raudeep.storage.regular import open_regular, regular_size
 
 __all__ = [
     "ArrowPlace",
+    "Files",
     "absolute",
     "arrow_filesystem",
     "check_writable",
@@ -255,8 +256,19 @@ def delete_file(uri: str) -> None:
         system.rm_file(path)
 
 
-def list_files(uri: str) -> dict[str, int]:
-    """Return every file below a folder: path relative to it (POSIX) and size in bytes.
+class Files(dict[str, int]):
+    """Files below a folder: path relative to it (POSIX) and size in bytes."""
+
+    tags: Mapping[str, str]
+    """By path: what tells the content of an object, where the store gives it with its listing."""
+
+    def __init__(self, sizes: Mapping[str, int], tags: Mapping[str, str] | None = None) -> None:
+        super().__init__(sizes)
+        self.tags = tags or {}
+
+
+def list_files(uri: str) -> Files:
+    """Return every file below a folder.
 
     Sorted by path; empty where there is no such folder. On this machine links to folders are
     followed.
@@ -268,20 +280,22 @@ def list_files(uri: str) -> dict[str, int]:
     """
     try:
         if is_local(uri):
-            return dict(sorted(_files_below(absolute(uri))))
+            return Files(dict(sorted(_files_below(absolute(uri)))))
         with stores.session(uri) as (system, path):
             found = system.find(path, detail=True)
     except FileNotFoundError:
-        return {}
+        return Files({})
     except OSError as error:
         place = error.filename if is_local(uri) else uri  # which may lie below
         raise TableError(f"cannot list {_reason(error, place or uri)}") from error
     prefix = path.rstrip("/") + "/"
-    return {
-        name.removeprefix(prefix): int(info["size"] or 0)
+    below = {
+        name.removeprefix(prefix): info
         for name, info in sorted(found.items())
         if name.startswith(prefix)
     }
+    tags = {name: str(info["ETag"]).strip('"') for name, info in below.items() if "ETag" in info}
+    return Files({name: int(info["size"] or 0) for name, info in below.items()}, tags)
 
 
 def _files_below(

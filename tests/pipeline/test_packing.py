@@ -21,7 +21,9 @@ from raudeep.pipeline.recordings.embedding import embed_corpus
 from raudeep.pipeline.recordings.packing import pack_corpus
 from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
 from raudeep.pipeline.recordings.targets import Embedder
+from raudeep.storage.identity import Identity
 from raudeep.storage.index import read_index
+from raudeep.storage.opening import open_table
 from raudeep.storage.recordings import open_recording, read_recording
 from raudeep.storage.table import read_errors, read_table
 from tests.models import write_model
@@ -226,6 +228,29 @@ def test_of_a_damaged_pack_only_what_is_damaged_is_lost(corpus, pack, tmp_path):
     (error,) = read_errors(str(tmp_path / "table")).to_pylist()
     assert (error["file"], error["error"]) == (damaged, "AudioError")
     assert error["message"] == "was damaged since it was packed: its checksum differs"
+
+
+def test_a_pack_of_other_sounds_is_seen_by_their_checksums(corpus, pack, tmp_path, caplog):
+    before = spectrograms(pack, tmp_path / "table")
+    part = Path(pack, "part-00000.parquet")
+    table = pq.read_table(part)
+    other = pa.array([1, *table["crc32"].to_pylist()[1:]], pa.uint32())
+    place = table.column_names.index("crc32")
+    pq.write_table(table.set_column(place, table.field("crc32"), other), part)
+    assert spectrograms(pack, tmp_path / "table").equals(before)
+    assert "1 recordings changed since they were computed" in caplog.text
+
+
+def test_a_pack_of_an_earlier_version_grows_without_checksums(corpus, tmp_path):
+    manifest, _ = load_manifest(str(corpus))
+    place = tmp_path / "pack"
+    open_table(str(place), Identity("recordings", {}))
+    for count in (3, 5):
+        summary = pack_corpus(manifest.slice(0, count), str(place))
+        assert summary.rows == count
+    assert "crc32" not in read_table(str(place)).column_names
+    packed, _ = load_manifest(str(place))
+    assert packed["file"].to_pylist() == manifest["file"].to_pylist()[:5]
 
 
 def test_other_tables_are_no_corpus(corpus, tmp_path):

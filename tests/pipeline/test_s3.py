@@ -31,6 +31,7 @@ from raudeep.storage.identity import Identity
 from raudeep.storage.index import read_index
 from raudeep.storage.opening import open_table
 from raudeep.storage.outputs import check_apart
+from raudeep.storage.plan import extend_plan
 from raudeep.storage.row_groups import row_groups
 from raudeep.storage.verification import verify_table
 from raudeep.storage.writer import TableWriter
@@ -120,6 +121,26 @@ def test_corpus_model_and_table_may_lie_in_a_store(store, model, expected):
     assert verify_table("s3://out/table") == []
     assert len(read_table("s3://out/table", form="polars")) == 25
     assert len(read_table("s3://out/table", form="duckdb").fetchall()) == 25
+
+
+def test_an_object_that_was_replaced_is_reported(store, model, tmp_path, caplog):
+    for name, content in (("a", "audio"), ("b", "other")):
+        uris.write_bytes(f"s3://out/replaced/{name}.wav", content.encode())
+
+    def plan(**settings):
+        writer = open_table(str(tmp_path / "table"), Identity("embeddings", {}))
+        manifest, _ = load_manifest("s3://out/replaced", labelled=False)
+        return extend_plan(writer, manifest, lambda _, **__: [(0, 2)], **settings)
+
+    before = plan()
+    (tmp_path / "table" / "part-00000.parquet").write_bytes(b"rows")
+    uris.write_bytes("s3://out/replaced/a.wav", b"audio")
+    assert plan().fingerprints == before.fingerprints
+    assert caplog.text == ""
+    uris.write_bytes("s3://out/replaced/a.wav", b"noise")
+    plan()
+    assert "1 recordings changed since they were computed, e.g. 'a.wav'" in caplog.text
+    assert plan(overwrite=True).fingerprints != before.fingerprints
 
 
 def test_a_model_is_deleted_with_nothing_else_of_its_prefix(store, model):

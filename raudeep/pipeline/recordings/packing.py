@@ -29,6 +29,7 @@ from raudeep.pipeline.recordings.slices import Taken, warn_of_errors, write_reco
 from raudeep.pipeline.stage import StageSummary
 from raudeep.schema import MANIFEST, RECORDINGS
 from raudeep.storage import uri as uris
+from raudeep.storage.contents import content_of_checksum, with_known_contents
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table, stored_identity
 from raudeep.storage.outputs import check_outputs
@@ -36,6 +37,7 @@ from raudeep.storage.plan import extend_plan
 from raudeep.storage.recordings import (
     AUDIO,
     CRC32,
+    has_checksums,
     holds_recordings,
     is_in_pack,
     packed_uris,
@@ -196,18 +198,23 @@ def read_packed(places: Sequence[str], *, name: str, root: str) -> pa.Table:
         If a file cannot be read, or the manifest breaks a rule.
     """
     tables = []
+    contents: dict[str, str] = {}
     for place in places:
         schema = _read_schema(place)
         if not holds_recordings(schema):
             raise ManifestError(f"{place} holds no recordings, as other files beside it do.")
         wanted = [column for column in (*MANIFEST.names, "fold") if column in schema.names]
+        checksum = [CRC32] if has_checksums(schema) else []
         path = [f"{AUDIO}.path"] if schema.field(AUDIO).type.get_field_index("path") >= 0 else []
         try:
             with uris.open_file(place) as file:
-                table = pq.ParquetFile(file).read(columns=[*wanted, *path])
+                table = pq.ParquetFile(file).read(columns=[*wanted, *path, *checksum])
         except (OSError, pa.ArrowException) as error:
             raise ManifestError(f"{place} cannot be read: {error}") from error
         rows = pa.array(packed_uris(place, table.num_rows), pa.string())
+        if checksum:
+            each = zip(rows.to_pylist(), table[CRC32].to_pylist(), strict=True)
+            contents |= {uri: content_of_checksum(crc) for uri, crc in each if crc is not None}
         paths = table[AUDIO].combine_chunks().field("path") if path else pa.nulls(len(rows))
         table = table.select([column for column in wanted if column != "uri"])
         table = _named_labels(table, schema, place)
@@ -222,7 +229,8 @@ def read_packed(places: Sequence[str], *, name: str, root: str) -> pa.Table:
         unique = paths.null_count == 0 and len(paths.unique()) == len(paths)
         files = paths if unique else _row_names(table["uri"], root)
         table = table.append_column("file", files)
-    return complete_manifest(table.drop_columns(["path"]), name=name, root=None)
+    manifest = complete_manifest(table.drop_columns(["path"]), name=name, root=None)
+    return with_known_contents(manifest, contents)
 
 
 def _row_names(rows: pa.ChunkedArray, root: str) -> pa.Array:
