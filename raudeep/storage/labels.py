@@ -5,6 +5,7 @@ They are rewritten part by part, each of which appears whole; no other value is 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ import pyarrow.compute as pc
 from raudeep.config import fingerprint
 from raudeep.schema import FILE_METADATA, read_metadata, with_metadata
 from raudeep.storage.index import TableIndex
-from raudeep.storage.table import read_part
+from raudeep.storage.table import read_part, read_table
 
 __all__ = [
     "LABELS",
@@ -22,6 +23,7 @@ __all__ = [
     "label_columns",
     "labels_fingerprint",
     "labels_of_parts",
+    "labels_of_table",
     "relabelled",
     "said_labels",
     "with_labels",
@@ -48,6 +50,21 @@ def labels_of_parts(uri: str, index: TableIndex) -> Labels:
         return read_part(uri, index.parts[number].name, columns=["file", *LABELS])
 
     return Labels(index.labels, of_part)
+
+
+def labels_of_table(uri: str, index: TableIndex) -> Labels:
+    """Return what a table is to say whose parts hold recordings of any part of another, at `uri`.
+
+    All of it is read, once, where it is needed.
+    """
+
+    @cache
+    def every() -> pa.Table:
+        rows = read_table(uri, columns=["file", *LABELS])
+        first = pc.index_in(rows["file"].unique(), value_set=_whole(rows["file"]))
+        return rows.take(first)
+
+    return Labels(index.labels, lambda _: every())
 
 
 def labels_fingerprint(recordings: pa.Table) -> str:

@@ -23,7 +23,7 @@ from raudeep.evaluation.fusion import (
 from raudeep.pipeline.runtime.streaming import stream
 from raudeep.pipeline.stage import StageSummary, embedding_array, embedding_rows
 from raudeep.storage.index import TableIndex, is_table, read_index
-from raudeep.storage.labels import labels_of_parts
+from raudeep.storage.labels import labels_of_parts, labels_of_table
 from raudeep.storage.opening import check_tables, open_tables
 from raudeep.storage.outputs import check_outputs
 from raudeep.storage.table import read_part, read_table, take_rows
@@ -81,7 +81,8 @@ def fuse_tables(tables: Mapping[str, str], output: str, *, overwrite: bool = Fal
         return embedding_rows(own, fused)
 
     made = _write_missing(writer, len(parts), fuse, size=sum(map(_bytes, indices.values())))
-    index = writer.commit(len(parts), labels=labels_of_parts(tables[first], indices[first]))
+    # An earlier version did not cut it as the first table.
+    index = writer.commit(len(parts), labels=labels_of_table(tables[first], indices[first]))
     return StageSummary.of_table("fusion", output, index, made=made, started=started)
 
 
