@@ -58,5 +58,7 @@ def settled(config: Any, section: str = "") -> Any:
 def at_default_limits(training: TrainingConfig) -> TrainingConfig:
     """Return a training with the limits that it has without any said, to be named by."""
     limits = LIMITS["training"]
-    defaults = {each.name: each.default for each in fields(training) if each.name in limits}
+    defaults: dict[str, Any] = {
+        each.name: each.default for each in fields(training) if each.name in limits
+    }
     return replace(training, **defaults)
