@@ -123,7 +123,8 @@ def _as_stored(writer: TableWriter) -> TableWriter:
 
 def stored_identity(uri: str) -> Identity | None:
     """Return what the table at `uri`, finished or not, is made from; None where there is none."""
-    return _stored_identity(uri, table_files(visible_files(uri)))
+    files = table_files(visible_files(uri))
+    return _stored_identity(uri, files) if files.names or files.claim else None
 
 
 def check_stage(uri: str, stage: str) -> None:
