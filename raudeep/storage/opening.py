@@ -55,14 +55,15 @@ def open_tables(writers: Collection[TableWriter], *, overwrite: bool = False) ->
         the labels of an input is another one. A table of another stage never is: it may be what
         this one is made from.
     """
-    for writer in _to_be_replaced(writers, overwrite=overwrite):
+    replaced = _to_be_replaced(writers, overwrite=overwrite)
+    for writer in replaced:
         # First of all: a run that still writes there is to end before its next write.
         claim(writer.uri, writer.identity, overwrite=True)
         writer.delete()
     for writer in writers:
         move_files(writer.uri)
         drop_damaged(writer.uri)
-    kept = [_as_stored(writer) for writer in writers]
+    kept = [writer if writer in replaced else _as_stored(writer) for writer in writers]
     for writer in kept:
         if is_table(writer.uri):  # what a killed run was to make of it is nobody's output
             claim(writer.uri, writer.identity, overwrite=True)
