@@ -245,9 +245,9 @@ def test_a_store_that_does_not_list_what_it_holds_is_asked_a_few_times(
     monkeypatch.setattr(plan, "_WAITS", (0,) * 4)
     writer = TableWriter(str(tmp_path / "table"), Identity("embeddings", {}))
     if stale == 3:
-        again = extend_plan(writer, manifest("a"), pairs, manifest_fingerprint)
+        again = extend_plan(writer, manifest("a"), pairs)
         assert again.fingerprints == before.fingerprints
         return
     with pytest.raises(TableError, match=r"does not list, .* Run the same command again later"):
-        extend_plan(writer, manifest("a"), pairs, manifest_fingerprint)
+        extend_plan(writer, manifest("a"), pairs)
     assert len(asked) == 4
