@@ -16,7 +16,7 @@ from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.index import CLAIM, FOLDER
 
-__all__ = ["check_claim", "claim", "claimed", "claiming"]
+__all__ = ["check_claim", "claim", "claimed", "claiming", "release"]
 
 
 def claim(
@@ -93,6 +93,14 @@ def claiming(uri: str, identity: Identity, *, overwrite: bool = False) -> Iterat
     try:
         yield
     finally:
-        if claimed(uri) == identity:
-            uris.delete_file(uris.join(uri, CLAIM))
-            uris.delete_empty(uris.join(uri, FOLDER))
+        release(uri, identity)
+
+
+def release(uri: str, identity: Identity) -> None:
+    """Give back the claim of a folder, where it is that of this output.
+
+    A finished one may have it still: its run was killed before it could give it back.
+    """
+    if claimed(uri) == identity:
+        uris.delete_file(uris.join(uri, CLAIM))
+        uris.delete_empty(uris.join(uri, FOLDER))

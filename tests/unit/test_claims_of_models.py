@@ -42,6 +42,18 @@ def meanwhile(monkeypatch, module, name, happen):
 # --- classifiers
 
 
+def test_what_a_run_left_that_was_killed_after_its_last_file_goes(tmp_path):
+    table, place = str(separable(tmp_path / "table")), tmp_path / "kept"
+    fit(table, str(place), FIRST)
+    claim(str(place), load_classifier(str(place)).identity)
+    (place / "__raudeep__" / ".raudeep-0123456789ab.tmp").write_bytes(b"half a fi")
+    assert fit(table, str(place), FIRST).reused == 1
+    assert sorted(path.name for path in place.rglob("*")) == [
+        "classifier.json",
+        "classifier.safetensors",
+    ]
+
+
 def fit(table, output, config, **options):
     return train_classifier(str(table), output, config=config, fit=FitConfig(), **options)
 

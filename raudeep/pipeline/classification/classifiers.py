@@ -26,7 +26,7 @@ from raudeep.pipeline.classification.predictions import (
 from raudeep.pipeline.recordings.sources import Source, embedding_sources
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage import uri as uris
-from raudeep.storage.claim import check_claim, claiming
+from raudeep.storage.claim import check_claim, claiming, release
 from raudeep.storage.identity import Identity, package_versions
 from raudeep.storage.index import CLAIM, TableIndex, read_index
 from raudeep.storage.outputs import visible_files
@@ -187,8 +187,11 @@ def train_classifier(
         raise TableError(
             f"{output} holds files but no classifier, e.g. {strange[0]!r}. Choose another output."
         )
+    uris.clean(output)
     reused = _is_made(output, identity, overwrite=overwrite)
-    if not reused:
+    if reused:
+        release(output, identity)
+    else:
         uris.check_writable(output)
         with claiming(output, identity, overwrite=overwrite):
             files = _pack(fit_table(table, config=config, fit=fit))

@@ -35,7 +35,7 @@ from raudeep.pipeline.training.record import forget_unusable_record
 from raudeep.pipeline.training.tracking import check_tracker
 from raudeep.pipeline.training.worker import Run, WorkerJob, train_worker
 from raudeep.storage import uri as uris
-from raudeep.storage.claim import claiming
+from raudeep.storage.claim import claiming, release
 from raudeep.storage.identity import Identity
 from raudeep.storage.index import read_index
 from raudeep.storage.opening import check_no_table
@@ -121,7 +121,10 @@ def train_autoencoders(
             _warn_of_epochs(run)
     for run in pending:
         check_trainable(run)
+    for run in runs:  # what killed runs left
         uris.clean(run.output)
+        if run not in pending:
+            release(run.output, identities[run.name])
     if pending:
         share = share_resources(ensure_ray(), resources, len(pending))
         with ExitStack() as held:  # now that nothing of any run can be refused
