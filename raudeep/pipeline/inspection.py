@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 _THREADS = 8
+_GONE = "there is no file"
 _VALUES = ("spectrogram", "embedding", "probabilities", AUDIO)
 
 
@@ -124,8 +125,7 @@ def _shares(labels: list[str], inside: list[bool]) -> dict[str, str]:
 def inspect_corpus(uri: str, *, layout: str | None = None) -> dict[str, Any]:
     """Return counts, labels, folds, durations, sample rates and channels of a corpus.
 
-    Nothing is decoded. Recordings whose header cannot be read are named with the reason; those
-    that are not there at all are counted as well (see `check_found`).
+    Nothing is decoded. Recordings whose header cannot be read are named with the reason.
     """
     manifest, found = load_manifest(uri, layout=layout, labelled=False)
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -143,23 +143,19 @@ def inspect_corpus(uri: str, *, layout: str | None = None) -> dict[str, Any]:
         for file, header in zip(files, headers, strict=True)
         if not isinstance(header, Header)
     }
-    return {
-        "corpus": uri,
-        "layout": found,
-        **summarise(manifest),
-        "unreadable": unreadable,
-        "missing_files": sum(isinstance(header, FileNotFoundError) for header in headers),
-    }
+    return {"corpus": uri, "layout": found, **summarise(manifest), "unreadable": unreadable}
 
 
 def check_found(facts: Mapping[str, Any]) -> None:
     """Raise `ManifestError` if a corpus that was inspected names recordings that are not there."""
-    if not (count := facts.get("missing_files")):
+    unreadable = facts.get("unreadable", {}).items()
+    gone = [(file, reason) for file, reason in unreadable if reason.startswith(_GONE)]
+    if not gone:
         return
-    file, reason = next(iter(facts["unreadable"].items()))
+    file, reason = gone[0]
     where = " Paths are relative to the manifest." if facts["layout"] == "manifest" else ""
     raise ManifestError(
-        f"{facts['corpus']}: {count} of {facts['recordings']} recordings are not found, e.g. "
+        f"{facts['corpus']}: {len(gone)} of {facts['recordings']} recordings are not found, e.g. "
         f"{file!r}: {reason}.{where}"
     )
 
@@ -239,6 +235,6 @@ def _header(uri: str) -> Header | Exception:
         with open_recording(uri) as file:
             return read_header(file)
     except FileNotFoundError:
-        return FileNotFoundError(f"there is no file {uri}")
+        return FileNotFoundError(f"{_GONE} {uri}")
     except (OSError, ValueError, RaudeepError) as error:
         return error

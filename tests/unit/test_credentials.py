@@ -110,7 +110,7 @@ def test_recordings_are_read_with_credentials_that_nothing_keeps(host, model, tm
         ("inspect", corpus, "--recording", "gone"),
     ):
         code, stdout, stderr = cli(*command)
-        assert code == 0, stderr
+        assert code == (command == ("inspect", corpus, "--json")), stderr  # which misses a file
         said += stdout + stderr
     corpus.write_text(manifest(host, "twoSIGNATUREb8"))  # which is no change
     code, stdout, stderr = cli(*embed)
