@@ -3,8 +3,8 @@
 import difflib
 from collections import Counter
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from multiprocessing.pool import ThreadPool
 from typing import Any, get_args
 
 import pyarrow as pa
@@ -128,8 +128,9 @@ def inspect_corpus(uri: str, *, layout: str | None = None) -> dict[str, Any]:
     Nothing is decoded. Recordings whose header cannot be read are named with the reason.
     """
     manifest, found = load_manifest(uri, layout=layout, labelled=False)
-    with ThreadPoolExecutor(_THREADS) as pool:
-        headers = list(pool.map(_header, manifest["uri"].to_pylist()))
+    # Threads of this kind hold up no end of the process, whatever they wait for.
+    with ThreadPool(_THREADS) as pool:
+        headers = list(pool.imap(_header, manifest["uri"].to_pylist()))
     for name in ("duration", "sample_rate", "channels"):
         values = [
             getattr(header, name) if isinstance(header, Header) else None for header in headers

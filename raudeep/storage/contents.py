@@ -9,7 +9,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.pool import ThreadPool
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -170,8 +170,8 @@ def _for_each(function: Callable[[str], Value], places: Sequence[str]) -> list[V
     def several(some: Sequence[str]) -> list[Value]:
         return [function(place) for place in some]
 
-    with ThreadPoolExecutor(_THREADS) as pool:
-        return [value for values in pool.map(several, _batches(places)) for value in values]
+    with ThreadPool(_THREADS) as pool:
+        return [value for values in pool.imap(several, _batches(places)) for value in values]
 
 
 def _batches(places: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -5,8 +5,8 @@ Nothing that can be read is lost: a plan is made of the parts, and an index of b
 
 import logging
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from multiprocessing.pool import ThreadPool
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -44,8 +44,8 @@ def drop_damaged(uri: str) -> None:
         if name not in known
     }
     names = [*numbered, *files.plans.values()]
-    with ThreadPoolExecutor(_READERS) as pool:
-        readable = pool.map(partial(is_readable, uri), names)
+    with ThreadPool(_READERS) as pool:
+        readable = list(pool.imap(partial(is_readable, uri), names))
     lost = [name for name, is_whole in zip(names, readable, strict=True) if not is_whole]
     parts = sorted({numbered[name] for name in lost if name in numbered})
     drop_parts(uri, files, parts)

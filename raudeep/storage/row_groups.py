@@ -1,7 +1,7 @@
 """The row groups of a table, the pieces in which a table is read that memory does not hold."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.pool import ThreadPool
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -31,8 +31,8 @@ class RowGroup(NamedTuple):
 def row_groups(uri: str) -> list[RowGroup]:
     """Return the row groups of a finished table, in the order of its rows."""
     places = [uris.join(uri, part.name) for part in read_index(uri).parts]
-    with ThreadPoolExecutor(_READERS) as pool:
-        footers = list(pool.map(read_footer, places))
+    with ThreadPool(_READERS) as pool:
+        footers = list(pool.imap(read_footer, places))
     return [
         RowGroup(place, number, footer.row_group(number).num_rows, footer)
         for place, footer in zip(places, footers, strict=True)

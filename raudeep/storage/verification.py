@@ -1,8 +1,8 @@
 """Whether a table on storage is what its index and its plan say, and how to make it so again."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from multiprocessing.pool import ThreadPool
 from typing import NamedTuple
 
 import numpy as np
@@ -143,9 +143,9 @@ def _check_content(
     held: dict[int, list[pa.Array]] = {}
     whole: set[int] = set()
     broken = {file_kind(part.name)[1] for part in known if part not in intact}
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPool(_THREADS) as pool:
         for part, found in zip(
-            intact, pool.map(lambda each: _read(uri, each), intact), strict=True
+            intact, pool.imap(lambda each: _read(uri, each), intact), strict=True
         ):
             if isinstance(found, str):
                 broken.add(file_kind(part.name)[1])

@@ -11,8 +11,8 @@ import io
 import json
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from multiprocessing.pool import ThreadPool
 from typing import Any
 
 import pyarrow as pa
@@ -159,8 +159,9 @@ class TableWriter:
         rows = _rows_of(before, sizes)
         sample_rates = set(before.sample_rates if before else ())
         unknown = [name for name in names + error_names if name not in rows]
-        with ThreadPoolExecutor(_THREADS) as pool:
-            footers = pool.map(read_footer, [uris.join(self.uri, name) for name in unknown])
+        with ThreadPool(_THREADS) as pool:
+            places = [uris.join(self.uri, name) for name in unknown]
+            footers = list(pool.imap(read_footer, places))
         for name, footer in zip(unknown, footers, strict=True):
             if not self.continues(identity_of(footer, where=self.uri)):
                 raise TableError(
@@ -285,8 +286,8 @@ class TableWriter:
             rows = read_part(self.uri, names[part], columns=columns)
             return differing(rows, labels.of_part(part))
 
-        with ThreadPoolExecutor(_THREADS) as pool:
-            differ = dict(zip(parts, pool.map(find, parts), strict=True))
+        with ThreadPool(_THREADS) as pool:
+            differ = dict(zip(parts, pool.imap(find, parts), strict=True))
         found = {part: files for part, files in differ.items() if files}
         if not found:
             return False
@@ -323,8 +324,8 @@ class TableWriter:
             for part, name in found.items()
             if name not in known
         ]
-        with ThreadPoolExecutor(_THREADS) as pool:
-            usable = pool.map(self._is_usable, [name for _, name in names])
+        with ThreadPool(_THREADS) as pool:
+            usable = list(pool.imap(self._is_usable, [name for _, name in names]))
         return {part for (part, _), is_usable in zip(names, usable, strict=True) if not is_usable}
 
     def _is_usable(self, name: str) -> bool:

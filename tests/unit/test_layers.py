@@ -77,6 +77,13 @@ def test_only_models_and_the_pipeline_import_torch(path):
         assert found == []
 
 
+@pytest.mark.parametrize("path", SOURCES, ids=IDS)
+def test_threads_that_read_do_not_hold_up_an_interrupted_process(path):
+    """As those of `concurrent.futures` do; in a worker of Ray they do not matter."""
+    if layer(path) != "models":
+        assert "concurrent.futures" not in list(imports(path))
+
+
 def test_imports_inside_functions_and_of_packages_are_seen():
     names = list(imports(ROOT / "pipeline" / "runtime" / "streaming.py"))
     assert "ray" in names

@@ -2,12 +2,14 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 
+import psutil
 import pytest
 
-from tests.support import heeding_interrupts
+from tests.support import heeding_interrupts, start
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
@@ -84,3 +86,26 @@ def test_ctrl_c_while_a_process_only_ends_shows_no_traceback():
     with heeding_interrupts():
         process = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
     assert (process.returncode, process.stderr) == (-signal.SIGINT, "")
+
+
+@pytest.mark.parametrize(
+    ("command", "sent", "said"),
+    [
+        (["inspect"], signal.SIGINT, "interrupted"),
+        (["pack", "--output", "pack"], signal.SIGTERM, "terminated"),
+    ],
+)
+def test_a_server_that_never_answers_is_left_at_the_first_signal(tmp_path, command, sent, said):
+    with socket.create_server(("127.0.0.1", 0)) as server, heeding_interrupts():
+        place = f"http://127.0.0.1:{server.getsockname()[1]}"
+        manifest = tmp_path / "m.csv"
+        manifest.write_text(f"file,uri,bytes\na,{place}/a.wav,5\nb,{place}/b.wav,5\n")
+        process = start(command[0], manifest, *command[1:], cwd=tmp_path)
+        asking, _ = server.accept()
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(sent)
+        out, err = process.communicate(timeout=60)
+        asking.close()
+    assert (process.returncode, out) == (128 + sent, "")
+    assert err == f"raudeep: {said}. What is finished stays; the same command goes on from there.\n"
+    assert not psutil.wait_procs(children, timeout=60)[1]

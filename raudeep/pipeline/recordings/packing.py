@@ -9,9 +9,9 @@ datasets, which look the same.
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from multiprocessing.pool import ThreadPool
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -305,9 +305,9 @@ def _slices(recordings: pa.Table, *, is_first: bool) -> list[tuple[int, int]]:
     unknown = [row for row, size in enumerate(sizes) if size is None]
     asked = recordings.select(["uri"]).take(pa.array(unknown, pa.int64()))
     packs = packs_of(asked)
-    with ThreadPoolExecutor(_THREADS) as pool:
-        packed = dict(zip(packs, pool.map(_row_sizes, packs), strict=True))
-        found = pool.map(partial(_size, packed=packed), asked["uri"].to_pylist())
+    with ThreadPool(_THREADS) as pool:
+        packed = dict(zip(packs, pool.imap(_row_sizes, packs), strict=True))
+        found = pool.imap(partial(_size, packed=packed), asked["uri"].to_pylist())
         for row, size in zip(unknown, found, strict=True):
             sizes[row] = size
     ends = np.cumsum(sizes)
