@@ -34,7 +34,7 @@ __all__ = [
 
 Flat = Parameter(name="*")
 Corpus = Annotated[
-    str, Parameter(help="Folder of audio, or a CSV or Parquet manifest; local or URI.")
+    str, Parameter(help="Folder of audio, or a manifest (CSV, TSV, Parquet); local or URI.")
 ]
 CorpusLayout = Annotated[
     str | None, Parameter(help="Name of the layout of a folder; detected if not given.")
