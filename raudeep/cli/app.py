@@ -193,6 +193,9 @@ def _configure_logging(*, verbose: bool, quiet: bool, log_file: Path | None) -> 
     level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if log_file is not None:
+        from raudeep.storage.outputs import check_kept
+
+        check_kept(str(log_file))
         try:
             handlers.append(logging.FileHandler(log_file))
         except OSError as error:

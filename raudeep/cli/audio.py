@@ -99,9 +99,11 @@ def extract(
     from raudeep.pipeline.recordings.planning import plan_spectrograms
     from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
     from raudeep.report.console import print_facts, print_json
+    from raudeep.storage.opening import check_stage
     from raudeep.storage.uri import absolute
 
     views, place = {"spectrogram": spectrogram or SpectrogramConfig()}, absolute(output)
+    check_stage(place, "spectrograms")  # before the corpus is listed
     manifest, _ = load_manifest(corpus, layout=corpus_layout, labelled=False)
     if dry_run:
         plan = plan_spectrograms(manifest, views, place, limits=limits, overwrite=overwrite)
@@ -130,8 +132,11 @@ def pack(
     """
     from raudeep.pipeline.corpus import load_manifest
     from raudeep.pipeline.recordings.packing import pack_corpus
+    from raudeep.storage.opening import check_stage
     from raudeep.storage.uri import absolute
 
+    place = absolute(output)
+    check_stage(place, "recordings")  # before the corpus is listed
     manifest, _ = load_manifest(corpus, layout=corpus_layout, labelled=False)
-    summary = pack_corpus(manifest, absolute(output), limits=limits, overwrite=overwrite)
+    summary = pack_corpus(manifest, place, limits=limits, overwrite=overwrite)
     print_summary_rows([summary], as_json=as_json)

@@ -60,14 +60,18 @@ def cnn(
     The defaults are the paper's, with one network for each fold, and are too much for CPUs: lower
     num_epochs, num_units and num_delayed to try it.
     """
+    from raudeep.pipeline.baselines.layout import BASELINE
     from raudeep.pipeline.baselines.scores import score_cnn
     from raudeep.pipeline.corpus import load_manifest
+    from raudeep.storage.outputs import check_folder
     from raudeep.storage.uri import absolute
 
+    place = absolute(output)
+    check_folder(place, BASELINE)  # before the corpus is listed
     manifest, _ = load_manifest(corpus, layout=corpus_layout)
     result = score_cnn(
         manifest,
-        absolute(output),
+        place,
         config=cnn or CnnConfig(),
         evaluation=build(EvaluationConfig, given(evaluation), where="flags"),
         limits=limits,
@@ -93,14 +97,18 @@ def sparse_coding(
 
     Made for music: the default bands end at 1 kHz. Other sounds need more octaves.
     """
+    from raudeep.pipeline.baselines.layout import BASELINE
     from raudeep.pipeline.baselines.scores import score_sparse_coding
     from raudeep.pipeline.corpus import load_manifest
+    from raudeep.storage.outputs import check_folder
     from raudeep.storage.uri import absolute
 
+    place = absolute(output)
+    check_folder(place, BASELINE)  # before the corpus is listed
     manifest, _ = load_manifest(corpus, layout=corpus_layout)
     result = score_sparse_coding(
         manifest,
-        absolute(output),
+        place,
         config=sparse_coding or SparseCodingConfig(),
         svm=svm or SvmConfig(),
         evaluation=build(EvaluationConfig, given(evaluation), where="flags"),
@@ -155,13 +163,16 @@ def soundnet(
     """
     from raudeep.pipeline.baselines.soundnet import embed_soundnet
     from raudeep.pipeline.corpus import load_manifest
+    from raudeep.storage.opening import check_stage
     from raudeep.storage.uri import absolute
 
+    place = absolute(output)
+    check_stage(place, "embeddings")  # before the corpus is listed
     manifest, _ = load_manifest(corpus, layout=corpus_layout, labelled=False)
     summary = embed_soundnet(
         manifest,
         absolute(weights),
-        absolute(output),
+        place,
         config=soundnet or SoundNetConfig(),
         limits=limits,
         overwrite=overwrite,

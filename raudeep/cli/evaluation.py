@@ -147,11 +147,16 @@ def predict(
     Of a table named mlp or svm, write ./mlp.
     """
     from raudeep.pipeline.classification.classifiers import load_classifier
-    from raudeep.pipeline.classification.predicting import predict_corpus, predict_table
+    from raudeep.pipeline.classification.predicting import (
+        check_predictions,
+        predict_corpus,
+        predict_table,
+    )
     from raudeep.pipeline.corpus import load_manifest
     from raudeep.storage.index import is_table, read_index
     from raudeep.storage.uri import absolute
 
+    check_predictions(absolute(output), overwrite=overwrite)
     trained, place = load_classifier(absolute(classifier)), absolute(source)
     if is_table(place) and read_index(place).stage == "embeddings":
         if model or corpus_layout or limits:
@@ -214,9 +219,10 @@ def _predict_command(kind: type[ClassifierConfig]) -> Callable[..., None]:
         as_json: Json = False,
     ) -> None:
         from raudeep.pipeline.classification.classifiers import fit_table
-        from raudeep.pipeline.classification.predicting import predict_table
+        from raudeep.pipeline.classification.predicting import check_predictions, predict_table
         from raudeep.storage.uri import absolute
 
+        check_predictions(absolute(output), overwrite=overwrite)
         trained = fit_table(
             absolute(train_table), config=classifier or kind(), fit=fit or FitConfig()
         )

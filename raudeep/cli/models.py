@@ -154,9 +154,11 @@ def embed(
     from raudeep.pipeline.corpus import load_manifest
     from raudeep.pipeline.recordings.embedding import embed_corpus, embed_tables
     from raudeep.pipeline.recordings.planning import plan_embedding
-    from raudeep.pipeline.recordings.targets import Embedder
+    from raudeep.pipeline.recordings.targets import EMBEDDINGS, Embedder
     from raudeep.report.console import print_facts, print_json
     from raudeep.storage.index import is_table, read_index
+    from raudeep.storage.opening import check_stage
+    from raudeep.storage.outputs import check_folder
     from raudeep.storage.uri import absolute, join
 
     if fuse and (epochs or reconstruction_rmse or len(model) < 2):
@@ -180,6 +182,11 @@ def embed(
             )
             embedders.append(embedder)
     fused = {r: place if len(readouts) == 1 else join(place, r) for r in readouts if fuse}
+    places = [*fused.values(), *(uri for each in embedders for uri in each.outputs.values())]
+    if place not in places:
+        check_folder(place, EMBEDDINGS)
+    for each in places:  # before the corpus is listed
+        check_stage(each, "embeddings")
     table = absolute(source[0])
     if len(source) == 1 and is_table(table) and read_index(table).stage == "spectrograms":
         if fuse or chunks or limits or corpus_layout or dry_run:

@@ -6,6 +6,7 @@ does not (a rising and a falling chirp have the same).
 """
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from scipy import signal
 
 from raudeep.errors import ConfigError
 
-__all__ = ["DEMO_CLASSES", "write_demo_corpus"]
+__all__ = ["DEMO_CLASSES", "is_demo_file", "write_demo_corpus"]
 
 Samples = NDArray[np.float64]
 
@@ -57,6 +58,17 @@ def write_demo_corpus(folder: Path, *, seed: int = 0, clips_per_class: int = 20)
             place = Path(folder) / f"fold_{clip % _NUM_FOLDS + 1}" / label
             place.mkdir(parents=True, exist_ok=True)
             _write(place / f"{label}-{clip:03d}.{suffix}", _clip(synthesise, rng))
+
+
+def is_demo_file(name: str) -> bool:
+    """Return whether a path below the folder of a demo corpus is that of one of its files."""
+    fold, _, rest = name.partition("/")
+    label, _, clip = rest.partition("/")
+    return (
+        label in DEMO_CLASSES
+        and re.fullmatch(r"fold_\d", fold) is not None
+        and re.fullmatch(rf"{label}-\d{{3}}\.(wav|flac)", clip) is not None
+    )
 
 
 def _write(path: Path, samples: Samples) -> None:

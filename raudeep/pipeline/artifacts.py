@@ -23,10 +23,13 @@ from raudeep.models.artifact import (
     unpack_tensors,
 )
 from raudeep.storage import uri as uris
-from raudeep.storage.claim import check_claim
+from raudeep.storage.claim import check_claim, claimed
 from raudeep.storage.identity import Identity, package_versions
+from raudeep.storage.outputs import Kind, check_folder, is_json, json_with
 
 __all__ = [
+    "AUTOENCODER",
+    "CHECKPOINTS",
     "artifact_identity",
     "check_place",
     "delete_artifact",
@@ -46,6 +49,13 @@ __all__ = [
 _HISTORY, _EXAMPLES, _OPTIMIZER = "history.json", "examples.parquet", "optimizer.safetensors"
 _KEPT, _EVENTS = "checkpoints", "tensorboard"
 _KEPT_NAME = re.compile(r"epoch-(\d{5,})\.safetensors")
+_OWNER = "[0-9a-f]{16}"  # the fingerprint of what is trained
+_OWN = {  # files of a training in the folders beside an artifact; those of others have other names
+    _KEPT: re.compile(rf"({_OWNER}/)?epoch-\d{{5,}}\.safetensors"),
+    _EVENTS: re.compile(rf"events\.out\.tfevents\..*\.{_OWNER}"),
+}
+_RUN = re.compile(rf"[^/]+-{_OWNER}/.+")
+_CONFIG_KEYS = ("format_version", "identity")
 
 
 def write_artifact(
@@ -60,12 +70,17 @@ def write_artifact(
 
     With the state of the optimiser the training can be continued. What other trainings left there
     that never came to an artifact, kept epochs and events, is deleted.
+
+    Raises
+    ------
+    TableError
+        If a file that is not raudeep's has come there meanwhile under a name of the artifact's.
     """
+    check_folder(uri, AUTOENCODER)
     owner = Identity(**trained.identity).fingerprint
-    for folder, marked in ((_KEPT, f"{owner}/"), (_EVENTS, owner)):
-        for name in uris.list_files(uris.join(uri, folder)):
-            if marked not in name:
-                uris.delete_file(uris.join(uri, folder, name))
+    for place in _own_files(uri):
+        if owner not in place.removeprefix(uri):
+            uris.delete_file(place)
     uris.write_bytes(uris.join(uri, _OPTIMIZER), pack_tensors(optimizer_state))
     uris.write_bytes(uris.join(uri, _HISTORY), json.dumps(list(history), indent=1).encode())
     sink = pa.BufferOutputStream()
@@ -79,8 +94,21 @@ def delete_artifact(uri: str) -> None:
     """Delete an artifact, its config first, and nothing else that lies in its folder."""
     for name in (CONFIG_FILE, WEIGHTS_FILE, CARD_FILE, _HISTORY, _EXAMPLES, _OPTIMIZER):
         uris.delete_file(uris.join(uri, name))
-    for folder in (_KEPT, _EVENTS):
-        uris.delete(uris.join(uri, folder))
+    for place in _own_files(uri):
+        uris.delete_file(place)
+        uris.delete_empty(place.rpartition("/")[0])
+    for folder in _OWN:
+        uris.delete_empty(uris.join(uri, folder))
+
+
+def _own_files(uri: str) -> list[str]:
+    """Return the kept epochs and the events of trainings beside an artifact."""
+    return [
+        uris.join(uri, folder, name)
+        for folder, pattern in _OWN.items()
+        for name in uris.list_files(uris.join(uri, folder))
+        if pattern.fullmatch(name)
+    ]
 
 
 def load_autoencoder(uri: str, *, epoch: int | None = None) -> TrainedAutoencoder:
@@ -150,14 +178,16 @@ def read_optimizer_state(uri: str) -> dict[str, Tensor]:
 
 
 def is_artifact(uri: str) -> bool:
-    """Return whether a finished artifact lies at `uri`."""
-    return uris.exists(uris.join(uri, CONFIG_FILE))
+    """Return whether a finished artifact lies at `uri`; a file named like its own is none."""
+    return is_json(uris.join(uri, CONFIG_FILE), *_CONFIG_KEYS)
 
 
 def artifact_identity(uri: str) -> Identity:
     """Return what the artifact at `uri` was made from."""
     if not is_artifact(uri):
-        raise TableError(f"{uri} holds no finished autoencoder ({CONFIG_FILE} missing).")
+        is_missing = uris.file_size(uris.join(uri, CONFIG_FILE)) is None
+        why = "missing" if is_missing else "is of something else"
+        raise TableError(f"{uri} holds no finished autoencoder ({CONFIG_FILE} {why}).")
     with _readable(uri, CONFIG_FILE) as content:
         return Identity(**json.loads(content)["identity"])
 
@@ -198,3 +228,25 @@ def _readable(uri: str, name: str) -> Iterator[bytes]:
 
 def _kept_name(epoch: int) -> str:
     return f"epoch-{epoch:05d}.safetensors"
+
+
+def _is_begun(uri: str) -> bool:
+    """Return whether a training that has no artifact yet has written to `uri`."""
+    if (owner := claimed(uri)) and owner.stage == "autoencoder":
+        return True
+    return bool(_own_files(uri)) or _holds_checkpoints(uris.join(uri, "runs"))
+
+
+def _holds_checkpoints(uri: str) -> bool:
+    return any(_RUN.fullmatch(name) for name, _ in uris.walk_files(uri))
+
+
+AUTOENCODER = Kind(
+    "autoencoder",
+    is_there=lambda uri: is_artifact(uri) or _is_begun(uri),
+    files={
+        CONFIG_FILE: json_with(*_CONFIG_KEYS),
+        CARD_FILE: lambda content: b"library_name: raudeep" in content,
+    },
+)
+CHECKPOINTS = Kind("checkpoints", is_there=_holds_checkpoints)

@@ -1,27 +1,24 @@
 """The main job: a recipe and a corpus in, every table, model and score out.
 
-Below the output: ``manifest/``, ``spectrograms/VIEW/``, ``models/NAME/``,
-``embeddings/READOUT/NAME/``, ``predictions/READOUT/NAME/``, ``baselines/NAME/``, ``runs/``
-(checkpoints of trainings that are not finished), ``recipe.json`` and ``results.json``, which has
-what the last run asked for. Run again, it computes only what is missing.
+Run again, it computes only what is missing.
 """
 
 import json
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from raudeep.config import Limits, ResourceConfig
 from raudeep.credentials import public_values
-from raudeep.errors import EvaluationError, TableError
+from raudeep.errors import EvaluationError
 from raudeep.evaluation.folds import Split
 from raudeep.manifest import label_map
 from raudeep.pipeline.artifacts import read_history, read_metrics
 from raudeep.pipeline.baselines.scores import BaselineScore, run_baselines
+from raudeep.pipeline.benchmark_layout import BENCHMARK, BenchmarkLayout, check_output
 from raudeep.pipeline.classification.predictions import splits_of
 from raudeep.pipeline.classification.scoring import Evaluation, evaluate_embeddings
 from raudeep.pipeline.corpus import check_synthesised, corpus_of, load_manifest, write_manifest
@@ -40,75 +37,15 @@ from raudeep.pipeline.training.tracking import check_tracker
 from raudeep.recipe import FUSED, Recipe
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import package_versions
-from raudeep.storage.opening import check_no_table
+from raudeep.storage.outputs import check_folder
 from raudeep.storage.table import read_errors
 
-__all__ = [
-    "BenchmarkLayout",
-    "plan_benchmark",
-    "run_benchmark",
-]
+__all__ = ["plan_benchmark", "run_benchmark"]
 
 logger = logging.getLogger(__name__)
 
 RESULTS_VERSION = 1
 BASELINE = "baseline"  # what stands in the scores in place of a readout
-
-
-@dataclass(frozen=True)
-class BenchmarkLayout:
-    """Where things lie below the output of a benchmark."""
-
-    output: str
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "output", uris.absolute(self.output))
-
-    @property
-    def manifest(self) -> str:
-        """URI of the manifest table."""
-        return uris.join(self.output, "manifest")
-
-    @property
-    def checkpoints(self) -> str:
-        """URI of the folder of the checkpoints of training runs."""
-        return uris.join(self.output, "runs")
-
-    @property
-    def baselines(self) -> str:
-        """URI of the folder of the baselines."""
-        return uris.join(self.output, "baselines")
-
-    @property
-    def recipe(self) -> str:
-        """URI of the recipe as it was run."""
-        return uris.join(self.output, "recipe.json")
-
-    @property
-    def results(self) -> str:
-        """URI of the machine-readable results."""
-        return uris.join(self.output, "results.json")
-
-    @property
-    def report(self) -> str:
-        """URI of the report."""
-        return uris.join(self.output, "report.html")
-
-    def spectrograms(self, view: str) -> str:
-        """URI of a view's table."""
-        return uris.join(self.output, "spectrograms", view)
-
-    def model(self, name: str) -> str:
-        """URI of an autoencoder's artifact."""
-        return uris.join(self.output, "models", name)
-
-    def embeddings(self, readout: str, name: str) -> str:
-        """URI of a table of embeddings."""
-        return uris.join(self.output, "embeddings", readout, name)
-
-    def predictions(self, readout: str, name: str) -> str:
-        """URI of a table of predictions."""
-        return uris.join(self.output, "predictions", readout, name)
 
 
 def run_benchmark(
@@ -149,7 +86,7 @@ def run_benchmark(
     """
     started = time.perf_counter()
     places = BenchmarkLayout(output)
-    _check_output(places)
+    check_output(places, recipe)
     if resources is not None:
         check_tracker(resources.tracker)  # now, and not when the spectrograms are done
     corpus = corpus_of(recipe, corpus, places.output)
@@ -238,22 +175,14 @@ def run_benchmark(
         "tables": {_relative(summary.table, places): summary.table for summary in stages},
         "versions": package_versions(),
     }
-    # Only now: a run that is refused must not replace the recipe of the run that was done.
+    # Only now: a run that is refused must not replace the recipe of the run that was done. Files of
+    # others may have come meanwhile.
+    check_folder(places.output, BENCHMARK)
     resolved = json.dumps(recipe.to_dict(), indent=1)
     uris.write_bytes(places.recipe, resolved.encode())
     public: dict[str, Any] = public_values(results)
     uris.write_bytes(places.results, json.dumps(public, indent=1).encode())
     return public
-
-
-def _check_output(places: BenchmarkLayout) -> None:
-    check_no_table(places.output)
-    if uris.exists(uris.join(places.output, "sweep.json")):
-        raise TableError(
-            f"{places.output} holds a sweep, whose results would be replaced. Choose another "
-            "output."
-        )
-    uris.check_writable(places.output)
 
 
 def plan_benchmark(recipe: Recipe, corpus: str | None, output: str) -> dict[str, Any]:
@@ -265,7 +194,7 @@ def plan_benchmark(recipe: Recipe, corpus: str | None, output: str) -> dict[str,
         Where `run_benchmark` would at once.
     """
     places = BenchmarkLayout(output)
-    _check_output(places)
+    check_output(places, recipe)
     if corpus is None:
         check_synthesised(recipe)
         return {"recipe": recipe.to_dict(), "corpus": "synthesised", "output": places.output}

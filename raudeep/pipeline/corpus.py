@@ -33,11 +33,15 @@ from raudeep.storage.contents import content_of_tag, with_known_contents
 from raudeep.storage.identity import Identity
 from raudeep.storage.index import indexed_stage, is_table, read_index, table_files
 from raudeep.storage.opening import open_table
+from raudeep.storage.outputs import Kind, check_folder, visible_files
 from raudeep.storage.table import read_table
 
-__all__ = ["check_synthesised", "corpus_of", "load_manifest", "write_manifest"]
+__all__ = ["check_synthesised", "corpus_of", "holds_demo_corpus", "load_manifest", "write_manifest"]
 
 logger = logging.getLogger(__name__)
+
+_DEMO = "corpus"
+"""Folder below an output for the corpus that is synthesised."""
 
 
 def load_manifest(
@@ -216,7 +220,7 @@ def corpus_of(recipe: Recipe, corpus: str | None, output: str) -> str:
     if corpus is not None:
         return uris.absolute(corpus)
     check_synthesised(recipe)
-    synthesised = uris.join(output, "corpus")
+    synthesised = uris.join(output, _DEMO)
     _synthesise(synthesised)
     return synthesised
 
@@ -229,10 +233,27 @@ def check_synthesised(recipe: Recipe) -> None:
         )
 
 
+def holds_demo_corpus(output: str) -> bool:
+    """Return whether nothing but a demo corpus, whole or begun, lies below an output."""
+    names = visible_files(output)
+    return (
+        len(names) > 0
+        and all(name.startswith(f"{_DEMO}/") for name in names)
+        and _is_demo(uris.join(output, _DEMO))
+    )
+
+
+def _is_demo(corpus: str) -> bool:
+    from raudeep.corpora.demo import is_demo_file
+
+    return all(map(is_demo_file, visible_files(corpus)))
+
+
 def _synthesise(uri: str) -> None:
     """Synthesise the demo corpus into a folder, local or remote; files that are there stay."""
     from raudeep.corpora.demo import write_demo_corpus
 
+    check_folder(uri, Kind("demo corpus", is_there=_is_demo))
     present = uris.list_files(uri)
     with tempfile.TemporaryDirectory() as folder:
         write_demo_corpus(Path(folder))

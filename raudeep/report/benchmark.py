@@ -5,9 +5,10 @@ from typing import Any
 
 from raudeep.errors import TableError
 from raudeep.pipeline.artifacts import read_examples, read_history
-from raudeep.pipeline.benchmark import BenchmarkLayout
+from raudeep.pipeline.benchmark_layout import BENCHMARK, BenchmarkLayout
 from raudeep.report.html import render_report
 from raudeep.storage import uri as uris
+from raudeep.storage.outputs import check_folder
 
 __all__ = ["read_results", "write_report"]
 
@@ -41,10 +42,11 @@ def write_report(output: str) -> str:
     Raises
     ------
     TableError
-        If there are no results, or they are not a benchmark's.
+        If there are no results, they are not a benchmark's, or a report of something else is there.
     """
     places = BenchmarkLayout(output)
     results = read_results(output)
+    check_folder(places.output, BENCHMARK)
     names = list(results["autoencoders"])
     page = render_report(
         results,

@@ -3,10 +3,11 @@
 import json
 
 from raudeep.errors import TableError
-from raudeep.pipeline.tuning.ledger import PICTURES, SweepLayout
+from raudeep.pipeline.tuning.ledger import PICTURES, SWEEP, SweepLayout
 from raudeep.report import sweep_plots
 from raudeep.report.text import objective_name
 from raudeep.storage import uri as uris
+from raudeep.storage.outputs import check_folder
 
 __all__ = ["write_sweep_pictures"]
 
@@ -17,7 +18,7 @@ def write_sweep_pictures(output: str) -> list[str]:
     Raises
     ------
     TableError
-        If there are no results of a sweep at `output`.
+        If there are no results of a sweep at `output`, or other files have the pictures' names.
     """
     places = SweepLayout(output)
     try:
@@ -27,6 +28,7 @@ def write_sweep_pictures(output: str) -> list[str]:
         raise TableError(
             f"no results of a sweep at {places.results}. Run `raudeep tune`."
         ) from error
+    check_folder(places.output, SWEEP)
     maximises = results["objective"] == "uar"
     name = objective_name(results)
     pictures = (

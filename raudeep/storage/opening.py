@@ -1,15 +1,20 @@
 """What may be written at the place of a table: nothing of another stage, nothing by accident."""
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 
 from raudeep.errors import TableError
+from raudeep.schema import read_metadata
 from raudeep.storage import uri as uris
 from raudeep.storage.claim import claim, claimed
 from raudeep.storage.identity import Identity
 from raudeep.storage.index import (
+    FOLDER,
     TableFiles,
     indexed_stage,
     is_damaged_index,
@@ -19,17 +24,18 @@ from raudeep.storage.index import (
     table_files,
 )
 from raudeep.storage.mending import drop_damaged
-from raudeep.storage.outputs import visible_files
-from raudeep.storage.table import is_readable, read_identity
+from raudeep.storage.outputs import Kind, find_output, json_with, visible_files
+from raudeep.storage.table import is_readable, read_footer, read_identity
 from raudeep.storage.writer import TableWriter
 
 __all__ = [
-    "check_no_table",
     "check_stage",
     "check_tables",
+    "holds_table",
     "open_table",
     "open_tables",
     "stored_identity",
+    "stored_stage",
 ]
 
 logger = logging.getLogger(__name__)
@@ -85,17 +91,14 @@ def _to_be_replaced(writers: Collection[TableWriter], *, overwrite: bool) -> lis
 def _is_to_be_replaced(writer: TableWriter, *, overwrite: bool) -> bool:
     """Return whether a table has to be deleted first; raise where what is there has to stay."""
     uri = writer.uri
-    present = visible_files(uri)
-    ours = table_files(present)
-    if not ours.names and not ours.claim:
-        if present:
-            raise TableError(f"{uri} holds files but no table of raudeep. Choose another output.")
-        if uris.file_size(uri) is not None:
-            raise TableError(f"{uri} is a file. Choose another output.")
+    if not find_output(uri, _TABLE):
         uris.check_writable(uri)
         uris.clean(uri)
         return False
     uris.clean(uri)
+    ours = table_files(visible_files(uri))
+    if overwrite:
+        _check_parts(uri, ours)
     try:
         stored = _stored_identity(uri, ours)
     except TableError:
@@ -129,14 +132,51 @@ def stored_identity(uri: str) -> Identity | None:
 
 
 def check_stage(uri: str, stage: str) -> None:
-    """Raise `TableError` if a table of another stage lies at `uri`: it is never replaced."""
-    _refuse_other_stage(uri, _stored_stage(uri, table_files(visible_files(uri))), stage)
+    """Raise `TableError` where `open_tables` would, whatever a table of `stage` is made of."""
+    if find_output(uri, _TABLE):
+        _refuse_other_stage(uri, stored_stage(uri), stage)
 
 
-def check_no_table(uri: str) -> None:
-    """Raise `TableError` where a table lies at `uri`, which is to be a folder of other things."""
-    if is_table(uri):
-        raise TableError(f"{uri} is a table, and the output is none. Choose another output.")
+def stored_stage(uri: str) -> str | None:
+    """Return the stage of the table at `uri`, finished or begun; None where there is none."""
+    return _stored_stage(uri, table_files(visible_files(uri)))
+
+
+def holds_table(uri: str, places: re.Pattern[str]) -> bool:
+    """Return whether a table, finished or begun, lies in one of these folders below `uri`."""
+    seen: set[str] = set()
+    for name, _ in uris.walk_files(uri):
+        folder = name.rpartition("/")[0].removesuffix(f"/{FOLDER}")
+        if folder not in seen and places.fullmatch(folder):
+            if stored_stage(uris.join(uri, folder)) is not None:
+                return True
+            seen.add(folder)
+    return False
+
+
+def _check_parts(uri: str, files: TableFiles) -> None:
+    """Refuse Parquet files of others under names of parts; those of an index are not opened."""
+    listed = set()
+    with suppress(TableError):
+        index = read_index(uri)
+        listed = {part.name for part in (*index.parts, *index.errors)}
+    names = [name for name in files.names if name.endswith(".parquet") and name not in listed]
+    with ThreadPoolExecutor(16) as pool:
+        found = pool.map(partial(_is_foreign, uri), names)
+        for name, is_foreign in zip(names, found, strict=True):
+            if is_foreign:
+                raise TableError(
+                    f"{uris.join(uri, name)} is not raudeep's, and the table needs this name. Move "
+                    "the file, or choose another output."
+                )
+
+
+def _is_foreign(uri: str, name: str) -> bool:
+    """Return whether a file is Parquet without the metadata of a table; a damaged one is not."""
+    with suppress(TableError):
+        schema = read_footer(uris.join(uri, name)).schema.to_arrow_schema()
+        return "stage" not in read_metadata(schema)
+    return False
 
 
 def _refuse_other_stage(uri: str, stored: str | None, wanted: str) -> None:
@@ -156,6 +196,20 @@ def _stored_stage(uri: str, files: TableFiles) -> str | None:
             return read_identity(uri, name).stage
     owner = claimed(uri) if files.claim else None
     return owner.stage if owner else None
+
+
+def _is_there(uri: str) -> bool:
+    """Return whether a file says that it is of a table, or lies where only a table has files."""
+    names = visible_files(uri)
+    known = _stored_stage(uri, table_files(names)) is not None
+    return known or any(name.startswith(f"{FOLDER}/") for name in names)
+
+
+_TABLE = Kind(
+    "table",
+    is_there=_is_there,
+    files={"index.json": json_with("schema_version", "stage", "parts")},
+)
 
 
 def _stored_identity(uri: str, files: TableFiles) -> Identity | None:

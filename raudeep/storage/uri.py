@@ -35,6 +35,7 @@ __all__ = [
     "put_file",
     "read_bytes",
     "split_query",
+    "walk_files",
     "write_bytes",
 ]
 
@@ -298,6 +299,17 @@ def list_files(uri: str) -> Files:
     return Files({name: int(info["size"] or 0) for name, info in below.items()}, tags)
 
 
+def walk_files(uri: str) -> Iterator[tuple[str, int]]:
+    """Yield what `list_files` returns, folder by folder: on this machine before all is listed."""
+    if not is_local(uri):
+        yield from list_files(uri).items()
+        return
+    try:
+        yield from _files_below(absolute(uri))
+    except OSError as error:
+        raise TableError(f"cannot list {_reason(error, error.filename or uri)}") from error
+
+
 def _files_below(
     folder: str, prefix: str = "", above: frozenset[tuple[int, int]] = frozenset()
 ) -> Iterator[tuple[str, int]]:
@@ -308,7 +320,7 @@ def _files_below(
     """
     try:
         status = os.stat(folder)
-        entries = list(os.scandir(folder))
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except (FileNotFoundError, NotADirectoryError):  # gone meanwhile, or a file
         return
     own = (status.st_dev, status.st_ino)

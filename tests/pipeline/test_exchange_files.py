@@ -188,10 +188,9 @@ def test_folder_that_holds_other_files_is_never_touched(tmp_path):
     table = write(tmp_path / "table", recordings_of(label=["a", "b"]))
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("x")
-    with pytest.raises(TableError, match=r"holds files, e.g. thesis.txt"):
-        export_table(table, str(tmp_path / "out"))
-    with pytest.raises(TableError, match=r"holds thesis.txt, which is of no export"):
-        export_table(table, str(tmp_path / "out"), overwrite=True)
+    for overwrite in (False, True):
+        with pytest.raises(TableError, match=r"no export as table.csv of raudeep, e.g. 'thesis.t"):
+            export_table(table, str(tmp_path / "out"), overwrite=overwrite)
     assert remains(tmp_path / "out") == ["thesis.txt"]
 
 
@@ -202,9 +201,25 @@ def test_files_of_the_user_where_an_export_could_lie_are_never_deleted(tmp_path,
     own = tmp_path / "out" / f"{name}.{kind}"
     own.parent.mkdir(parents=True)
     own.write_text("mine\n")
-    with pytest.raises(TableError, match=rf"holds {name}.{kind}, which is of no export as table"):
+    with pytest.raises(TableError, match=rf"no export as table.{kind} of raudeep, e.g. '{name}"):
         export_table(table, str(tmp_path / "out"), format=kind, overwrite=True)
     assert own.read_text() == "mine\n"
+
+
+@pytest.mark.parametrize("kind", ["csv", "arff"])
+def test_a_file_of_the_user_named_like_one_of_an_export_is_never_replaced(tmp_path, kind):
+    table = write(tmp_path / "table", recordings_of(partition=["train", "test"]))
+    own = tmp_path / "out" / "test" / f"table.{kind}"
+    own.parent.mkdir(parents=True)
+    own.write_text("mine\n")
+    with pytest.raises(TableError, match="holds files but no export"):
+        export_table(table, str(tmp_path / "out"), format=kind, overwrite=True)
+    (tmp_path / "out" / "test").rename(tmp_path / "test")
+    export_table(table, str(tmp_path / "out"), format=kind)
+    (tmp_path / "test").rename(tmp_path / "out" / "test" / "fold_1")
+    with pytest.raises(TableError, match=rf"test/fold_1/table.{kind} is not raudeep's"):
+        export_table(table, str(tmp_path / "out"), format=kind, overwrite=True)
+    assert (tmp_path / "out" / "test" / "fold_1" / f"table.{kind}").read_text() == "mine\n"
 
 
 def test_earlier_export_is_replaced_only_on_purpose_and_then_whole(tmp_path):
@@ -212,9 +227,12 @@ def test_earlier_export_is_replaced_only_on_purpose_and_then_whole(tmp_path):
     other = write(tmp_path / "other", recordings_of(partition=["train", "test"]))
     out = str(tmp_path / "out")
     export_table(table, out)
-    with pytest.raises(TableError, match=r"holds files.*--overwrite"):
-        export_table(other, out)
-    export_table(other, out, config=ExportConfig(name="table"), overwrite=True)
+    named = ExportConfig(name="table")
+    with pytest.raises(TableError, match=r"holds files but no export as other\.csv"):
+        export_table(other, out, overwrite=True)
+    with pytest.raises(TableError, match=r"holds an export as table.csv.*--overwrite"):
+        export_table(other, out, config=named)
+    export_table(other, out, config=named, overwrite=True)
     assert sorted(files_of(out)) == ["test/table.csv", "train/table.csv"]
     assert remains(out) == ["test", "train"]
 

@@ -117,7 +117,7 @@ def test_a_model_is_not_written_into_a_table(cli, spectrograms):
     before = contents(spectrograms)
     code, out, err = cli("train", "time", spectrograms, "--output", spectrograms)
     assert (code, out) == (1, "")
-    assert_one_line(err, f"{spectrograms} is a table, and the output is none")
+    assert_one_line(err, f"{spectrograms} holds files but no autoencoder of raudeep")
     assert contents(spectrograms) == before
 
 
@@ -296,9 +296,9 @@ def test_spectrograms_are_not_written_over_by_what_is_made_of_them(cli, spectrog
     shutil.copytree(spectrograms, nested)
     both = ("--readouts", "state", "--readouts", "pooled")
     for command, place, output, said in (
-        (("embed", spectrograms, "--model", model), spectrograms, spectrograms, "is the input"),
+        (("embed", spectrograms, "--model", model), spectrograms, spectrograms, "is a table"),
         (("reconstruct", spectrograms, "--model", model), spectrograms, spectrograms, "is a table"),
-        (("embed", nested, "--model", model, *both), nested, tmp_path / "out", "is the input"),
+        (("embed", nested, "--model", model, *both), nested, tmp_path / "out", "is a table"),
     ):
         for overwrite in ((), ("--overwrite",)):
             code, out, err = cli(*command, "--output", output, *overwrite)

@@ -62,7 +62,7 @@ def test_a_benchmark_is_not_written_into_a_table(tmp_path):
     extract_spectrograms(load_manifest(str(corpus))[0], {"view": view}, {"view": str(table)})
     before = sorted(table.rglob("*"))
     for ask in (run_benchmark, plan_benchmark):
-        with pytest.raises(TableError, match="table is a table, and the output is none"):
+        with pytest.raises(TableError, match="table holds files but no benchmark of raudeep"):
             ask(load_recipe("demo"), None, str(table))
     assert sorted(table.rglob("*")) == before
 
@@ -70,14 +70,15 @@ def test_a_benchmark_is_not_written_into_a_table(tmp_path):
 def test_a_benchmark_and_a_sweep_do_not_replace_each_others_results(tmp_path):
     space = parse_space({"autoencoder.num_units": {"choices": [8, 16]}}, where="space")
     (tmp_path / "sweep").mkdir()
-    (tmp_path / "sweep" / "sweep.json").write_text("{}")
+    (tmp_path / "sweep" / "sweep.json").write_text('{"identity": {}}')
     for ask in (run_benchmark, plan_benchmark):
-        with pytest.raises(TableError, match="sweep holds a sweep, whose results"):
+        with pytest.raises(TableError, match="sweep holds files but no benchmark"):
             ask(load_recipe("demo"), None, str(tmp_path / "sweep"))
     (tmp_path / "benchmark").mkdir()
-    (tmp_path / "benchmark" / "recipe.json").write_text("{}")
+    recipe = json.dumps(load_recipe("demo").to_dict())
+    (tmp_path / "benchmark" / "recipe.json").write_text(recipe)
     for tune in (tune_autoencoders, plan_sweep):
-        with pytest.raises(TableError, match="benchmark holds a benchmark, whose results"):
+        with pytest.raises(TableError, match="benchmark holds files but no sweep"):
             tune(load_recipe("demo"), space, None, str(tmp_path / "benchmark"))
 
 

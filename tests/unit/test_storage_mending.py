@@ -131,7 +131,7 @@ def test_where_nothing_of_a_table_can_be_read_it_is_made_again(table):
 
 def test_a_file_that_only_looks_like_a_part_is_nobodys(tmp_path):
     (tmp_path / "part-00000.parquet").write_bytes(b"half a fi")
-    with pytest.raises(TableError, match=r"cannot be read, and nothing says .* Delete it"):
+    with pytest.raises(TableError, match="holds files but no table of raudeep"):
         make(tmp_path)
     assert (tmp_path / "part-00000.parquet").read_bytes() == b"half a fi"
 

@@ -115,8 +115,10 @@ def test_killed_while_its_files_move_it_is_as_whole_as_before(older, monkeypatch
 def test_an_index_json_of_somebody_else_stays_where_it_is(older):
     move_files(older)
     uris.write_bytes(uris.join(older, "index.json"), b'{"name": "of a page"}')
-    open_table(older, replace(read_index(older).identity, config={}), overwrite=True)
-    assert others(older) == ["index.json"]
+    for overwrite in (False, True):
+        with pytest.raises(TableError, match=r"index\.json is not raudeep's, and the table needs"):
+            open_table(older, read_index(older).identity, overwrite=overwrite)
+    assert others(older) == sorted([*BELOW, "index.json"])
 
 
 def test_it_is_mended(older):

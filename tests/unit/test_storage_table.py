@@ -263,14 +263,16 @@ def test_overwriting_deletes_a_table_of_another_configuration(finished):
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_files_that_are_no_table_are_refused_and_kept(place, overwrite):
     uris.write_bytes(uris.join(place, "thesis.tex"), b"precious")
-    with pytest.raises(TableError, match=r"holds files but no table of raudeep. Choose another"):
+    with pytest.raises(
+        TableError, match=r"holds files but no table of raudeep, e.g. 'thesis.tex'. Choose"
+    ):
         open_table(place, IDENTITY, overwrite=overwrite)
     assert uris.read_bytes(uris.join(place, "thesis.tex")) == b"precious"
 
 
 def test_parquet_of_someone_else_is_no_table(tmp_path):
     pq.write_table(pa.table({"x": [1]}), tmp_path / "part-00000.parquet")
-    with pytest.raises(TableError, match="holds Parquet files, but not of raudeep"):
+    with pytest.raises(TableError, match="holds files but no table of raudeep"):
         open_table(str(tmp_path), IDENTITY)
     assert (tmp_path / "part-00000.parquet").exists()
 
@@ -310,7 +312,7 @@ def test_parquet_of_others_under_the_name_of_a_part_is_not_overwritten(place):
     sink = pa.BufferOutputStream()
     pq.write_table(rows(0, 2).replace_schema_metadata(), sink)
     uris.write_bytes(uris.join(place, "part-00000.parquet"), bytes(sink.getvalue()))
-    with pytest.raises(TableError, match="not of raudeep"):
+    with pytest.raises(TableError, match="holds files but no table of raudeep"):
         open_table(place, IDENTITY, overwrite=True)
     assert len(uris.list_files(place)) == 1
 

@@ -20,6 +20,7 @@ from raudeep.evaluation.folds import Split
 from raudeep.evaluation.metrics import Score
 from raudeep.evaluation.upsampling import upsample_rows
 from raudeep.models.piczak import fit_cnn, predict_recordings
+from raudeep.pipeline.baselines.layout import BASELINE
 from raudeep.pipeline.classification.predictions import (
     describe_evaluation,
     label_ids,
@@ -35,7 +36,8 @@ from raudeep.pipeline.stage import StageSummary, spectrogram_arrays, spectrogram
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.index import is_table, read_index
-from raudeep.storage.opening import check_no_table, check_stage, open_table
+from raudeep.storage.opening import check_stage, open_table
+from raudeep.storage.outputs import check_folder
 from raudeep.storage.table import read_table
 from raudeep.storage.writer import TableWriter
 
@@ -87,7 +89,7 @@ def evaluate_cnn(
     EvaluationError
         If the recordings have no labels, or neither folds nor the named partitions.
     """
-    check_no_table(output)
+    check_folder(output, BASELINE)
     table = uris.join(output, "spectrograms")
     check_stage(uris.join(output, "predictions"), "predictions")  # before the work, not after it
     features = Identity(

@@ -24,6 +24,7 @@ from raudeep.config import (
 from raudeep.errors import TableError
 from raudeep.evaluation.metrics import Score
 from raudeep.pipeline.baselines.convolutional import evaluate_cnn
+from raudeep.pipeline.baselines.layout import BASELINE
 from raudeep.pipeline.baselines.sparse_codes import embed_sparse_codes
 from raudeep.pipeline.classification.scoring import evaluate_embeddings
 from raudeep.pipeline.runtime.streaming import stream
@@ -31,7 +32,8 @@ from raudeep.pipeline.stage import StageSummary, embedding_rows, spectrogram_arr
 from raudeep.storage import uri as uris
 from raudeep.storage.index import read_index
 from raudeep.storage.labels import labels_of_parts
-from raudeep.storage.opening import check_no_table, check_stage, open_tables
+from raudeep.storage.opening import check_stage, open_tables
+from raudeep.storage.outputs import check_folder
 from raudeep.storage.table import read_part, read_table
 from raudeep.storage.writer import TableWriter
 
@@ -199,6 +201,7 @@ def score_sparse_coding(
         The splits and the seed, that of the dictionaries, too.
     """
     predictions = uris.join(output, "predictions")
+    check_folder(output, BASELINE)
     check_stage(predictions, "predictions")  # before the work, not after it
     summaries = embed_sparse_codes(
         manifest,
@@ -242,7 +245,7 @@ def score_band_statistics(
         Replace what was made with another configuration.
     """
     for output in outputs.values():
-        check_no_table(output)
+        check_folder(output, BASELINE)
     embeddings = {name: uris.join(output, "embeddings") for name, output in outputs.items()}
     predictions = {name: uris.join(output, "predictions") for name, output in outputs.items()}
     for place in predictions.values():

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from raudeep.audio.constant_q import constant_q, normalise_contrast
 from raudeep.config import Limits, SparseCodingConfig
 from raudeep.models.sparse_coding import FISTA_STEPS, SparseCoder, learn_coder, pool
+from raudeep.pipeline.baselines.layout import BASELINE
 from raudeep.pipeline.recordings.kernels import Kernel, Piece, map_recordings
 from raudeep.pipeline.runtime.progress import stage_progress
 from raudeep.pipeline.runtime.streaming import Pool, stream
@@ -31,7 +32,8 @@ from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.index import is_table, read_index
 from raudeep.storage.labels import labels_of_parts
-from raudeep.storage.opening import check_no_table, check_stage, open_table
+from raudeep.storage.opening import check_stage, open_table
+from raudeep.storage.outputs import check_folder
 from raudeep.storage.table import iterate_parts, read_part
 from raudeep.storage.writer import TableWriter
 
@@ -85,7 +87,7 @@ def embed_sparse_codes(
     Henaff, Jarrett, Kavukcuoglu and LeCun, Unsupervised learning of sparse features for scalable
     audio classification, ISMIR 2011.
     """
-    check_no_table(output)
+    check_folder(output, BASELINE)
     table = uris.join(output, "frames")
     check_stage(uris.join(output, "embeddings"), "embeddings")  # before the work, not after it
     bands: dict[str, Any] = {

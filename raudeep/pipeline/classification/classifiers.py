@@ -26,10 +26,10 @@ from raudeep.pipeline.classification.predictions import (
 from raudeep.pipeline.recordings.sources import Source, embedding_sources
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage import uri as uris
-from raudeep.storage.claim import check_claim, claiming, release
+from raudeep.storage.claim import check_claim, claimed, claiming, release
 from raudeep.storage.identity import Identity, package_versions
-from raudeep.storage.index import CLAIM, TableIndex, read_index
-from raudeep.storage.outputs import visible_files
+from raudeep.storage.index import TableIndex, read_index
+from raudeep.storage.outputs import Kind, find_output, is_json, json_with
 from raudeep.storage.table import read_table
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
 
 FORMAT_VERSION = 2
 CONFIG_FILE, WEIGHTS_FILE = "classifier.json", "classifier.safetensors"
+_CONFIG_KEYS = ("format_version", "labels", "identity")
 _UNREADABLE = (ConfigError, KeyError, TypeError, ValueError, safetensors.SafetensorError)
 
 # On one core: arithmetic of a value of the first layer's weights, per row and epoch.
@@ -178,15 +179,11 @@ def train_classifier(
         If the place holds something else or cannot be written.
     """
     started = time.perf_counter()
+    find_output(output, CLASSIFIER)
     index = read_index(table, stage="embeddings")
     metadata = read_table(table, columns=["partition", "label"])
     chosen = metadata.take(rows_of_partitions(metadata, fit.train_partitions, table))
     identity = _identity(index, config, fit)
-    present = set(visible_files(output))
-    if strange := sorted(present - {CONFIG_FILE, WEIGHTS_FILE, CLAIM}):
-        raise TableError(
-            f"{output} holds files but no classifier, e.g. {strange[0]!r}. Choose another output."
-        )
     uris.clean(output)
     reused = _is_made(output, identity, overwrite=overwrite)
     if reused:
@@ -213,7 +210,7 @@ def train_classifier(
 
 def _is_made(output: str, identity: Identity, *, overwrite: bool) -> bool:
     """Return whether the classifier is there; `TableError` if another is that is to stay."""
-    if not uris.exists(uris.join(output, CONFIG_FILE)):
+    if not _is_finished(output):
         return False
     stored = load_classifier(output).identity
     if stored != identity and not (overwrite or stored.differs_in_labels(identity)):
@@ -253,6 +250,28 @@ def load_classifier(uri: str) -> TrainedClassifier:
         raise TableError(f"{uri} holds no finished classifier ({missing} missing).") from error
     except (OSError, *_UNREADABLE) as error:
         raise TableError(f"{uri}: the classifier cannot be read: {error}") from error
+
+
+def _is_finished(uri: str) -> bool:
+    return is_json(uris.join(uri, CONFIG_FILE), *_CONFIG_KEYS)
+
+
+def _is_begun(uri: str) -> bool:
+    """Return whether a classifier is begun: its claim or its weights are there."""
+    if (owner := claimed(uri)) and owner.stage == "classifier":
+        return True
+    try:
+        tensors = safetensors.numpy.load(uris.read_bytes(uris.join(uri, WEIGHTS_FILE)))
+    except (OSError, *_UNREADABLE):
+        return False
+    return "mean" in tensors and "std" in tensors
+
+
+CLASSIFIER = Kind(
+    "classifier",
+    is_there=lambda uri: _is_finished(uri) or _is_begun(uri),
+    files={CONFIG_FILE: json_with(*_CONFIG_KEYS)},
+)
 
 
 def _identity(index: TableIndex, config: ClassifierConfig, fit: FitConfig) -> Identity:

@@ -42,12 +42,12 @@ from raudeep.storage import uri as uris
 from raudeep.storage.claim import check_claim
 from raudeep.storage.index import INDEX, TableIndex, file_kind, is_table, read_index
 from raudeep.storage.labels import labels_of_parts
-from raudeep.storage.opening import open_tables
+from raudeep.storage.opening import check_stage, open_tables
 from raudeep.storage.outputs import check_writable_file, write_file
 from raudeep.storage.table import read_errors, read_part, read_schema, read_table
 from raudeep.storage.writer import TableWriter
 
-__all__ = ["predict_corpus", "predict_table"]
+__all__ = ["check_predictions", "predict_corpus", "predict_table"]
 
 logger = logging.getLogger(__name__)
 
@@ -162,6 +162,16 @@ def predict_corpus(
         return replace(summary, table=output)
 
 
+def check_predictions(output: str, *, overwrite: bool = False) -> None:
+    """Raise where predictions could not be written, before a classifier is trained for them."""
+    if _is_file(output):
+        output = uris.absolute(output)
+        # Where the hidden table is, a run was killed that may have written the file already.
+        check_writable_file(output, overwrite=overwrite, of=_hidden_table(output))
+    else:
+        check_stage(output, "predictions")
+
+
 @contextmanager
 def _destination(
     classifier: TrainedClassifier,
@@ -195,10 +205,8 @@ def _destination(
             yield writer
         return
     output = uris.absolute(output)
-    folder, _, name = output.rpartition("/")
-    writer = growing(uris.join(folder, f".{name}.table"))
-    # Where that is there, a run was killed that may have written the file already.
-    check_writable_file(output, overwrite=overwrite, of=writer.uri)
+    check_predictions(output, overwrite=overwrite)
+    writer = growing(_hidden_table(output))
     # What a killed run of another configuration left is nobody's output.
     (writer,) = open_tables([writer], overwrite=True)
     with _deleted_for_audio(writer):
@@ -220,6 +228,12 @@ def _deleted_for_audio(writer: TableWriter) -> Iterator[None]:
             check_claim(writer.uri, writer.identity)
             uris.delete(writer.uri)
         raise
+
+
+def _hidden_table(output: str) -> str:
+    """Return where the predictions lie before they are a file."""
+    folder, _, name = output.rpartition("/")
+    return uris.join(folder, f".{name}.table")
 
 
 def _is_file(output: str) -> bool:

@@ -3,9 +3,10 @@
 Also what embeds new recordings as those of a table were embedded.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 
@@ -18,10 +19,12 @@ from raudeep.recipe import FUSED
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.index import TableIndex
-from raudeep.storage.opening import open_tables
+from raudeep.storage.opening import holds_table, open_tables
+from raudeep.storage.outputs import Kind
 from raudeep.storage.writer import TableWriter
 
 __all__ = [
+    "EMBEDDINGS",
     "Embedder",
     "Piece",
     "Target",
@@ -32,6 +35,12 @@ __all__ = [
     "load_models",
     "open_targets",
 ]
+
+_READOUT = f"({'|'.join(get_args(Readout))})(/[^/]+)?"
+_TABLES = re.compile(rf"{_READOUT}|epoch-\d+(/{_READOUT})?")
+
+EMBEDDINGS = Kind("embeddings", is_there=lambda uri: holds_table(uri, _TABLES))
+"""The folder of the tables of several models, readouts or epochs."""
 
 Piece = tuple[str, Readout]
 """An embedder by its name, and which of its embeddings."""

@@ -23,6 +23,7 @@ from raudeep.evaluation.neighbours import Metric, similarities
 from raudeep.pipeline.stage import embedding_array
 from raudeep.storage import uri as uris
 from raudeep.storage.index import TableIndex, read_index
+from raudeep.storage.outputs import check_kept
 from raudeep.storage.staging import staging
 from raudeep.storage.table import iterate_parts, read_part, read_schema, take_rows
 
@@ -158,6 +159,7 @@ def _open_index(table: str, stored: TableIndex, size: int, metric: Metric, file:
     if not uris.is_local(file):
         raise ConfigError(f"--index is a file of this machine. Got {file!r}.")
     file = uris.absolute(file)
+    check_kept(file)
     note = f"{file}.json"
     # Not half of that: imported vectors may have any scale.
     kept = {"metric": "cos" if metric == "cosine" else "l2sq", "dtype": "f32"}

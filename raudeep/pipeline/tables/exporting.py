@@ -16,13 +16,12 @@ from raudeep.pipeline.runtime.progress import stage_progress
 from raudeep.pipeline.stage import StageSummary, embedding_array, spectrogram_values
 from raudeep.schema import PARTITIONS, read_metadata
 from raudeep.storage import uri as uris
-from raudeep.storage.disc import OWN_PREFIX
 from raudeep.storage.exchange.layout import Place, folds_of, parse_place
 from raudeep.storage.exchange.netcdf import write_netcdf
 from raudeep.storage.exchange.rows import TIMES, Rows, Splits, check_rows
-from raudeep.storage.exchange.text_folder import write_text_folder
+from raudeep.storage.exchange.text_folder import is_text_file, write_text_folder
 from raudeep.storage.index import TableIndex, read_index
-from raudeep.storage.outputs import check_file
+from raudeep.storage.outputs import Kind, check_file, find_output
 from raudeep.storage.staging import staging, unfinished_files
 from raudeep.storage.table import iterate_parts, read_schema
 
@@ -31,6 +30,7 @@ __all__ = ["export_table"]
 logger = logging.getLogger(__name__)
 
 _BATCH_BYTES = 16 * 2**20
+_HEAD_BYTES = 64
 _METADATA = ["file", "label", "partition", "folds"]
 _KNOWN = {*_METADATA, "chunk", "start", "end", "embedding", "spectrogram", "frames", "bands"}
 
@@ -291,20 +291,29 @@ def _earlier_file(output: str, name: str, *, overwrite: bool) -> list[str]:
 
 
 def _earlier_folder(output: str, name: str, *, overwrite: bool) -> list[str]:
-    """Return the files that an export to a folder replaces: all that are in it, or none."""
-    if uris.file_size(output) is not None:
-        raise TableError(f"{output} is a file; the output of this export is a folder.")
-    present = [path for path in uris.list_files(output) if not path.startswith(OWN_PREFIX)]
-    half = set(unfinished_files(output) or [])  # of an export that was killed
-    if (foreign := [path for path in present if path not in half]) and not overwrite:
+    """Return the files that an export to a folder replaces: all of an earlier one, or none."""
+
+    def files() -> list[str]:
+        places = {path: parse_place(path) for path, _ in uris.walk_files(output)}
+        return sorted(path for path, place in places.items() if place and place[1] == name)
+
+    def is_exported(path: str) -> bool:
+        with uris.open_file(uris.join(output, path)) as file:
+            return is_text_file(file.read(_HEAD_BYTES))
+
+    kind = Kind(f"export as {name}", is_there=lambda _: any(map(is_exported, files())))
+    if not find_output(output, kind):
+        return []
+    present = files()
+    if strange := [path for path in present if not is_exported(path)]:
         raise TableError(
-            f"{output} holds files, e.g. {foreign[0]}. Choose another output, or pass --overwrite "
-            "to replace an earlier export."
+            f"{uris.join(output, strange[0])} is not raudeep's, and the export needs this name. "
+            "Move the file, or choose another output."
         )
-    for path in present:
-        if (found := parse_place(path)) is None or found[1] != name:
-            raise TableError(
-                f"{output} holds {path}, which is of no export as {name}. Choose another output, "
-                "or replace an export under its own --name."
-            )
+    half = unfinished_files(output) or []  # of an export that was killed
+    if not overwrite and set(present) - set(half):
+        raise TableError(
+            f"{output} holds an export as {name}. Choose another output, or pass --overwrite to "
+            "replace it."
+        )
     return present

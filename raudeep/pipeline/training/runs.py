@@ -16,6 +16,8 @@ from raudeep.config import ResourceConfig, Tracker, TrainingConfig, settled
 from raudeep.errors import ConfigError, RaudeepError, TableError
 from raudeep.models.autoencoder import build_autoencoder
 from raudeep.pipeline.artifacts import (
+    AUTOENCODER,
+    CHECKPOINTS,
     artifact_identity,
     check_place,
     delete_artifact,
@@ -38,8 +40,7 @@ from raudeep.storage import uri as uris
 from raudeep.storage.claim import claiming, release
 from raudeep.storage.identity import Identity
 from raudeep.storage.index import read_index
-from raudeep.storage.opening import check_no_table
-from raudeep.storage.outputs import check_apart, check_outputs
+from raudeep.storage.outputs import check_apart, check_folder, check_outputs
 from raudeep.storage.table import read_table
 
 __all__ = ["Run", "check_trainable", "fit_runs", "train_autoencoders"]
@@ -77,8 +78,8 @@ def train_autoencoders(
     resources : ResourceConfig, optional
         What each run may take.
     overwrite : bool
-        Replace artifacts that were made with another configuration; what else lies in their
-        folders stays.
+        Replace artifacts that were made with another configuration. Other files in their folders
+        stay.
 
     Returns
     -------
@@ -93,8 +94,8 @@ def train_autoencoders(
     ResourceError
         If a single run asks for more than the cluster has, or needs more memory.
     TableError
-        If an output holds another artifact, or one that is continued, or the tables cannot be read
-        or trained on.
+        If an output holds another artifact, one that is continued, or files that are not raudeep's,
+        or the tables cannot be read or trained on.
     """
     started = time.perf_counter()
     resources = resources or ResourceConfig()
@@ -107,18 +108,20 @@ def train_autoencoders(
     pending, replaced = [], []
     for run in runs:
         identity = identities[run.name]
-        if not is_artifact(run.output):
-            check_no_table(run.output)
-            uris.check_writable(run.output)
-            pending.append(run)
-        elif (stored := artifact_identity(run.output)) != identity:
+        stored = artifact_identity(run.output) if is_artifact(run.output) else None
+        if stored == identity:
+            continue
+        check_folder(run.output, AUTOENCODER)
+        pending.append(run)
+        if stored is not None:
             check_outputs([run.output], inputs)
             if not overwrite:
                 raise TableError(stored.conflict(identity, place=run.output))
-            pending.append(run)
             replaced.append(run)
         else:
             _warn_of_epochs(run)
+    if pending:
+        check_folder(checkpoints, CHECKPOINTS)
     for run in pending:
         check_trainable(run)
     for run in runs:  # what killed runs left

@@ -7,20 +7,24 @@ Below the output: ``sweep.json`` (what is searched), ``manifest/``, ``trials/ID.
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from raudeep.errors import TableError
+from raudeep.pipeline.artifacts import delete_artifact
+from raudeep.pipeline.corpus import holds_demo_corpus
 from raudeep.storage import uri as uris
 from raudeep.storage.claim import claim
 from raudeep.storage.identity import Identity
+from raudeep.storage.outputs import Kind, is_json, json_with
 from raudeep.sweep.records import DONE, TrialRecord
 from raudeep.sweep.space import Point
 
-__all__ = ["PICTURES", "Ledger", "SweepLayout", "open_ledger"]
+__all__ = ["PICTURES", "SWEEP", "Ledger", "SweepLayout", "open_ledger"]
 
 PICTURES = ("history.svg", "parallel.svg", "importance.svg")
 """Names of the pictures: trials in their order, their fields, what decides."""
-_SWEEP = "sweep.json"
+_SWEEP, _RESULTS, _RANKING, _BEST = "sweep.json", "results.json", "ranking.csv", "best.toml"
 
 
 @dataclass(frozen=True)
@@ -49,17 +53,17 @@ class SweepLayout:
     @property
     def results(self) -> str:
         """URI of the machine-readable results."""
-        return self.below("results.json")
+        return self.below(_RESULTS)
 
     @property
     def ranking(self) -> str:
         """URI of the ranking."""
-        return self.below("ranking.csv")
+        return self.below(_RANKING)
 
     @property
     def best(self) -> str:
         """URI of the recipe of the best trial."""
-        return self.below("best.toml")
+        return self.below(_BEST)
 
     def spectrograms(self, fingerprint: str) -> str:
         """URI of the table that trials of one spectrogram configuration share."""
@@ -101,12 +105,7 @@ class Ledger:
 
     def delete_checkpoints(self) -> None:
         """Delete those of the trials that are done, of which none goes on."""
-        done = {record.id for record in self.done()}
-        runs = {name.partition("/")[0] for name in uris.list_files(self.places.checkpoints)}
-        for run in runs:
-            if run.rpartition("-")[0] in done:
-                uris.delete(uris.join(self.places.checkpoints, run))
-        uris.delete_empty(self.places.checkpoints)
+        _delete_checkpoints(self.places, {record.id for record in self.done()})
 
     def _ordered(self) -> list[TrialRecord]:
         return sorted(self.records.values(), key=lambda record: record.number)
@@ -131,13 +130,34 @@ def open_ledger(places: SweepLayout, identity: Identity, *, overwrite: bool = Fa
     if stored is not None and stored != identity:
         if not overwrite:
             raise TableError(stored.conflict(identity, place=places.output))
+        _delete(places)
         claim(places.output, identity, name=_SWEEP, overwrite=True)
-        for name in ("trials", "models", "runs", *PICTURES):
-            uris.delete(places.below(name))
-        for outcome in (places.results, places.ranking, places.best):
-            uris.delete(outcome)
+        _delete(places)  # what a run has written that had the claim until now
     claim(places.output, identity, name=_SWEEP)
     return Ledger(places, identity, _read_records(places))
+
+
+def _delete(places: SweepLayout) -> None:
+    """Delete the trials of a sweep and what came of them, and no other file beside them."""
+    trials = _read_records(places)
+    _delete_checkpoints(places, trials)
+    for trial in trials:
+        delete_artifact(places.model(trial))
+        uris.delete_empty(places.model(trial))
+        uris.delete_file(places.below("trials", f"{trial}.json"))
+    for folder in ("trials", "models"):
+        uris.delete_empty(places.below(folder))
+    for name in SWEEP.files:
+        if name != _SWEEP:
+            uris.delete_file(places.below(name))
+
+
+def _delete_checkpoints(places: SweepLayout, trials: Collection[str]) -> None:
+    runs = {name.partition("/")[0] for name in uris.list_files(places.checkpoints)}
+    for run in runs:
+        if run.rpartition("-")[0] in trials:
+            uris.delete(uris.join(places.checkpoints, run))
+    uris.delete_empty(places.checkpoints)
 
 
 def _read_records(places: SweepLayout) -> dict[str, TrialRecord]:
@@ -152,3 +172,20 @@ def _read_records(places: SweepLayout) -> dict[str, TrialRecord]:
             raise TableError(f"{place} cannot be read: {error}. Delete it.") from error
         records[record.id] = record
     return records
+
+
+def _is_picture(content: bytes) -> bool:
+    return b"<style>:root{--ink:" in content
+
+
+SWEEP = Kind(
+    "sweep",
+    is_there=lambda uri: is_json(uris.join(uri, _SWEEP), "identity") or holds_demo_corpus(uri),
+    files={
+        _SWEEP: json_with("identity"),
+        _RESULTS: json_with("ranking", "fields"),
+        _RANKING: lambda content: content.startswith(b"rank,trial,"),
+        _BEST: lambda content: content.startswith(b"# The best trial "),
+        **dict.fromkeys(PICTURES, _is_picture),
+    },
+)

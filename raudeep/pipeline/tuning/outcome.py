@@ -7,10 +7,11 @@ import pandas as pd
 
 from raudeep.config import TuneConfig
 from raudeep.errors import EvaluationError
-from raudeep.pipeline.tuning.ledger import Ledger, SweepLayout
+from raudeep.pipeline.tuning.ledger import SWEEP, Ledger, SweepLayout
 from raudeep.pipeline.tuning.reserving import Division
 from raudeep.recipe import Recipe
 from raudeep.storage import uri as uris
+from raudeep.storage.outputs import check_folder
 from raudeep.sweep.candidates import Candidate, recipe_of
 from raudeep.sweep.importance import field_importance
 from raudeep.sweep.recipe_file import recipe_toml
@@ -34,8 +35,11 @@ def write_outcome(
     ------
     EvaluationError
         If no trial finished.
+    TableError
+        If files of others have come under the names of the sweep's.
     """
     places = ledger.places
+    check_folder(places.output, SWEEP)
     ranking = rank_trials(ledger.records.values(), maximises=tune.maximises)
     if not ranking or ranking[0]["status"] != "finished":
         failed = next((each for each in ledger.records.values() if each.message), None)

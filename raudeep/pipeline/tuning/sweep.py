@@ -24,23 +24,24 @@ from raudeep.config import (
     autoencoder_kinds,
 )
 from raudeep.credentials import public_values
-from raudeep.errors import ConfigError, TableError
+from raudeep.errors import ConfigError
 from raudeep.manifest import manifest_fingerprint
+from raudeep.pipeline.artifacts import CHECKPOINTS
 from raudeep.pipeline.corpus import check_synthesised, corpus_of, load_manifest, write_manifest
 from raudeep.pipeline.runtime.cluster import DEBUG_VARIABLE, ensure_ray, find_resources
 from raudeep.pipeline.runtime.progress import stage_progress
 from raudeep.pipeline.training.objective import Objective
 from raudeep.pipeline.training.placement import share_resources
 from raudeep.pipeline.training.tracking import check_tracker
-from raudeep.pipeline.tuning.ledger import Ledger, SweepLayout, open_ledger
+from raudeep.pipeline.tuning.ledger import SWEEP, Ledger, SweepLayout, open_ledger
 from raudeep.pipeline.tuning.outcome import reserved_of, write_outcome
 from raudeep.pipeline.tuning.reserving import Division, divide_recordings
 from raudeep.pipeline.tuning.shelf import extract_tables, make_shelf
 from raudeep.recipe import Recipe
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity, package_versions
-from raudeep.storage.opening import check_no_table
-from raudeep.storage.outputs import check_outputs
+from raudeep.storage.opening import check_stage
+from raudeep.storage.outputs import check_folder, check_outputs
 from raudeep.sweep.candidates import Candidate, base_of, candidate_of, check_values, recipe_of
 from raudeep.sweep.recipe_file import recipe_toml
 from raudeep.sweep.samplers import Sampler, make_sampler
@@ -226,13 +227,9 @@ def plan_sweep(
 
 
 def _check_output(places: SweepLayout) -> None:
-    check_no_table(places.output)
-    if uris.exists(places.below("recipe.json")):
-        raise TableError(
-            f"{places.output} holds a benchmark, whose results would be replaced. Choose another "
-            "output."
-        )
-    uris.check_writable(places.output)
+    check_folder(places.output, SWEEP)
+    check_folder(places.checkpoints, CHECKPOINTS)
+    check_stage(places.manifest, "manifest")
 
 
 def _check(

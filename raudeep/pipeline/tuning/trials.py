@@ -13,12 +13,13 @@ from ray.tune import Trainable
 
 from raudeep.config import Tracker, TuneConfig
 from raudeep.errors import error_for_user
-from raudeep.pipeline.artifacts import is_artifact, read_history
+from raudeep.pipeline.artifacts import AUTOENCODER, is_artifact, read_history
 from raudeep.pipeline.runtime.streaming import unwrap
 from raudeep.pipeline.training.objective import Objective
 from raudeep.pipeline.training.placement import Share
 from raudeep.pipeline.training.runs import Run, check_trainable, fit_runs
 from raudeep.pipeline.tuning.ledger import SweepLayout
+from raudeep.storage.outputs import check_folder
 from raudeep.sweep.candidates import Candidate, candidate_of
 
 __all__ = ["FAILED", "WAITING", "Trial", "TrialPlan"]
@@ -82,6 +83,7 @@ def _train(plan: TrialPlan, candidate: Candidate) -> Generator[dict[str, Any], N
         training=candidate.training,
     )
     if not is_artifact(run.output):  # else it was made just before an interruption
+        check_folder(run.output, AUTOENCODER)
         check_trainable(run)
         identities = {run.name: run.identity()}
         objective = replace(plan.objective, rungs=plan.tune.rungs(run.training.num_epochs))

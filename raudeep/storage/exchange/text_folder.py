@@ -10,7 +10,9 @@ from raudeep.storage.exchange.csv import csv_header, csv_rows
 from raudeep.storage.exchange.layout import Place, folds_of
 from raudeep.storage.exchange.rows import Rows, Splits
 
-__all__ = ["TextWriter", "write_text_folder"]
+__all__ = ["TextWriter", "is_text_file", "write_text_folder"]
+
+_BEGINNINGS = (b"filename,chunk_nr,", b"@RELATION 'auDeep exported data set'")
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,11 @@ class TextWriter:
         for place, indices in members.items():
             with (self.folder / place.path(self.file_name)).open("ab") as opened:
                 opened.write(self.format_rows(rows.take(indices)))
+
+
+def is_text_file(head: bytes) -> bool:
+    """Return whether a file that begins with `head` is of such a folder; an empty one is."""
+    return head.startswith(_BEGINNINGS) or not head.strip(b"\0")
 
 
 def write_text_folder(
