@@ -110,6 +110,7 @@ def train_autoencoders(
         identity = identities[run.name]
         stored = artifact_identity(run.output) if is_artifact(run.output) else None
         if stored == identity:
+            _warn_of_epochs(run)
             continue
         check_folder(run.output, AUTOENCODER)
         pending.append(run)
@@ -118,8 +119,6 @@ def train_autoencoders(
             if not overwrite:
                 raise TableError(stored.conflict(identity, place=run.output))
             replaced.append(run)
-        else:
-            _warn_of_epochs(run)
     if pending:
         check_folder(checkpoints, CHECKPOINTS)
     for run in pending:
