@@ -74,7 +74,8 @@ def test_a_run_whose_table_is_replaced_ends_before_its_next_write(place):
     one = open_table(place, IDENTITY)
     one.write(0, rows(0, 2))
     two = open_table(place, OTHER, overwrite=True)
-    asks = [lambda: one.write(1, rows(2, 4)), lambda: one.commit(1), one.delete, one.forget_errors]
+    write, forget = (lambda: one.write(1, rows(2, 4))), (lambda: one.forget([0]))
+    asks = [write, lambda: one.commit(1), one.delete, forget]
     for ask in asks:
         with pytest.raises(TableError, match=LOST):
             ask()
