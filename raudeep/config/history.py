@@ -14,6 +14,7 @@ __all__ = ["ADDED", "LIMITS", "PLANNED", "at_default_limits", "settled"]
 
 ADDED: Mapping[str, Mapping[str, Any]] = {
     "evaluation": {"group_pattern": None, "folds": []},
+    "mlp": {"batch_size": None},
 }
 """By section of a configuration: each field that came later, and its value before.
 
