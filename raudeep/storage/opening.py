@@ -4,9 +4,9 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from multiprocessing.pool import ThreadPool
 
 from raudeep.errors import TableError
 from raudeep.schema import read_metadata
@@ -40,6 +40,8 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+_READERS = 16
+
 
 def open_table(uri: str, identity: Identity, *, overwrite: bool = False) -> TableWriter:
     """Return a writer for the table at `uri`, new, unfinished or finished; see `open_tables`."""
@@ -69,6 +71,7 @@ def open_tables(writers: Collection[TableWriter], *, overwrite: bool = False) ->
     for writer in writers:
         move_files(writer.uri)
         drop_damaged(writer.uri)
+        _drop_replaced(writer)
     kept = [writer if writer in replaced else _as_stored(writer) for writer in writers]
     for writer in kept:
         if is_table(writer.uri):  # what a killed run was to make of it is nobody's output
@@ -119,6 +122,22 @@ def _is_to_be_replaced(writer: TableWriter, *, overwrite: bool) -> bool:
     return True
 
 
+def _drop_replaced(writer: TableWriter) -> None:
+    """Delete what is left of a table that the run of this one was killed while replacing."""
+    files = table_files(uris.list_files(writer.uri))
+    if files.index or claimed(writer.uri) != writer.identity:
+        return
+
+    def is_of_another(name: str) -> bool:
+        return not writer.continues(read_identity(writer.uri, name))
+
+    with ThreadPool(_READERS) as pool:
+        others = list(pool.imap(is_of_another, files.names))
+    for name, is_other in zip(files.names, others, strict=True):
+        if is_other:
+            uris.delete_file(uris.join(writer.uri, name))
+
+
 def _as_stored(writer: TableWriter) -> TableWriter:
     """Return the writer with the identity that its table has, of those that are equal."""
     stored = stored_identity(writer.uri)
@@ -161,8 +180,8 @@ def _check_parts(uri: str, files: TableFiles) -> None:
         index = read_index(uri)
         listed = {part.name for part in (*index.parts, *index.errors)}
     names = [name for name in files.names if name.endswith(".parquet") and name not in listed]
-    with ThreadPoolExecutor(16) as pool:
-        found = pool.map(partial(_is_foreign, uri), names)
+    with ThreadPool(_READERS) as pool:
+        found = pool.imap(partial(_is_foreign, uri), names)
         for name, is_foreign in zip(names, found, strict=True):
             if is_foreign:
                 raise TableError(

@@ -9,7 +9,7 @@ from raudeep.errors import TableError
 from raudeep.storage import claim as claims
 from raudeep.storage import uri as uris
 from raudeep.storage.claim import claim, claimed, claiming
-from raudeep.storage.index import CLAIM, read_index
+from raudeep.storage.index import CLAIM, INDEX, read_index
 from raudeep.storage.opening import open_table
 from raudeep.storage.table import read_table
 from raudeep.storage.verification import verify_table
@@ -134,3 +134,16 @@ def test_a_held_claim_goes_with_its_run_and_that_of_another_stays(place):
     with claiming(place, IDENTITY), claiming(place, IDENTITY):
         claim(place, OTHER, overwrite=True)
     assert claimed(place) == OTHER
+
+
+def test_a_run_killed_while_it_replaced_a_table_leaves_nothing_of_it(place):
+    finish(open_table(place, IDENTITY))
+    # As it is after the claim and the first deletions of the run that replaces the table.
+    claim(place, OTHER, overwrite=True)
+    for name in (INDEX, "part-00000.parquet"):
+        uris.delete_file(uris.join(place, name))
+    writer = open_table(place, OTHER)
+    assert files_of(place) == {}
+    writer.write(0, rows(5, 6))
+    # A run that goes on keeps what it has made.
+    assert open_table(place, OTHER).missing(2) == [1]
