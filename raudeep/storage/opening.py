@@ -23,7 +23,7 @@ from raudeep.storage.index import (
     read_index,
     table_files,
 )
-from raudeep.storage.mending import drop_damaged
+from raudeep.storage.mending import drop_damaged, drop_parts
 from raudeep.storage.outputs import Kind, find_output, json_with, visible_files
 from raudeep.storage.table import is_readable, read_footer, read_identity
 from raudeep.storage.writer import TableWriter
@@ -132,10 +132,12 @@ def _drop_replaced(writer: TableWriter) -> None:
         return not writer.continues(read_identity(writer.uri, name))
 
     with ThreadPool(_READERS) as pool:
-        others = list(pool.imap(is_of_another, files.names))
-    for name, is_other in zip(files.names, others, strict=True):
-        if is_other:
-            uris.delete_file(uris.join(writer.uri, name))
+        found = list(pool.imap(is_of_another, files.names))
+    others = {name for name, is_other in zip(files.names, found, strict=True) if is_other}
+    slices = [*files.parts.items(), *files.errors.items()]
+    drop_parts(writer.uri, files, sorted({number for number, name in slices if name in others}))
+    for name in others & {*files.plans.values(), *files.others}:
+        uris.delete_file(uris.join(writer.uri, name))
 
 
 def _as_stored(writer: TableWriter) -> TableWriter:
