@@ -21,9 +21,9 @@ from raudeep.pipeline.recordings.embedding import embed_corpus
 from raudeep.pipeline.recordings.packing import pack_corpus
 from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
 from raudeep.pipeline.recordings.targets import Embedder
+from raudeep.storage.claim import claim
 from raudeep.storage.identity import Identity
 from raudeep.storage.index import read_index
-from raudeep.storage.opening import open_table
 from raudeep.storage.recordings import open_recording, read_recording
 from raudeep.storage.table import read_errors, read_table
 from tests.models import write_model
@@ -244,7 +244,7 @@ def test_a_pack_of_other_sounds_is_seen_by_their_checksums(corpus, pack, tmp_pat
 def test_a_pack_of_an_earlier_version_grows_without_checksums(corpus, tmp_path):
     manifest, _ = load_manifest(str(corpus))
     place = tmp_path / "pack"
-    open_table(str(place), Identity("recordings", {}))
+    claim(str(place), Identity("recordings", {}))
     for count in (3, 5):
         summary = pack_corpus(manifest.slice(0, count), str(place))
         assert summary.rows == count
