@@ -26,6 +26,7 @@ from cyclopts import (
 
 from raudeep.credentials import public_text
 from raudeep.errors import ConfigError, RaudeepError, error_for_user
+from raudeep.foreign import visible
 
 __all__ = ["app", "main"]
 
@@ -124,12 +125,12 @@ def _launch(
     except Exception as error:
         said = error if isinstance(error, OSError) else error_for_user(error)
         if said is None or debug:
-            print(public_text(traceback.format_exc()), end="", file=sys.stderr)
+            print(visible(public_text(traceback.format_exc())), end="", file=sys.stderr)
             return 1
         message = " ".join(public_text(str(said)).split())
         if isinstance(said, ConfigError):
             message = _as_typed(message, tokens)
-        print(f"raudeep: {message}", file=sys.stderr)
+        print(f"raudeep: {visible(message)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         terminated = termination.was_asked_for
@@ -183,10 +184,10 @@ class _Termination:
 
 
 class _PublicFormatter(logging.Formatter):
-    """The message alone, with URIs without what is secret in them; of other libraries, too."""
+    """The message alone, without secrets of URIs and what steers a terminal; of all libraries."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return public_text(super().format(record))
+        return visible(public_text(super().format(record)))
 
 
 def _configure_logging(*, verbose: bool, quiet: bool, log_file: Path | None) -> None:

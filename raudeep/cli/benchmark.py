@@ -28,6 +28,7 @@ from raudeep.config import (
     SpectrogramConfig,
     TrainingConfig,
 )
+from raudeep.foreign import visible
 from raudeep.recipe import SECTIONS
 
 __all__ = ["benchmark", "report"]
@@ -96,4 +97,4 @@ def report(output: Annotated[str, Parameter(help="Output of a finished benchmark
     """Write the report of a finished benchmark again."""
     from raudeep.report.benchmark import write_report
 
-    print(write_report(output))
+    print(visible(write_report(output)))

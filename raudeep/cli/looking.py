@@ -7,6 +7,7 @@ from cyclopts import Parameter
 from raudeep.cli.app import app
 from raudeep.cli.parameters import Json, OverwriteFile, TableUri
 from raudeep.errors import ConfigError, TableError
+from raudeep.foreign import visible
 
 __all__ = ["search", "validate", "verify", "visualize"]
 
@@ -94,7 +95,7 @@ def verify(
     elif faults:
         print_faults(faults)
     else:
-        print(f"{place} is as its index says.")
+        print(visible(f"{place} is as its index says."))
     if faults:
         way = "--repair drops what is broken; the command that made the table makes it again."
         if repair:
@@ -148,4 +149,4 @@ def visualize(
         seed=seed,
         overwrite=overwrite,
     )
-    print(place)
+    print(visible(place))

@@ -9,8 +9,10 @@ from typing import Any
 from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from raudeep.credentials import public_text, public_values
+from raudeep.foreign import visible
 from raudeep.recipe import FUSED
 from raudeep.report.text import duration, grouped, objective_name, percent, with_own_spreads
 
@@ -217,6 +219,10 @@ def _text(value: Any) -> str:
 
 
 class _Console(Console):
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return text, of a cell or a line, that cannot steer the terminal."""
+        return super().render_str(visible(text), **options)
+
     def on_broken_pipe(self) -> None:
         """Say it as `print` does, instead of leaving with a code that means a failure."""
         raise BrokenPipeError

@@ -21,6 +21,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from raudeep.foreign import visible
+
 __all__ = ["StageProgress", "stage_progress"]
 
 logger = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ class StageProgress:
 
     def advance(self, count: int, note: str = "") -> None:
         """Say that `count` more units are done."""
+        note = visible(note)
         self.done += count
         now = time.monotonic()
         if count:
@@ -69,6 +72,7 @@ class StageProgress:
 def stage_progress(title: str, *, unit: str, total: int) -> Iterator[StageProgress]:
     """Show the progress of a stage of `total` units while the context lasts."""
     console = Console(stderr=True)
+    title = visible(title)
     progress = StageProgress(title, unit, total)
     if progress._quiet or not console.is_terminal:
         yield progress
