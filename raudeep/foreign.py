@@ -5,32 +5,36 @@ so that a fault of raudeep's own stays one. What they give is checked for its ty
 else sees it.
 """
 
+import dataclasses
 import json
 import re
 import tomllib
+import types
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from raudeep.errors import RaudeepError, TableError
 
-__all__ = ["blamed", "gunzip", "parse_json", "parse_toml", "parse_yaml", "visible"]
+__all__ = ["blamed", "gunzip", "parse_json", "parse_toml", "parse_yaml", "typed", "visible"]
 
 MOST_BYTES = 64 * 2**20
 """Of a document that is held as Python objects, which take some twenty times as much."""
 MOST_TOML_BYTES = 64 * 2**10
 """People write it, and the time that reading takes grows with the square of a name's parts."""
+_MOST_NESTED = 100
+_LARGEST = 2**63
 _SAID = 200  # characters of a reason
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _NOT_SHOWN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @contextmanager
-def blamed(what: str, kind: type[Exception] = TableError) -> Iterator[None]:
+def blamed(what: str, kind: type[Exception] = TableError, then: str = "") -> Iterator[None]:
     """Make an error of `kind` of all that content leads to; `what` says which and begins the line.
 
-    For calls of a parser, and for nothing else.
+    For calls of a parser, and for nothing else. `then` says what to do.
     """
     try:
         yield
@@ -38,7 +42,8 @@ def blamed(what: str, kind: type[Exception] = TableError) -> Iterator[None]:
         raise
     except Exception as error:
         said = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-        raise kind(f"{what}: {said[:_SAID]}") from error
+        said = f"{what}: {said[:_SAID]}"
+        raise kind(f"{said.rstrip('. ')}. {then}" if then else said) from error
 
 
 def parse_json(content: bytes, what: str, kind: type[Exception] = TableError) -> Any:
@@ -54,7 +59,24 @@ def parse_json(content: bytes, what: str, kind: type[Exception] = TableError) ->
         said = json.loads(content)
         if _SURROGATE.search(content):
             json.dumps(said, ensure_ascii=False).encode()
+    _check_depth(said, what, kind)
     return said
+
+
+def typed(form: Any, value: Any, what: str, kind: type[Exception] = TableError) -> Any:
+    """Return a value of JSON as `form`: a dataclass, or a type as annotations name it.
+
+    Members that a dataclass does not have are left out: a newer raudeep may write more.
+
+    Raises
+    ------
+    kind
+        If the value, or something in it, is of another type.
+    """
+    try:
+        return _typed(form, value, "it")
+    except _MismatchError as error:
+        raise kind(f"{what}: {error}") from error
 
 
 def parse_toml(content: bytes, what: str, kind: type[Exception] = TableError) -> dict[str, Any]:
@@ -93,6 +115,59 @@ def visible(text: str) -> str:
     That is control characters but tabs and ends of lines, and what turns the direction of writing.
     """
     return _NOT_SHOWN.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+class _MismatchError(Exception):
+    """A value is of another type than it must be."""
+
+
+def _typed(form: Any, value: Any, place: str) -> Any:
+    if form is Any:
+        return value
+    origin, inner = get_origin(form), get_args(form)
+    if dataclasses.is_dataclass(form) and isinstance(value, dict):
+        return _dataclass_of(form, value, place)
+    if origin in (Union, types.UnionType):
+        for each in inner[:-1]:
+            try:
+                return _typed(each, value, place)
+            except _MismatchError:
+                continue
+        return _typed(inner[-1], value, place)
+    if origin is Literal and value in inner:
+        return value
+    if origin is list and isinstance(value, list):
+        return [_typed(inner[0], each, f"{place}[{n}]") for n, each in enumerate(value)]
+    if origin is dict and isinstance(value, dict):
+        return {key: _typed(inner[1], each, f"{place}[{key!r}]") for key, each in value.items()}
+    fits = type(value) is form or (form is float and type(value) is int)
+    if fits and not (type(value) is int and abs(value) >= _LARGEST):
+        return value
+    name = getattr(form, "__name__", str(form)) if origin is None else str(form)
+    raise _MismatchError(f"{place} must be {name}. Got {value!r:.80}")
+
+
+def _dataclass_of(form: Any, values: dict[str, Any], place: str) -> Any:
+    hints = get_type_hints(form)
+    found = {}
+    for field in dataclasses.fields(form):
+        if field.name in values:
+            inner = f"{place}[{field.name!r}]"
+            found[field.name] = _typed(hints[field.name], values[field.name], inner)
+        elif field.default is field.default_factory is dataclasses.MISSING:
+            raise _MismatchError(f"{place} has no {field.name!r}")
+    return form(**found)
+
+
+def _check_depth(said: Any, what: str, kind: type[Exception]) -> None:
+    """Refuse what is nested so deeply that functions that call themselves would fail on it."""
+    level = [said] if isinstance(said, dict | list) else []
+    for _ in range(_MOST_NESTED):
+        inner = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [value for each in inner for value in each if isinstance(value, dict | list)]
+        if not level:
+            return
+    raise kind(f"{what}: it is nested more than {_MOST_NESTED} times")
 
 
 def _check_size(

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from raudeep.audio.framing import frame_sizes
 from raudeep.audio.spectrogram import compute_views
 from raudeep.config import Readout, SpectrogramConfig, check_readouts
-from raudeep.errors import ConfigError
+from raudeep.errors import AudioError, ConfigError
 from raudeep.models.artifact import CONFIG_FILE, TrainedAutoencoder
 from raudeep.models.autoencoder import Autoencoder
 from raudeep.models.batching import Spectrograms
@@ -192,12 +192,14 @@ def get_scene_embeddings(audio: Tensor, model: HearModel) -> Tensor:
     ------
     ConfigError
         If the audio has another shape, or its rate gives other bands than the model takes.
+    AudioError
+        If an embedding is not finite.
     """
     found = [
         embed_spectrograms(each, spectrograms, readouts=(model.readout,))[model.readout]
         for each, spectrograms in zip(model.autoencoders, model.spectrograms(audio), strict=True)
     ]
-    return torch.from_numpy(np.concatenate(found, axis=1)).to(model.device)
+    return _finite(torch.from_numpy(np.concatenate(found, axis=1))).to(model.device)
 
 
 def get_timestamp_embeddings(audio: Tensor, model: HearModel) -> tuple[Tensor, Tensor]:
@@ -214,6 +216,8 @@ def get_timestamp_embeddings(audio: Tensor, model: HearModel) -> tuple[Tensor, T
     ------
     ConfigError
         As `get_scene_embeddings`; or if the frames of several autoencoders differ.
+    AudioError
+        As `get_scene_embeddings`.
     """
     frames = {
         _frames(view, view.sample_rate or model.sample_rate)
@@ -229,7 +233,7 @@ def get_timestamp_embeddings(audio: Tensor, model: HearModel) -> tuple[Tensor, T
         _encode(each, spectrograms, model.device)
         for each, spectrograms in zip(model.autoencoders, model.spectrograms(audio), strict=True)
     ]
-    embeddings = torch.cat(found, dim=-1)
+    embeddings = _finite(torch.cat(found, dim=-1))
     starts = np.arange(embeddings.shape[1], dtype=np.float64) * hop_length
     centres = (1000 * (starts + window_length / 2) / rate).astype(np.float32)
     return embeddings, torch.from_numpy(centres).to(model.device).expand(len(audio), -1)
@@ -244,6 +248,16 @@ def _frames(view: SpectrogramConfig, rate: int) -> tuple[int, int, int]:
         fixed_seconds=view.fixed_seconds,
     )
     return rate, window_length, hop_length
+
+
+def _finite(embeddings: Tensor) -> Tensor:
+    """Return what sounds were embedded as; AudioError for one that is no numbers."""
+    usable = embeddings.isfinite().flatten(1).all(1)
+    if not usable.all():
+        raise AudioError(
+            f"the embedding of sound {int(usable.int().argmin())} holds NaN or infinite values."
+        )
+    return embeddings
 
 
 @torch.no_grad()

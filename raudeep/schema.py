@@ -11,6 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from raudeep.foreign import parse_json, typed
+
 __all__ = [
     "CONTENT",
     "ERRORS",
@@ -149,6 +151,10 @@ def with_sample_rates(table: pa.Table, rates: Iterable[int]) -> pa.Table:
 
 
 def read_metadata(schema: pa.Schema) -> dict[str, Any]:
-    """Return what `with_metadata` stored, or an empty dict."""
+    """Return what `with_metadata` stored, or an empty dict; TableError if it is damaged."""
     stored = (schema.metadata or {}).get(METADATA_KEY)
-    return dict(json.loads(stored)) if stored else {}
+    if not stored:
+        return {}
+    said = "what raudeep wrote of itself into a Parquet file cannot be read"
+    found: dict[str, Any] = typed(dict[str, Any], parse_json(stored, said), said)
+    return found

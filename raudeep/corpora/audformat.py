@@ -11,11 +11,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet
 
 from raudeep.corpora.tree import LayoutMismatch, Tree
 from raudeep.foreign import blamed, parse_yaml
 from raudeep.manifest import Recording, read_text_columns
+from raudeep.parquet import open_parquet, read_rows
 
 __all__ = ["read_audformat"]
 
@@ -135,8 +135,8 @@ def _rows(tree: Tree, table: _Table, column: str) -> list[tuple[str, str | None]
     if f"{stem}.parquet" in tree.files:
         name = f"{stem}.parquet"
         with blamed(name, LayoutMismatch):
-            buffer = pa.BufferReader(tree.read(name))
-            found = pa.parquet.read_table(buffer, columns=names, use_pandas_metadata=False)
+            content = tree.read(name)
+            found = read_rows(open_parquet(pa.BufferReader(content)), len(content), columns=names)
             cells = {each: map(_text, found[each].to_pylist()) for each in names}
             found = pa.table({each: pa.array(texts, pa.string()) for each, texts in cells.items()})
     elif f"{stem}.csv" in tree.files:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from raudeep.corpora.tree import LayoutMismatch, Tree
+from raudeep.foreign import blamed
 from raudeep.manifest import Recording, read_text_columns
 
 __all__ = ["read_compare", "read_compare_arousal"]
@@ -92,11 +93,9 @@ def _read(tree: Tree, lists: Sequence[_List]) -> list[Recording]:
 
 
 def _columns(tree: Tree, file: str, form: _List) -> pa.Table:
-    try:
-        wanted = (form.file, form.label)
-        return read_text_columns(tree.read(file), wanted, delimiter=form.delimiter)[0]
-    except pa.ArrowException as error:
-        raise LayoutMismatch(f"{file} is no table") from error
+    content, wanted = tree.read(file), (form.file, form.label)
+    with blamed(f"{file} is no table", LayoutMismatch):
+        return read_text_columns(content, wanted, delimiter=form.delimiter)[0]
 
 
 def _recordings(tree: Tree, table: pa.Table, form: _List) -> list[Recording]:

@@ -9,9 +9,8 @@ import logging
 import re
 from typing import Any
 
-import pyarrow as pa
-
 from raudeep.corpora.tree import LayoutMismatch, Tree, audio_files
+from raudeep.foreign import blamed
 from raudeep.manifest import Recording, fold_roles, read_text_columns
 
 __all__ = ["CLASS_FOLDER", "read_esc_10", "read_esc_10_folders", "read_esc_50"]
@@ -92,10 +91,9 @@ def _from_folders(tree: Tree) -> tuple[list[Recording], int]:
 
 def _meta_rows(tree: Tree) -> list[dict[str, Any]]:
     """Return the rows of the repository's list, of which some must be on disk."""
-    try:
-        table, others = read_text_columns(tree.read(_META), _COLUMNS)
-    except pa.ArrowException as error:
-        raise LayoutMismatch(f"{_META} is no CSV table") from error
+    content = tree.read(_META)
+    with blamed(f"{_META} is no CSV table", LayoutMismatch):
+        table, others = read_text_columns(content, _COLUMNS)
     if missing := [name for name in _COLUMNS if name not in table.column_names]:
         raise LayoutMismatch(
             f"{_META} lacks the columns {', '.join(missing)}; it has also "

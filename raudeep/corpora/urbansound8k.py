@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import pyarrow as pa
-
 from raudeep.corpora.tree import LayoutMismatch, Tree
+from raudeep.foreign import blamed
 from raudeep.manifest import Recording, fold_roles, read_text_columns
 
 __all__ = ["read_urbansound8k"]
@@ -25,10 +24,9 @@ def read_urbansound8k(tree: Tree) -> list[Recording]:
     """
     if _META not in tree.files:
         raise LayoutMismatch(f"no {_META}")
-    try:
-        table, others = read_text_columns(tree.read(_META), _COLUMNS)
-    except pa.ArrowException as error:
-        raise LayoutMismatch(f"{_META} is no CSV table") from error
+    content = tree.read(_META)
+    with blamed(f"{_META} is no CSV table", LayoutMismatch):
+        table, others = read_text_columns(content, _COLUMNS)
     if missing := [name for name in _COLUMNS if name not in table.column_names]:
         raise LayoutMismatch(
             f"{_META} lacks the columns {', '.join(missing)}; it has also "

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from raudeep.errors import ManifestError
+from raudeep.foreign import blamed
 from raudeep.manifest.columns import complete_manifest, unusable
 from raudeep.manifest.folds import FOLD_COLUMN
 from raudeep.manifest.separated import as_utf8, find_separator, header_of, read_separated
+from raudeep.parquet import open_parquet, read_rows
 from raudeep.schema import MANIFEST
 
 __all__ = ["MANIFEST_SUFFIXES", "is_frame", "manifest_of_frame", "parse_manifest"]
@@ -65,10 +66,8 @@ def parse_manifest(content: bytes, *, name: str, root: str | None) -> pa.Table:
     if not name.lower().endswith(MANIFEST_SUFFIXES):
         raise ManifestError(f"{name}: a manifest's name must end in '.csv', '.tsv' or '.parquet'.")
     read = _read_parquet if name.lower().endswith(".parquet") else _read_text
-    try:
+    with blamed(f"{name}: not usable as a manifest", ManifestError):
         table = read(content, name)
-    except (pa.ArrowException, OSError) as error:
-        raise unusable(name, error) from error
     return complete_manifest(table, name=name, root=root)
 
 
@@ -119,9 +118,9 @@ def _with_plain_objects(frame: Any) -> Any:
 
 
 def _read_parquet(content: bytes, name: str) -> pa.Table:
-    with pq.ParquetFile(pa.BufferReader(content)) as file:
+    with open_parquet(pa.BufferReader(content)) as file:
         chosen = _choose(file.schema_arrow.names, name)
-        table = file.read(columns=list(chosen))
+        table = read_rows(file, len(content), columns=list(chosen))
     return pa.table({new: table[old] for old, new in chosen.items()})
 
 

@@ -50,6 +50,8 @@ def read_text_columns(
     table = _read(
         content, pa.csv.ParseOptions(newlines_in_values=True, delimiter=delimiter), chosen
     )
+    if not chosen:  # then all are read, and what they are called need not be text
+        table = table.rename_columns(names)
     return table, [name for name in names if name not in wanted]
 
 

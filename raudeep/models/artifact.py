@@ -6,13 +6,15 @@ Nothing is unpickled. The files are passed as bytes by name, so that they can li
 import json
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from raudeep.config import (
+    ArchitectureConfig,
     Readout,
     SpectrogramConfig,
     TrainingConfig,
@@ -20,6 +22,7 @@ from raudeep.config import (
     build,
 )
 from raudeep.errors import ConfigError, TableError
+from raudeep.foreign import blamed, parse_json, typed
 from raudeep.models.autoencoder import Autoencoder, build_autoencoder
 
 __all__ = [
@@ -35,14 +38,28 @@ __all__ = [
 
 FORMAT_VERSION = 2
 WEIGHTS_FILE, CONFIG_FILE, CARD_FILE = "model.safetensors", "config.json", "README.md"
-_UNREADABLE = (
-    ConfigError,
-    KeyError,
-    TypeError,
-    ValueError,
-    RuntimeError,
-    safetensors.SafetensorError,
-)
+
+
+@dataclass(frozen=True)
+class _Versioned:
+    """The first thing that is wanted of a configuration."""
+
+    format_version: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Described:
+    """What an artifact's configuration says."""
+
+    kind: str
+    name: str
+    bands: int
+    autoencoder: dict[str, Any]
+    input: dict[str, Any]
+    sample_rates: list[int] = field(default_factory=list)
+    training: dict[str, Any]
+    identity: dict[str, Any]
+    metrics: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,33 +151,70 @@ def load_artifact(
     TableError
         If a file is missing, damaged or of another format version; `where` names the place.
     """
+    said = f"{where}: the model cannot be read"
     try:
-        config = json.loads(read(CONFIG_FILE))
-        if config["format_version"] != FORMAT_VERSION:
-            raise TableError(
-                f"{where}: model format {config['format_version']!r}; this raudeep reads "
-                f"{FORMAT_VERSION}. Train it again."
-            )
-        kind = architecture_of(config["kind"], where=CONFIG_FILE)
-        shape = build(kind, config["autoencoder"], where=CONFIG_FILE)
-        with warnings.catch_warnings():  # whoever trained it has seen them
-            warnings.simplefilter("ignore")
-            model = build_autoencoder(config["bands"], shape)
-        model.load_state_dict(unpack_tensors(read(weights)))
-        return TrainedAutoencoder(
-            name=config["name"],
-            model=model.eval(),
-            input=config["input"],
-            sample_rates=tuple(config.get("sample_rates", ())),
-            training=build(TrainingConfig, config["training"], where=where),
-            identity=config["identity"],
-            metrics=config["metrics"],
-        )
+        described = parse_json(read(CONFIG_FILE), f"{said}: {CONFIG_FILE}")
+        stored = read(weights)
     except FileNotFoundError as error:
         missing = str(error.filename or error).rsplit("/", 1)[-1]
         raise TableError(f"{where} holds no finished autoencoder ({missing} missing).") from error
-    except _UNREADABLE as error:
-        raise TableError(f"{where}: the model cannot be read: {error}") from error
+    version = typed(_Versioned, described, f"{said}: {CONFIG_FILE}").format_version
+    if version != FORMAT_VERSION:
+        raise TableError(
+            f"{where}: model format {version!r:.80}; this raudeep reads {FORMAT_VERSION}. Train it "
+            "again."
+        )
+    config: _Described = typed(_Described, described, f"{said}: {CONFIG_FILE}")
+    try:
+        shape = build(architecture_of(config.kind, where=said), config.autoencoder, where=said)
+        training = build(TrainingConfig, config.training, where=said)
+        with blamed(f"{said}: {weights}"):
+            tensors = unpack_tensors(stored)
+        model = _model_of(config.bands, shape, tensors, said)
+    except ConfigError as error:
+        raise TableError(str(error)) from error
+    return TrainedAutoencoder(
+        name=config.name,
+        model=model.eval(),
+        input=config.input,
+        sample_rates=tuple(config.sample_rates),
+        training=training,
+        identity=config.identity,
+        metrics=config.metrics,
+    )
+
+
+def _model_of(
+    bands: int, shape: ArchitectureConfig, tensors: Mapping[str, Tensor], said: str
+) -> Autoencoder:
+    """Return a model with its weights, which are there before memory is taken for it.
+
+    Raises
+    ------
+    TableError
+        If the weights are not those of such a model, or not finite; `said` begins the line.
+    """
+    layers = [value for name, value in asdict(shape).items() if name.endswith("num_layers")]
+    with warnings.catch_warnings(), blamed(said):  # whoever trained it has seen the warnings
+        warnings.simplefilter("ignore")
+        if bands < 1 or max(layers, default=0) > len(tensors):
+            raise ValueError(f"{bands} bands and {len(tensors)} weights are none of {shape!r}")
+        with torch.device("meta"):  # which has shapes and no values
+            outline = build_autoencoder(bands, shape).state_dict()
+        if strange := sorted(_shapes(outline) ^ _shapes(tensors)):
+            raise ValueError(f"the weights do not fit, e.g. {strange[0]}")
+        model = build_autoencoder(bands, shape)
+        model.load_state_dict(tensors)
+    for name, weight in model.state_dict().items():
+        if weight.is_floating_point() and not weight.isfinite().all():
+            raise TableError(
+                f"{said}: its weights hold NaN or infinite values, e.g. {name!r}. Train it again."
+            )
+    return model
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> set[tuple[str, tuple[int, ...]]]:
+    return {(name, tuple(tensor.shape)) for name, tensor in tensors.items()}
 
 
 def _card(config: dict[str, Any], model: Autoencoder) -> str:

@@ -2,16 +2,16 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from safetensors import SafetensorError
 from torch import Tensor
 
 from raudeep.errors import TableError
+from raudeep.foreign import blamed, parse_json, typed
 from raudeep.models.artifact import (
     CARD_FILE,
     CONFIG_FILE,
@@ -22,6 +22,7 @@ from raudeep.models.artifact import (
     pack_tensors,
     unpack_tensors,
 )
+from raudeep.parquet import open_parquet, read_rows
 from raudeep.storage import uri as uris
 from raudeep.storage.claim import check_claim, claimed
 from raudeep.storage.identity import Identity, package_versions
@@ -131,12 +132,12 @@ def load_autoencoder(uri: str, *, epoch: int | None = None) -> TrainedAutoencode
         return uris.read_bytes(uris.join(uri, name))
 
     final = load_artifact(read, where=uri)
-    if epoch is None or epoch == final.metrics["epoch"]:
+    if epoch is None or epoch == final.metrics.get("epoch"):
         return final
-    owner = Identity(**final.identity).fingerprint
+    owner = artifact_identity(uri).fingerprint
     kept = kept_epochs(uri, owner)
     if epoch not in kept:
-        have = ", ".join(map(str, sorted({*kept, final.metrics["epoch"]})))
+        have = ", ".join(map(str, sorted({*kept, read_metrics(uri)["epoch"]})))
         raise TableError(
             f"{uri} has no weights of epoch {epoch}; it has {have}. Train it in "
             "another place with a larger checkpoints_to_keep."
@@ -173,7 +174,8 @@ def kept_epochs(uri: str, owner: str) -> list[int]:
 
 def read_optimizer_state(uri: str) -> dict[str, Tensor]:
     """Return the optimiser's state of an artifact."""
-    with _readable(uri, _OPTIMIZER) as content:
+    content = _read(uri, _OPTIMIZER)
+    with blamed(_said(uri, _OPTIMIZER)):
         return unpack_tensors(content)
 
 
@@ -188,8 +190,8 @@ def artifact_identity(uri: str) -> Identity:
         is_missing = uris.file_size(uris.join(uri, CONFIG_FILE)) is None
         why = "missing" if is_missing else "is of something else"
         raise TableError(f"{uri} holds no finished autoencoder ({CONFIG_FILE} {why}).")
-    with _readable(uri, CONFIG_FILE) as content:
-        return Identity(**json.loads(content)["identity"])
+    described: _Described = _read_json(uri, CONFIG_FILE, _Described)
+    return described.identity
 
 
 def check_place(uri: str, identity: Identity) -> None:
@@ -201,29 +203,53 @@ def check_place(uri: str, identity: Identity) -> None:
 
 def read_metrics(uri: str) -> dict[str, Any]:
     """Return the epoch whose weights an artifact holds, and its losses."""
-    with _readable(uri, CONFIG_FILE) as content:
-        return dict(json.loads(content)["metrics"])
+    described: _Described = _read_json(uri, CONFIG_FILE, _Described)
+    return asdict(described.metrics)
 
 
 def read_history(uri: str) -> list[dict[str, Any]]:
     """Return the epochs of an artifact's training."""
-    with _readable(uri, _HISTORY) as content:
-        return list(json.loads(content))
+    history: list[dict[str, Any]] = _read_json(uri, _HISTORY, list[dict[str, Any]])
+    return history
 
 
 def read_examples(uri: str) -> pa.Table:
     """Return a few spectrograms of an artifact's training beside their reconstructions."""
-    with _readable(uri, _EXAMPLES) as content:
-        return pq.read_table(pa.BufferReader(content))
+    content = _read(uri, _EXAMPLES)
+    with blamed(_said(uri, _EXAMPLES)):
+        return read_rows(open_parquet(pa.BufferReader(content)), len(content))
 
 
-@contextmanager
-def _readable(uri: str, name: str) -> Iterator[bytes]:
-    """Give a file of an artifact; what is not in it as it should be is a `TableError`."""
+@dataclass(frozen=True)
+class _Metrics:
+    epoch: int
+    loss: float
+    validation_loss: float | None = None
+
+
+@dataclass(frozen=True)
+class _Described:
+    """What is wanted of an artifact's configuration without its weights."""
+
+    identity: Identity
+    metrics: _Metrics
+
+
+def _read_json(uri: str, name: str, form: Any) -> Any:
+    return typed(form, parse_json(_read(uri, name), _said(uri, name)), _said(uri, name))
+
+
+def _read(uri: str, name: str) -> bytes:
+    """Return a file of an artifact; TableError if it cannot be read."""
     try:
-        yield uris.read_bytes(uris.join(uri, name))
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, SafetensorError) as error:
-        raise TableError(f"{uri}: {name} cannot be read: {error}") from error
+        return uris.read_bytes(uris.join(uri, name))
+    except OSError as error:
+        raise TableError(f"{_said(uri, name)}: {error}") from error
+
+
+def _said(uri: str, name: str) -> str:
+    """Return how a message on a file of an artifact begins."""
+    return f"{uri}: {name} cannot be read"
 
 
 def _kept_name(epoch: int) -> str:

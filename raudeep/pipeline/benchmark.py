@@ -15,6 +15,7 @@ from raudeep.config import Limits, ResourceConfig
 from raudeep.credentials import public_values
 from raudeep.errors import EvaluationError
 from raudeep.evaluation.folds import Split
+from raudeep.foreign import parse_json
 from raudeep.manifest import label_map
 from raudeep.pipeline.artifacts import read_history, read_metrics
 from raudeep.pipeline.baselines.scores import BaselineScore, run_baselines
@@ -274,9 +275,15 @@ def _training_row(uri: str) -> dict[str, Any]:
 def _seconds_before(places: BenchmarkLayout) -> dict[tuple[str, int], float]:
     """Return the time of each stage and number of parts in the results that this run replaces."""
     try:
-        stages = json.loads(uris.read_bytes(places.results))["stages"]
+        stages = parse_json(uris.read_bytes(places.results), places.results)["stages"]
         return {(row["stage"], row["parts"]): float(row["seconds"]) for row in stages}
-    except (OSError, ValueError, KeyError, TypeError):  # there are none, or none of a benchmark
+    except (
+        OSError,
+        TableError,
+        ValueError,
+        KeyError,
+        TypeError,
+    ):  # there are none, or none of a benchmark
         return {}
 
 

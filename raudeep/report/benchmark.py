@@ -1,9 +1,9 @@
 """Writing a benchmark's report from what the benchmark left on storage."""
 
-import json
 from typing import Any
 
 from raudeep.errors import TableError
+from raudeep.foreign import parse_json, typed
 from raudeep.pipeline.artifacts import read_examples, read_history
 from raudeep.pipeline.benchmark_layout import BENCHMARK, BenchmarkLayout
 from raudeep.report.html import render_report
@@ -28,12 +28,15 @@ def read_results(output: str) -> dict[str, Any]:
 
 
 def _read(place: str) -> dict[str, Any]:
+    said = f"{place} cannot be read"
     try:
-        return dict(json.loads(uris.read_bytes(place)))
+        content = uris.read_bytes(place)
     except FileNotFoundError as error:
         raise TableError(f"no benchmark results at {place}. Run `raudeep benchmark`.") from error
-    except (OSError, ValueError, TypeError) as error:
-        raise TableError(f"{place} cannot be read: {error}") from error
+    except OSError as error:
+        raise TableError(f"{said}: {error}") from error
+    results: dict[str, Any] = typed(dict[str, Any], parse_json(content, said), said)
+    return results
 
 
 def write_report(output: str) -> str:

@@ -1,8 +1,7 @@
 """The pictures of a sweep, beside its results."""
 
-import json
-
 from raudeep.errors import TableError
+from raudeep.foreign import parse_json
 from raudeep.pipeline.tuning.ledger import PICTURES, SWEEP, SweepLayout
 from raudeep.report import sweep_plots
 from raudeep.report.text import objective_name
@@ -22,9 +21,9 @@ def write_sweep_pictures(output: str) -> list[str]:
     """
     places = SweepLayout(output)
     try:
-        results = json.loads(uris.read_bytes(places.results))
+        results = parse_json(uris.read_bytes(places.results), places.results)
         rows, fields = results["ranking"], results["fields"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, TableError, TypeError, KeyError) as error:
         raise TableError(
             f"no results of a sweep at {places.results}. Run `raudeep tune`."
         ) from error

@@ -9,9 +9,10 @@ claim ends before its next write, because each write looks at the claim first.
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from raudeep.errors import TableError
+from raudeep.foreign import parse_json, typed
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.index import CLAIM, FOLDER
@@ -72,11 +73,23 @@ def claimed(uri: str, *, name: str = CLAIM) -> Identity | None:
         If nobody can tell.
     """
     try:
-        return Identity(**json.loads(uris.read_bytes(uris.join(uri, name)))["identity"])
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        content = uris.read_bytes(uris.join(uri, name))
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise TableError(f"{uris.join(uri, name)} cannot be read: {error}") from error
+    try:
+        found: _Claim = typed(_Claim, parse_json(content, name), name)
+    except TableError:
+        return None
+    return found.identity
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """The content of the file."""
+
+    identity: Identity
 
 
 def check_claim(uri: str, identity: Identity) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raudeep.errors import TableError
+from raudeep.foreign import parse_json, typed
 from raudeep.schema import SCHEMA_VERSION
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import LABELS_INPUT, Identity
@@ -129,29 +130,30 @@ def read_index(uri: str, *, stage: str | None = None) -> TableIndex:
         If there is no table, it is unfinished, of another schema version, or not of `stage`.
     """
     try:
-        content = json.loads(_read_bytes(uri))
+        content = _read_bytes(uri)
     except FileNotFoundError as error:
         unfinished = bool(table_files(uris.list_files(uri)).parts)
         reason = "is unfinished. Run the same command again" if unfinished else "holds no table"
         raise TableError(f"{uri} {reason} (no {INDEX}).") from error
-    except ValueError as error:
-        raise TableError(
-            f"{uri}: {INDEX} cannot be read: {error}. The command that made the table makes it "
-            "again of the parts."
-        ) from error
     except OSError as error:
         raise TableError(f"{uri}: {INDEX} cannot be read: {error}") from error
     try:
-        if content["schema_version"] != SCHEMA_VERSION:
-            raise TableError(
-                f"{uri} has schema version {content['schema_version']!r}; this raudeep reads "
-                f"version {SCHEMA_VERSION}. Make the table again."
-            )
-        for key in ("parts", "errors"):
-            content[key] = [Part(**part) for part in content[key]]
-        index = TableIndex(**content)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise TableError(f"{uri}: {INDEX} is not that of a table ({error!r}).") from error
+        said = parse_json(content, f"{uri}: {INDEX} cannot be read")
+    except TableError as error:
+        way = "The command that made the table makes it again of the parts."
+        raise TableError(f"{error}. {way}") from error
+    if isinstance(said, dict) and said.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
+        raise TableError(
+            f"{uri} has schema version {said['schema_version']!r:.80}; this raudeep reads version "
+            f"{SCHEMA_VERSION}. Make the table again."
+        )
+    index: TableIndex = typed(TableIndex, said, f"{uri}: {INDEX} is not that of a table")
+    for kind, listed in (("part", index.parts), ("errors", index.errors)):
+        for part in listed:
+            # Nothing that an index names lies outside of the table.
+            named = _numbered(part.name)
+            if named is None or named[1] != kind or min(part.rows, part.bytes) < 0:
+                raise TableError(f"{uri}: {INDEX} is not that of a table: it lists {part}.")
     if stage is not None and index.stage != stage:
         raise TableError(f"{uri} is a table of {index.stage}; a table of {stage} is needed.")
     return index
@@ -264,8 +266,8 @@ def _read_bytes(uri: str) -> bytes:
 def _stage_of(content: bytes) -> str | None:
     """Return the stage that an index names; None if it is not the index of a table."""
     try:
-        index = json.loads(content)
-    except ValueError:
+        index = parse_json(content, INDEX)
+    except TableError:
         return None
     if not isinstance(index, dict) or not {"schema_version", "stage", "parts"} <= index.keys():
         return None
@@ -285,6 +287,7 @@ def _belongs(name: str) -> str:
 def _with_moved_errors(content: bytes) -> bytes:
     """Return an index whose errors lie where they belong."""
     index = json.loads(content)
+    typed(list[Part], index.get("errors"), f"the errors of {_INDEX_BEFORE}")
     for part in index["errors"]:
         part["name"] = _belongs(part["name"])
     return json.dumps(index, indent=1, sort_keys=True).encode()

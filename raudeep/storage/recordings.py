@@ -18,10 +18,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from raudeep.credentials import public_uri
 from raudeep.errors import AudioError
+from raudeep.foreign import blamed
+from raudeep.parquet import open_parquet
 from raudeep.schema import read_metadata
 from raudeep.storage import uri as uris
 from raudeep.storage.stores import StoreError
@@ -119,12 +120,9 @@ class _PackedFile:
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
-        try:
-            self._file = pq.ParquetFile(
-                uris.open_file(uri), pre_buffer=False, buffer_size=_BUFFER_BYTES
-            )
-        except pa.ArrowException as error:
-            raise OSError(f"{public_uri(uri)} cannot be read: {error}") from error
+        file = uris.open_file(uri)
+        with blamed(f"{public_uri(uri)} cannot be read", OSError):
+            self._file = open_parquet(file, pre_buffer=False, buffer_size=_BUFFER_BYTES)
         footer = self._file.metadata
         sizes = [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
         self._ends = np.cumsum(sizes)

@@ -5,12 +5,11 @@ from multiprocessing.pool import ThreadPool
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from raudeep.errors import TableError
+from raudeep.parquet import open_parquet, read_rows, size_of
 from raudeep.storage import uri as uris
 from raudeep.storage.index import read_index
-from raudeep.storage.table import damaged, read_footer
+from raudeep.storage.table import blamed_on_damage, read_footer
 
 __all__ = ["RowGroup", "read_row_group", "row_groups"]
 
@@ -48,12 +47,11 @@ def read_row_group(group: RowGroup, *, columns: Sequence[str]) -> pa.Table:
     TableError
         If the file is missing or damaged.
     """
-    try:
-        with uris.open_file(group.uri, whole_reads=True) as file:
-            # The columns lie side by side: with `pre_buffer` they are one request to a store.
-            parquet = pq.ParquetFile(
-                file, metadata=group.footer, pre_buffer=True, page_checksum_verification=True
-            )
-            return parquet.read_row_group(group.number, columns=list(columns), use_threads=False)
-    except (OSError, pa.ArrowException) as error:
-        raise TableError(damaged(group.uri, error)) from error
+    with blamed_on_damage(group.uri), uris.open_file(group.uri, whole_reads=True) as file:
+        # The columns lie side by side: with `pre_buffer` they are one request to a store.
+        parquet = open_parquet(
+            file, footer=group.footer, pre_buffer=True, page_checksum_verification=True
+        )
+        return read_rows(
+            parquet, size_of(file), columns=columns, row_groups=[group.number], use_threads=False
+        )

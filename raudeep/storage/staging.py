@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from raudeep.errors import TableError
+from raudeep.foreign import parse_json
 from raudeep.storage import uri as uris
 from raudeep.storage.disc import OWN_PREFIX
 
@@ -36,10 +37,10 @@ def unfinished_files(uri: str) -> list[str] | None:
     """
     note = uris.join(uri, _UNFINISHED)
     try:
-        said = json.loads(uris.read_bytes(note))
+        said = parse_json(uris.read_bytes(note), note)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except ValueError:
+    except TableError:
         return []
     except OSError as error:
         raise TableError(f"{note} cannot be read: {error}") from error

@@ -1,14 +1,16 @@
 """Reading a finished table: all of it, a part, single rows, its columns, its errors."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from raudeep.errors import TableError
+from raudeep.errors import RaudeepError, TableError
+from raudeep.foreign import blamed, typed
+from raudeep.parquet import footer_of, open_parquet, read_rows, size_of
 from raudeep.schema import ERRORS, read_metadata
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
@@ -16,6 +18,7 @@ from raudeep.storage.index import Part, TableIndex, read_index
 from raudeep.storage.stores import StoreError
 
 __all__ = [
+    "blamed_on_damage",
     "damaged",
     "identity_of",
     "is_damage",
@@ -27,6 +30,7 @@ __all__ = [
     "read_part",
     "read_schema",
     "read_table",
+    "schema_of",
     "take_rows",
 ]
 
@@ -53,15 +57,9 @@ def read_part(uri: str, name: str, *, columns: Sequence[str] | None = None) -> p
         If the file is missing or damaged.
     """
     place = uris.join(uri, name)
-    try:
-        with uris.open_file(place) as file:
-            return pq.read_table(
-                file,
-                columns=list(columns) if columns else None,
-                page_checksum_verification=True,
-            )
-    except (OSError, pa.ArrowException) as error:
-        raise TableError(damaged(place, error)) from error
+    with blamed_on_damage(place), uris.open_file(place) as file:
+        parquet = open_parquet(file, page_checksum_verification=True)
+        return read_rows(parquet, size_of(file), columns=columns or None)
 
 
 def take_rows(
@@ -90,8 +88,10 @@ def take_rows(
 
 def read_schema(uri: str) -> pa.Schema:
     """Return the columns of a finished table, without its rows."""
-    first = uris.join(uri, read_index(uri).parts[0].name)
-    return read_footer(first).schema.to_arrow_schema()
+    parts = read_index(uri).parts
+    if not parts:
+        raise TableError(f"{uri} has no parts, so nothing says what its columns are.")
+    return schema_of(read_footer(uris.join(uri, parts[0].name)), uri)
 
 
 def read_errors(uri: str) -> pa.Table:
@@ -113,10 +113,17 @@ def read_identity(uri: str, name: str) -> Identity:
 
 def identity_of(footer: Any, *, where: str) -> Identity:
     """Return what a part with this footer is made from; `TableError` if it is not of raudeep."""
-    metadata = read_metadata(footer.schema.to_arrow_schema())
+    metadata = read_metadata(schema_of(footer, where))
     if not {"stage", "config", "inputs"} <= metadata.keys():
         raise TableError(f"{where} holds Parquet files, but not of raudeep. Choose another output.")
-    return Identity(metadata["stage"], metadata["config"], metadata["inputs"])
+    identity: Identity = typed(Identity, metadata, f"{where}: a part does not say what made it")
+    return identity
+
+
+def schema_of(footer: Any, where: str) -> pa.Schema:
+    """Return the columns that a footer names; `TableError`, with `where`, if they are damaged."""
+    with blamed(f"{where}: the columns of a part cannot be read"):
+        return footer.schema.to_arrow_schema()
 
 
 def is_readable(uri: str, name: str) -> bool:
@@ -147,16 +154,28 @@ def is_damage(error: TableError) -> bool:
 
 def read_footer(uri: str) -> Any:
     """Return what a Parquet file says of itself; TableError if it is missing or damaged."""
+    said = blamed(f"{uri} cannot be read", then="Delete it and run again.")
+    with said, uris.open_file(uri) as file:
+        return footer_of(file)
+
+
+@contextmanager
+def blamed_on_damage(place: str) -> Iterator[None]:
+    """Say of what a part leads to as it is read that it is damaged, unless a store did not answer.
+
+    For calls of a parser, as `blamed`.
+    """
     try:
-        with uris.open_file(uri) as file:
-            return pq.read_metadata(file)
-    except (OSError, pa.ArrowException) as error:
-        raise TableError(f"{uri} cannot be read: {error}. Delete it and run again.") from error
+        yield
+    except (RaudeepError, MemoryError):
+        raise
+    except Exception as error:
+        raise TableError(damaged(place, error)) from error
 
 
 def damaged(place: str, error: BaseException) -> str:
     """Return the line on a part that cannot be read."""
-    said = f"{place} cannot be read: {str(error).rstrip('. ')}."
+    said = f"{place} cannot be read: {' '.join(str(error).split()).rstrip('. ')}."
     if isinstance(error, StoreError):  # the part may be good
         return said
     return f"{said} `raudeep verify TABLE --repair` drops what is damaged."

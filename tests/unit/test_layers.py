@@ -11,7 +11,7 @@ ROOT = Path(raudeep.__file__).parent
 
 # Packages and modules from the bottom up; those on one line may import each other.
 ORDER = [
-    {"credentials", "errors", "schema", "foreign", "search_path"},
+    {"credentials", "errors", "schema", "foreign", "parquet", "search_path"},
     {"config", "recipe", "recipes"},
     {"sweep"},
     {"manifest", "corpora"},

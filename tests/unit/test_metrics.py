@@ -85,6 +85,9 @@ class Collector:
     def drop(self, number):
         pass
 
+    def unusable(self):
+        return {}
+
     def write(self, part, recordings, errors):
         pass
 

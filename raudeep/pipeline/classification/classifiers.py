@@ -16,6 +16,7 @@ from raudeep.config import CLASSIFIERS, ClassifierConfig, FitConfig, MlpConfig, 
 from raudeep.errors import ConfigError, TableError
 from raudeep.evaluation.classifier import Classifier, FitFunction, Fitted, fit_classifier, seeds_for
 from raudeep.evaluation.svm import LinearSvms, fit_svms
+from raudeep.foreign import blamed, parse_json, typed
 from raudeep.pipeline.classification.predictions import (
     in_key_order,
     label_ids,
@@ -23,7 +24,7 @@ from raudeep.pipeline.classification.predictions import (
     row_names,
     rows_of_partitions,
 )
-from raudeep.pipeline.recordings.sources import Source, embedding_sources
+from raudeep.pipeline.recordings.sources import Source, checked_sources, embedding_sources
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage import uri as uris
 from raudeep.storage.claim import check_claim, claimed, claiming, release
@@ -45,7 +46,6 @@ __all__ = [
 FORMAT_VERSION = 2
 CONFIG_FILE, WEIGHTS_FILE = "classifier.json", "classifier.safetensors"
 _CONFIG_KEYS = ("format_version", "labels", "identity")
-_UNREADABLE = (ConfigError, KeyError, TypeError, ValueError, safetensors.SafetensorError)
 
 # On one core: arithmetic of a value of the first layer's weights, per row and epoch.
 _SECONDS_PER_PRODUCT = 4 / 80e9
@@ -226,30 +226,74 @@ def load_classifier(uri: str) -> TrainedClassifier:
     TableError
         If there is none, or it is damaged or of another format version.
     """
+    said = f"{uri}: the classifier cannot be read"
     try:
-        config = json.loads(uris.read_bytes(uris.join(uri, CONFIG_FILE)))
-        if config["format_version"] != FORMAT_VERSION:
-            raise TableError(
-                f"{uri}: classifier format {config['format_version']!r}; this raudeep reads "
-                f"{FORMAT_VERSION}. Delete it and train it again."
-            )
-        arrays = dict(safetensors.numpy.load(uris.read_bytes(uris.join(uri, WEIGHTS_FILE))))
-        identity = Identity(**config["identity"])
-        kind = identity.config["classifier"]
-        settings = build(CLASSIFIERS[kind], identity.config[kind], where=uri)
-        mean, std = arrays.pop("mean"), arrays.pop("std")
-        return TrainedClassifier(
-            config=settings,
-            labels=list(config["labels"]),
-            classifier=Classifier(mean=mean, std=std, fitted=_fitted(settings, arrays)),
-            sources=config["sources"],
-            identity=identity,
-        )
+        described = parse_json(uris.read_bytes(uris.join(uri, CONFIG_FILE)), said)
+        stored = uris.read_bytes(uris.join(uri, WEIGHTS_FILE))
     except FileNotFoundError as error:
         missing = str(error.filename or error).rsplit("/", 1)[-1]
         raise TableError(f"{uri} holds no finished classifier ({missing} missing).") from error
-    except (OSError, *_UNREADABLE) as error:
-        raise TableError(f"{uri}: the classifier cannot be read: {error}") from error
+    except OSError as error:
+        raise TableError(f"{said}: {error}") from error
+    version = typed(_Versioned, described, f"{said}: {CONFIG_FILE}").format_version
+    if version != FORMAT_VERSION:
+        raise TableError(
+            f"{uri}: classifier format {version!r:.80}; this raudeep reads {FORMAT_VERSION}. "
+            "Delete it and train it again."
+        )
+    config: _Described = typed(_Described, described, f"{said}: {CONFIG_FILE}")
+    kind = typed(str, config.identity.config.get("classifier"), f"{said}: its kind")
+    if kind not in CLASSIFIERS:
+        raise TableError(f"{said}: there is no kind {kind!r:.80}.")
+    values = typed(dict[str, Any], config.identity.config.get(kind), f"{said}: its settings")
+    try:
+        settings = build(CLASSIFIERS[kind], values, where=said)
+    except ConfigError as error:
+        raise TableError(str(error)) from error
+    with blamed(said):
+        arrays = dict(safetensors.numpy.load(stored))
+        classifier = _classifier_of(settings, arrays, len(config.labels))
+    return TrainedClassifier(
+        config=settings,
+        labels=config.labels,
+        classifier=classifier,
+        sources=None if config.sources is None else checked_sources(config.sources),
+        identity=config.identity,
+    )
+
+
+@dataclass(frozen=True)
+class _Versioned:
+    """The first thing that is wanted of a configuration."""
+
+    format_version: Any
+
+
+@dataclass(frozen=True)
+class _Described:
+    """What the configuration of a kept classifier says."""
+
+    labels: list[str]
+    sources: list[dict[str, Any]] | None
+    identity: Identity
+
+
+def _classifier_of(
+    config: ClassifierConfig, arrays: dict[str, NDArray[Any]], num_classes: int
+) -> Classifier:
+    """Return a classifier of its arrays, which predicts a row of zeros; ValueError if it cannot."""
+    for name, values in arrays.items():
+        # The bias of a class that a machine has not seen is minus infinity.
+        if not (np.isfinite(values) | (values == -np.inf)).all():
+            raise ValueError(f"{name!r} holds NaN or infinite values")
+    mean, std = arrays.pop("mean"), arrays.pop("std")
+    if mean.ndim != 1 or mean.shape != std.shape or not (std > 0).all():
+        raise ValueError("'mean' and 'std' must be of one shape, and 'std' positive")
+    classifier = Classifier(mean=mean, std=std, fitted=_fitted(config, arrays))
+    shape = classifier.predict_proba(mean[np.newaxis].astype(np.float32)).shape
+    if len(shape) != 3 or shape[2] != num_classes:
+        raise ValueError(f"there are {num_classes} labels, and probabilities of shape {shape}")
+    return classifier
 
 
 def _is_finished(uri: str) -> bool:
@@ -261,8 +305,10 @@ def _is_begun(uri: str) -> bool:
     if (owner := claimed(uri)) and owner.stage == "classifier":
         return True
     try:
-        tensors = safetensors.numpy.load(uris.read_bytes(uris.join(uri, WEIGHTS_FILE)))
-    except (OSError, *_UNREADABLE):
+        content = uris.read_bytes(uris.join(uri, WEIGHTS_FILE))
+        with blamed(uri):
+            tensors = safetensors.numpy.load(content)
+    except (OSError, TableError):
         return False
     return "mean" in tensors and "std" in tensors
 

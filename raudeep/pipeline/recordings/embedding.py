@@ -35,6 +35,7 @@ from raudeep.pipeline.stage import StageSummary
 from raudeep.storage.index import TableIndex, read_index
 from raudeep.storage.labels import labels_of_parts
 from raudeep.storage.outputs import check_outputs
+from raudeep.storage.table import read_table
 from raudeep.storage.writer import TableWriter
 
 __all__ = ["check_input", "embed_corpus", "embed_like", "embed_tables"]
@@ -257,7 +258,7 @@ def embed_tables(
         estimate = total * _SECONDS_PER_RECORDING
         for done in stream(items, encoder, estimated_seconds=estimate):
             progress.advance(done["rows"])
-    summaries = []
+    summaries, recordings = [], []
     for name, target in targets.items():
         (source,) = target.sources
         labels = labels_of_parts(tables[source], indices[source])
@@ -267,6 +268,11 @@ def embed_tables(
         summaries.append(
             StageSummary.of_table("embeddings", place, index, made=made, started=started)
         )
+        count = 0
+        if index.errors:  # which nearly no table has
+            count = len(read_table(tables[source], columns=["file"])["file"].unique())
+        recordings.append(count)
+    warn_of_errors(summaries, recordings)
     return summaries
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from raudeep.config import Readout
@@ -21,7 +22,7 @@ from raudeep.pipeline.stage import (
     spectrogram_values,
     with_rmse,
 )
-from raudeep.schema import with_sample_rates
+from raudeep.schema import ERRORS, with_sample_rates
 from raudeep.storage.table import read_part
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["EmbeddingCollector", "TableEncoder"]
 
 Floats = NDArray[np.float32]
+_NOT_FINITE = "holds NaN or infinite values"
 
 
 class _Models:
@@ -105,6 +107,13 @@ class _Embedded:
     vectors: dict[Readout, list[Floats]] = field(default_factory=dict)
     rmse: list[float] = field(default_factory=list)
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all that was embedded is a number."""
+        vectors = [vector for found in self.vectors.values() for vector in found]
+        values = [*vectors, np.array(self.rmse, np.float32)]
+        return all(bool(np.isfinite(each).all()) for each in values)
+
 
 class EmbeddingCollector:
     """Embeds the spectrograms of a slice batch by batch, as the processes that decode give them."""
@@ -150,9 +159,18 @@ class EmbeddingCollector:
         for name in self._waiting:
             self._embed(name)
 
+    def unusable(self) -> Mapping[int, AudioError]:
+        """Embed what waits, and return the recordings of which a vector is not finite."""
+        self.flush()
+        return {
+            number: AudioError(f"its embedding by {name!r} {_NOT_FINITE}")
+            for name, done in self._done.items()
+            for number, each in done.items()
+            if not each.is_finite
+        }
+
     def write(self, part: int, recordings: pa.Table, errors: pa.Table) -> None:
         """Write the parts of the slice."""
-        self.flush()
         for target in self._targets:
             done = [each for name in target.sources for each in self._done[name].values()]
             rates = set().union(*(each.sample_rates for each in done))
@@ -214,11 +232,36 @@ class TableEncoder:
         frames, lengths = spectrogram_values(table, where=item["table"])
         targets = [self._targets[each] for each in item["targets"]]
         found, rmse = self._models.embed(name, frames, lengths, targets)
+        table, found, rmse, errors = _finite_alone(table, found, rmse, name)
         for target in targets:
             vectors = [found[readout] for _, readout in target.pieces]
             rows = self._models.rows(target, table, vectors, rmse)
-            target.writer.write(item["part"], rows)
-        return {"rows": table.num_rows}
+            target.writer.write(item["part"], rows, errors)
+        return {"rows": item["rows"]}
+
+
+def _finite_alone(
+    keys: pa.Table, found: dict[Readout, list[Floats]], rmse: Sequence[float], name: str
+) -> tuple[pa.Table, dict[Readout, list[Floats]], Sequence[float], pa.Table]:
+    """Return rows and their vectors without recordings of which one is not finite, and these."""
+    finite = np.ones(keys.num_rows, dtype=bool)
+    for vectors in found.values():
+        finite &= [bool(np.isfinite(vector).all()) for vector in vectors]
+    if len(rmse):
+        finite &= np.isfinite(rmse)
+    lost = keys["file"].filter(pa.array(~finite)).unique()
+    reason = f"its embedding by {name!r} {_NOT_FINITE}"
+    errors = [
+        {"file": file, "stage": "embedding", "error": AudioError.__name__, "message": reason}
+        for file in lost.to_pylist()
+    ]
+    if errors:
+        finite = pc.invert(pc.is_in(keys["file"], value_set=lost)).to_numpy()
+        rows = np.flatnonzero(finite).tolist()
+        keys = keys.take(pa.array(rows, pa.int64()))
+        found = {readout: [each[row] for row in rows] for readout, each in found.items()}
+        rmse = [rmse[row] for row in rows] if len(rmse) else rmse
+    return keys, found, rmse, pa.Table.from_pylist(errors, schema=ERRORS)
 
 
 def _sequence_rows(keys: pa.Table, vectors: Sequence[Floats], size: int) -> pa.Table:

@@ -3,7 +3,7 @@
 ``slice of the plan -> processes that decode -> kernel -> parts``
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
@@ -139,6 +139,9 @@ class _KernelCollector:
 
     def drop(self, number: int) -> None:
         self._pieces.pop(number, None)
+
+    def unusable(self) -> Mapping[int, AudioError]:
+        return {}
 
     def write(self, part: int, recordings: pa.Table, errors: pa.Table) -> None:
         spans = {

@@ -6,7 +6,6 @@ What is packed is read in place of the corpus; so are the ``Audio`` columns of H
 datasets, which look the same.
 """
 
-import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,14 +15,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from raudeep.audio.decode import Header, check_duration, read_header
 from raudeep.config import Limits
 from raudeep.credentials import public_uri
 from raudeep.errors import AudioError, ManifestError, TableError
+from raudeep.foreign import blamed, parse_json, typed
 from raudeep.manifest import complete_manifest
+from raudeep.parquet import footer_of, open_parquet, read_rows, size_of
 from raudeep.pipeline.recordings.decoding import RecordingRow
 from raudeep.pipeline.recordings.slices import Taken, warn_of_errors, write_recordings
 from raudeep.pipeline.stage import StageSummary
@@ -44,6 +44,7 @@ from raudeep.storage.recordings import (
     packs_of,
     read_recording,
 )
+from raudeep.storage.table import read_footer
 from raudeep.storage.writer import TableWriter
 
 __all__ = ["is_packed", "load_content", "pack_corpus", "read_packed"]
@@ -152,6 +153,9 @@ class _Packer:
     def drop(self, number: int) -> None:
         self._found.pop(number, None)
 
+    def unusable(self) -> Mapping[int, AudioError]:
+        return {}
+
     def write(self, part: int, recordings: pa.Table, errors: pa.Table) -> None:
         known = recordings.take(pa.array(list(self._found), pa.int64()))
         found = list(self._found.values())
@@ -206,11 +210,8 @@ def read_packed(places: Sequence[str], *, name: str, root: str) -> pa.Table:
         wanted = [column for column in (*MANIFEST.names, "fold") if column in schema.names]
         checksum = [CRC32] if has_checksums(schema) else []
         path = [f"{AUDIO}.path"] if schema.field(AUDIO).type.get_field_index("path") >= 0 else []
-        try:
-            with uris.open_file(place) as file:
-                table = pq.ParquetFile(file).read(columns=[*wanted, *path, *checksum])
-        except (OSError, pa.ArrowException) as error:
-            raise ManifestError(f"{place} cannot be read: {error}") from error
+        with blamed(f"{place} cannot be read", ManifestError), uris.open_file(place) as file:
+            table = read_rows(open_parquet(file), size_of(file), columns=[*wanted, *path, *checksum])
         rows = pa.array(packed_uris(place, table.num_rows), pa.string())
         if checksum:
             each = zip(rows.to_pylist(), table[CRC32].to_pylist(), strict=True)
@@ -248,9 +249,9 @@ def _named_labels(table: pa.Table, schema: pa.Schema, place: str) -> pa.Table:
         If one of the numbers has none.
     """
     try:
-        described = json.loads((schema.metadata or {})[b"huggingface"])
-        names = described["info"]["features"]["label"]["names"]
-    except (KeyError, TypeError, ValueError):
+        described = parse_json((schema.metadata or {}).get(b"huggingface", b"null"), place)
+        names = typed(list[str], described["info"]["features"]["label"]["names"], place)
+    except (KeyError, TypeError, TableError):
         return table
     if "label" not in table.column_names or not pa.types.is_integer(table["label"].type):
         return table
@@ -267,19 +268,15 @@ def _named_labels(table: pa.Table, schema: pa.Schema, place: str) -> pa.Table:
 
 
 def _read_schema(uri: str) -> pa.Schema:
-    try:
-        with uris.open_file(uri) as file:
-            return pq.read_schema(file)
-    except (OSError, pa.ArrowException) as error:
-        raise ManifestError(f"{uri} cannot be read: {error}") from error
+    with blamed(f"{uri} cannot be read", ManifestError), uris.open_file(uri) as file:
+        return footer_of(file).schema.to_arrow_schema()
 
 
 def _row_sizes(pack: str) -> NDArray[np.int64]:
     """Return the bytes of each row of a packed file: the mean of its row group, from the footer."""
     try:
-        with uris.open_file(pack) as file:
-            footer = pq.read_metadata(file)
-    except (OSError, pa.ArrowException):  # whoever reads it will say why
+        footer = read_footer(pack)
+    except TableError:  # whoever reads it will say why
         return np.empty(0, np.int64)
     groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
     rows = [group.num_rows for group in groups]

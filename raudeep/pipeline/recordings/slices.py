@@ -75,6 +75,9 @@ class Collector(Protocol):
     def drop(self, number: int) -> None:
         """Forget a recording that turned out to be bad."""
 
+    def unusable(self) -> Mapping[int, AudioError]:
+        """Return which recordings turned out to be bad after all were taken, and why."""
+
     def write(self, part: int, recordings: pa.Table, errors: pa.Table) -> None:
         """Write the parts of the slice."""
 
@@ -271,8 +274,12 @@ class _SliceWorker:
                 self._stores.check(recording["uri"], error)
                 self._collector.drop(number)
                 errors.append(_error_row(recording, error))
-                metrics.add("raudeep_errors", 1, stage=self._title)
             metrics.add("raudeep_recordings", 1, stage=self._title)
+        for number, reason in self._collector.unusable().items():
+            self._collector.drop(number)
+            errors.append(_error_row(rows[number], reason))
+        if errors:
+            metrics.add("raudeep_errors", len(errors), stage=self._title)
         failed = pa.Table.from_pylist(errors, schema=ERRORS)
         self._collector.write(item["part"], recordings, failed)
         example = f"{errors[0]['file']!r}: {errors[0]['message']}" if errors else ""

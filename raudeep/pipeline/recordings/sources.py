@@ -3,9 +3,23 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["Source", "describe_sources", "embedding_sources", "has_joined_chunks"]
+from raudeep.foreign import typed
 
-_KEYS = ("readout", "model", "epoch", "chunk_seconds", "chunk_hop_seconds")
+__all__ = [
+    "Source",
+    "checked_sources",
+    "describe_sources",
+    "embedding_sources",
+    "has_joined_chunks",
+]
+
+_KEYS: dict[str, Any] = {
+    "readout": str,
+    "model": str,
+    "epoch": int | None,
+    "chunk_seconds": float | None,
+    "chunk_hop_seconds": float | None,
+}
 
 Source = dict[str, Any]
 """What made a piece of an embedding: readout, model, and epoch and chunks where there are some; or
@@ -19,13 +33,32 @@ def embedding_sources(config: Mapping[str, Any]) -> list[Source] | None:
     not say.
     """
     if {"readout", "model"} <= config.keys():
-        return [{key: config[key] for key in _KEYS if key in config}]
-    pieces = [embedding_sources(piece) for piece in config.get("pieces", [])]
+        return checked_sources([{key: config[key] for key in _KEYS if key in config}])
+    listed = typed(list[dict[str, Any]], config.get("pieces", []), "the pieces of an embedding")
+    pieces = [embedding_sources(piece) for piece in listed]
     if not pieces or None in pieces:
         return None
     sources = [source for piece in pieces for source in piece or []]
     joined = config.get("fused_chunks")
-    return sources if joined is None else [{"fused_chunks": joined, "sources": sources}]
+    if joined is None:
+        return sources
+    return checked_sources([{"fused_chunks": joined, "sources": sources}])
+
+
+def checked_sources(value: Any) -> list[Source]:
+    """Return sources that a file names; TableError if they are of other types than sources are."""
+    said = "what made an embedding"
+    sources: list[Source] = typed(list[dict[str, Any]], value, said)
+    for source in sources:
+        if "fused_chunks" in source:
+            typed(int, source["fused_chunks"], said)
+            checked_sources(source.get("sources"))
+            continue
+        for key, form in _KEYS.items():
+            typed(form, source.get(key), f"{said}: its {key!r}")
+        if source.get("chunk_seconds") is not None:
+            typed(float, source.get("chunk_hop_seconds"), f"{said}: its 'chunk_hop_seconds'")
+    return sources
 
 
 def has_joined_chunks(sources: Sequence[Source]) -> bool:

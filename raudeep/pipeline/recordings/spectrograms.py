@@ -213,6 +213,9 @@ class _SpectrogramCollector:
     def drop(self, number: int) -> None:
         self._recordings.pop(number, None)
 
+    def unusable(self) -> Mapping[int, AudioError]:
+        return {}
+
     def write(self, part: int, recordings: pa.Table, errors: pa.Table) -> None:
         for view in self._wanted:
             chunks = {number: views[view] for number, views in self._recordings.items()}

@@ -6,8 +6,10 @@
 
 import json
 import logging
+import mmap
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from operator import itemgetter
 from pathlib import Path
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 
 from raudeep.errors import ConfigError, EvaluationError, TableError
 from raudeep.evaluation.neighbours import Metric, similarities
+from raudeep.foreign import parse_json
 from raudeep.pipeline.stage import embedding_array
 from raudeep.storage import uri as uris
 from raudeep.storage.index import TableIndex, read_index
@@ -32,6 +35,8 @@ __all__ = ["find_nearest"]
 logger = logging.getLogger(__name__)
 
 _COLUMNS = ("file", "chunk", "start", "end", "label")
+_CHECKSUM = "checksum"
+_BLOCK_BYTES = 2**24
 _SURPLUS = 10  # rows that an index is first asked for, for each recording wanted
 
 Vectors = NDArray[np.float32]
@@ -166,16 +171,19 @@ def _open_index(table: str, stored: TableIndex, size: int, metric: Metric, file:
     known = {"fingerprint": stored.fingerprint, "rows": stored.rows, **kept}
     neighbours = usearch.Index(ndim=size, **kept)
     said = _read_note(file, note, known) if uris.exists(file) or uris.exists(note) else {}
+    # Of a damaged file usearch makes no error but a crash.
+    is_whole = said.pop(_CHECKSUM, None) == _checksum(file)
     ends = np.cumsum([part.rows for part in stored.parts]).tolist()
     first = 0  # row that the index does not have
-    with suppress(RuntimeError):  # what is not an index after all is made again
-        if said == known:
-            neighbours.view(file)
-            return neighbours
-        grown = said.get("fingerprint") in stored.earlier and said.get("rows") in ends
-        if grown and said.items() >= kept.items():
-            neighbours.load(file)
-            first = said["rows"]
+    grown = said.get("fingerprint") in stored.earlier and said.get("rows") in ends
+    if said and not is_whole:
+        logger.warning("the index %s is damaged, or of an earlier raudeep; it is made again.", file)
+    elif said == known:
+        neighbours.view(file)
+        return neighbours
+    elif grown and said.items() >= kept.items():
+        neighbours.load(file)
+        first = said["rows"]
     place = Path(file)
     new = [part.name for part, end in zip(stored.parts, ends, strict=True) if end > first]
     columns = ["file", "chunk", "embedding"]
@@ -187,7 +195,8 @@ def _open_index(table: str, stored: TableIndex, size: int, metric: Metric, file:
                 first += len(vectors)
             neighbours.save(str(folder / place.name))
             uris.delete_file(file)  # so that the note is never that of another index
-            uris.write_bytes(note, json.dumps(known).encode())
+            content = known | {_CHECKSUM: _checksum(str(folder / place.name))}
+            uris.write_bytes(note, json.dumps(content).encode())
     except (OSError, RuntimeError) as error:  # RuntimeError is what usearch raises
         raise TableError(f"cannot make the index {file}: {error}") from error
     return neighbours
@@ -196,12 +205,36 @@ def _open_index(table: str, stored: TableIndex, size: int, metric: Metric, file:
 def _read_note(file: str, note: str, known: Mapping[str, Any]) -> Any:
     """Return what the note of an index says; `TableError` unless it is one, with known names."""
     try:
-        said = json.loads(uris.read_bytes(note))
-    except (OSError, ValueError):
+        said = parse_json(uris.read_bytes(note), note)
+    except (OSError, TableError):
         said = None
-    if not isinstance(said, dict) or not {"fingerprint"} <= said.keys() <= known.keys():
+    if not isinstance(said, dict) or not {"fingerprint"} <= said.keys() <= {*known, _CHECKSUM}:
         raise TableError(
             f"--index {file} is not written over: {note} does not say that it is an index. Choose "
             "another file."
         )
-    return said
+    return {name: value for name, value in said.items() if isinstance(value, str | int)}
+
+
+def _checksum(file: str) -> str | None:
+    """Return what stands for the content of a local file, None where there is none, or it is empty.
+
+    It is to be quicker than a search without an index: the sum of the sums of blocks.
+    """
+    try:
+        with (
+            Path(file).open("rb") as opened,
+            mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content,
+            memoryview(content) as view,
+            ThreadPoolExecutor() as pool,
+        ):
+            starts = range(0, len(view), _BLOCK_BYTES)
+            sums = list(pool.map(lambda start: _sum_of(view, start), starts))
+    except (OSError, ValueError):  # the latter is said of an empty file
+        return None
+    return f"{zlib.crc32(repr(sums).encode()):08x}"
+
+
+def _sum_of(view: memoryview, start: int) -> int:
+    with view[start : start + _BLOCK_BYTES] as block:
+        return zlib.crc32(block)

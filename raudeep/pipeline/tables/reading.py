@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.fs
-import pyarrow.parquet as pq
 
 from raudeep.config import reject_text
 from raudeep.errors import TableError
@@ -217,12 +216,7 @@ def _check_columns(uri: str, index: TableIndex, columns: Sequence[str] | None) -
         return
     if repeated := [name for name in columns if list(columns).count(name) > 1]:
         raise TableError(f"column {repeated[0]!r} is asked for twice; each is there once.")
-    place = uris.join(uri, index.parts[0].name)
-    try:
-        with uris.open_file(place) as file:
-            present = pq.read_schema(file).names
-    except (OSError, pa.ArrowException) as error:
-        raise TableError(f"{place} cannot be read: {error}") from error
+    present = read_schema(uri).names
     if unknown := [name for name in columns if name not in present]:
         raise TableError(f"{uri} has no column {unknown[0]!r}. It has {', '.join(present)}.")
 

@@ -29,6 +29,7 @@ from raudeep.pipeline.artifacts import (
     kept_epochs,
     load_autoencoder,
     read_history,
+    read_metrics,
     read_optimizer_state,
     write_artifact,
     write_events,
@@ -208,7 +209,7 @@ def _restore(job: WorkerJob, fit: Fit, checkpoint: Any) -> Progress:
     earlier = load_autoencoder(run.continue_from)
     fit.restore(dict(earlier.model.state_dict()), read_optimizer_state(run.continue_from))
     # Of a training that was stopped early, as of any other, what led to these weights.
-    history = read_history(run.continue_from)[: earlier.metrics["epoch"]]
+    history = read_history(run.continue_from)[: read_metrics(run.continue_from)["epoch"]]
     return Progress(history=history, last_epoch=len(history) + run.training.num_epochs)
 
 

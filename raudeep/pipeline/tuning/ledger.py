@@ -11,6 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from raudeep.errors import TableError
+from raudeep.foreign import parse_json, typed
 from raudeep.pipeline.artifacts import delete_artifact
 from raudeep.pipeline.corpus import holds_demo_corpus
 from raudeep.storage import uri as uris
@@ -121,12 +122,16 @@ def open_ledger(places: SweepLayout, identity: Identity, *, overwrite: bool = Fa
         `overwrite` its trials and what came of them are deleted instead.
     """
     place = places.below(_SWEEP)
+    stored = None
     try:
-        stored = Identity(**json.loads(uris.read_bytes(place))["identity"])
+        content = uris.read_bytes(place)
     except FileNotFoundError:
-        stored = None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        pass
+    except OSError as error:
         raise TableError(f"{place} cannot be read: {error}") from error
+    else:
+        said = f"{place} cannot be read"
+        stored = typed(_Described, parse_json(content, said), said).identity
     if stored is not None and stored != identity:
         if not overwrite:
             raise TableError(stored.conflict(identity, place=places.output))
@@ -166,10 +171,16 @@ def _read_records(places: SweepLayout) -> dict[str, TrialRecord]:
         if name.startswith(".") or not name.endswith(".json"):
             continue  # a temporary file of a killed run
         place = places.below("trials", name)
+        said = f"{place} cannot be read. Delete it"
         try:
-            record = TrialRecord(**json.loads(uris.read_bytes(place)))
-        except (OSError, ValueError, TypeError) as error:
-            raise TableError(f"{place} cannot be read: {error}. Delete it.") from error
+            content = uris.read_bytes(place)
+        except OSError as error:
+            raise TableError(f"{said}: {error}") from error
+        record: TrialRecord = typed(TrialRecord, parse_json(content, said), said)
+        typed(list[_Epoch], record.history, said)
+        # What trials are called becomes places below the output.
+        if f"{record.id}.json" != name:
+            raise TableError(f"{said}: it is of a trial {record.id!r:.80}.")
         records[record.id] = record
     return records
 
@@ -189,3 +200,18 @@ SWEEP = Kind(
         **dict.fromkeys(PICTURES, _is_picture),
     },
 )
+
+
+@dataclass(frozen=True)
+class _Described:
+    """What the description of a sweep says."""
+
+    identity: Identity
+
+
+@dataclass(frozen=True)
+class _Epoch:
+    """What is wanted of an epoch in the record of a trial."""
+
+    epoch: int
+    objective: float
