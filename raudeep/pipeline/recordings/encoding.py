@@ -246,7 +246,7 @@ def _finite_alone(
     """Return rows and their vectors without recordings of which one is not finite, and these."""
     finite = np.ones(keys.num_rows, dtype=bool)
     for vectors in found.values():
-        finite &= [bool(np.isfinite(vector).all()) for vector in vectors]
+        finite &= np.array([np.isfinite(vector).all() for vector in vectors], dtype=bool)
     if len(rmse):
         finite &= np.isfinite(rmse)
     lost = keys["file"].filter(pa.array(~finite)).unique()
