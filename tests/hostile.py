@@ -10,6 +10,7 @@ import argparse
 import copy
 import json
 import logging
+import os
 import pickle
 import random
 import resource
@@ -192,7 +193,9 @@ def main():
     logging.getLogger("raudeep").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
     kinds = given.kind or list(KINDS)
-    print(json.dumps(run(given.folder, kinds=kinds, cases=given.cases, seed=given.seed)))
+    result = run(given.folder, kinds=kinds, cases=given.cases, seed=given.seed)
+    print(json.dumps(result), flush=True)
+    os._exit(0)  # libraries that end in little memory may not
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from raudeep.config import Limits, ResourceConfig
 from raudeep.credentials import public_values
-from raudeep.errors import EvaluationError
+from raudeep.errors import EvaluationError, TableError
 from raudeep.evaluation.folds import Split
 from raudeep.foreign import parse_json
 from raudeep.manifest import label_map
@@ -277,13 +277,7 @@ def _seconds_before(places: BenchmarkLayout) -> dict[tuple[str, int], float]:
     try:
         stages = parse_json(uris.read_bytes(places.results), places.results)["stages"]
         return {(row["stage"], row["parts"]): float(row["seconds"]) for row in stages}
-    except (
-        OSError,
-        TableError,
-        ValueError,
-        KeyError,
-        TypeError,
-    ):  # there are none, or none of a benchmark
+    except (OSError, TableError, ValueError, KeyError, TypeError):  # none of a benchmark
         return {}
 
 

@@ -175,13 +175,15 @@ def indexed_stage(uri: str) -> str | None:
 def is_damaged_index(uri: str) -> bool:
     """Return whether there is half an index, or an empty one, as a power cut leaves it."""
     try:
-        json.loads(_read_bytes(uri))
+        content = _read_bytes(uri)
     except (FileNotFoundError, NotADirectoryError):
         return False
-    except ValueError:
-        return True
     except OSError as error:
         raise TableError(f"{uri}: {INDEX} cannot be read: {error}") from error
+    try:
+        parse_json(content, INDEX)
+    except TableError:
+        return True
     return False
 
 

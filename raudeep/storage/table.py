@@ -37,7 +37,9 @@ __all__ = [
 
 def read_table(uri: str, *, columns: Sequence[str] | None = None) -> pa.Table:
     """Return all rows of a finished table, in the order of its parts."""
-    return pa.concat_tables([table for _, table in iterate_parts(uri, columns=columns)])
+    parts = [table for _, table in iterate_parts(uri, columns=columns)]
+    with blamed(f"{uri}: its parts do not belong together"):
+        return pa.concat_tables(parts)
 
 
 def iterate_parts(
@@ -146,8 +148,8 @@ def is_readable(uri: str, name: str) -> bool:
 def is_damage(error: TableError) -> bool:
     """Return whether a file that could not be read is damaged or gone, not only out of reach."""
     cause = error.__cause__
-    if isinstance(cause, (pa.ArrowException, FileNotFoundError)):
-        return True
+    if isinstance(cause, FileNotFoundError) or not isinstance(cause, OSError | None):
+        return True  # whatever else a parser raises
     # Of some damaged files Arrow says an OSError, which has no number.
     return type(cause) is OSError and cause.errno is None
 

@@ -54,6 +54,7 @@ def test_errors_are_printed_with_escapes(run, tmp_path):
 
 
 def test_the_log_is_printed_and_written_with_escapes(run, tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"")
     manifest = tmp_path / "m.csv"
     manifest.write_text(f"file,x{ESCAPE}y\na.wav,1\n", "utf-8")
     log = tmp_path / "log"

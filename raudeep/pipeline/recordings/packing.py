@@ -211,7 +211,9 @@ def read_packed(places: Sequence[str], *, name: str, root: str) -> pa.Table:
         checksum = [CRC32] if has_checksums(schema) else []
         path = [f"{AUDIO}.path"] if schema.field(AUDIO).type.get_field_index("path") >= 0 else []
         with blamed(f"{place} cannot be read", ManifestError), uris.open_file(place) as file:
-            table = read_rows(open_parquet(file), size_of(file), columns=[*wanted, *path, *checksum])
+            table = read_rows(
+                open_parquet(file), size_of(file), columns=[*wanted, *path, *checksum]
+            )
         rows = pa.array(packed_uris(place, table.num_rows), pa.string())
         if checksum:
             each = zip(rows.to_pylist(), table[CRC32].to_pylist(), strict=True)
