@@ -148,8 +148,9 @@ def _as_stored(writer: TableWriter) -> TableWriter:
 
 def stored_identity(uri: str) -> Identity | None:
     """Return what the table at `uri`, finished or not, is made from; None where there is none."""
-    files = table_files(visible_files(uri))
-    return _stored_identity(uri, files) if files.names or files.claim else None
+    if not find_output(uri, _TABLE):
+        return None
+    return _stored_identity(uri, table_files(visible_files(uri)))
 
 
 def check_stage(uri: str, stage: str) -> None:

@@ -351,6 +351,7 @@ def test_a_manifest_is_not_written_over_by_a_sweep_of_it(cli, corpus, tmp_path):
     """The sweep would add folds of its own."""
     place, space = tmp_path / "sweep" / "manifest", tmp_path / "space.toml"
     write_manifest(load_manifest(str(corpus))[0], str(place))
+    (tmp_path / "sweep" / "sweep.json").write_text('{"identity": {}}')
     space.write_text("[search]\nspectrogram.clip_below_db = {choices = [-30, -60]}\n")
     before = read_table(str(place))
     flags = ("--corpus", place, "--output", place.parent, "--overwrite")
