@@ -19,6 +19,8 @@ class ExportConfig:
     """Name of the CSV or ARFF files, without suffix; the table's by default."""
     labels_last: bool = False
     """Put the columns of the labels after the features."""
+    escape_formulas: bool = False
+    """In CSV, put ' before texts that spreadsheets run as formulas; it is read back with them."""
     times: bool = False
     """Write the columns start and end as well: the seconds of a chunk, which auDeep's have not."""
 

@@ -310,13 +310,34 @@ def walk_files(uri: str) -> Iterator[tuple[str, int]]:
         raise TableError(f"cannot list {_reason(error, error.filename or uri)}") from error
 
 
-def _files_below(
-    folder: str, prefix: str = "", above: frozenset[tuple[int, int]] = frozenset()
-) -> Iterator[tuple[str, int]]:
+def _files_below(folder: str) -> Iterator[tuple[str, int]]:
     """Yield the files below a local folder with their sizes; fsspec leaves out what it cannot list.
 
-    `above` are the device and inode of the folders that hold this one: a link to one of them is not
-    followed.
+    A link to a folder that holds it is not followed. Folders may be nested to any depth.
+    """
+    begun = [_listed(folder, "", frozenset())]
+    while begun:
+        for entry, name, above in begun[-1]:
+            if entry.is_dir():
+                begun.append(_listed(entry.path, f"{name}/", above))
+                break
+            size = 0
+            with suppress(OSError):  # a link to nothing, which whoever reads it will say
+                size = entry.stat().st_size
+            yield name, size
+        else:
+            begun.pop()
+
+
+_Inodes = frozenset[tuple[int, int]]
+
+
+def _listed(
+    folder: str, prefix: str, above: _Inodes
+) -> Iterator[tuple[os.DirEntry[str], str, _Inodes]]:
+    """Yield the entries of a folder, their names, and device and inode of the folders above them.
+
+    None of a folder that is among those `above` it.
     """
     try:
         status = os.stat(folder)
@@ -324,17 +345,9 @@ def _files_below(
     except (FileNotFoundError, NotADirectoryError):  # gone meanwhile, or a file
         return
     own = (status.st_dev, status.st_ino)
-    if own in above:
-        return
-    for entry in entries:
-        name = prefix + entry.name
-        if entry.is_dir():
-            yield from _files_below(entry.path, f"{name}/", above | {own})
-            continue
-        size = 0
-        with suppress(OSError):  # a link to nothing, which whoever reads it will say
-            size = entry.stat().st_size
-        yield name, size
+    if own not in above:
+        for entry in entries:
+            yield entry, prefix + entry.name, above | {own}
 
 
 @contextmanager

@@ -289,3 +289,15 @@ def test_unusable_file_is_one_line_that_names_it(kind, content, said):
     with pytest.raises(TableError, match=f"a file.*{said}") as error:
         read(content, kind)
     assert "\n" not in str(error.value)
+
+
+def test_formulas_are_escaped_where_that_is_asked_for():
+    """Off by default: what is exported is to be read back as it was."""
+    files = ["=1+1", "+1", "-1", "@x", "\tx", "a=b.wav"]
+    rows = rows_of(files, labels=["=cmd|' /C calc'!A0", None, "-", "x", "y", "z"])
+    plain = csv_rows(rows, labels_last=False).decode()
+    escaped = csv_rows(rows, labels_last=False, escape_formulas=True).decode()
+    read = [line[0] for line in csv.reader(io.StringIO(escaped, newline=""))]
+    assert read == [f"'{file}" for file in files[:5]] + ["a=b.wav"]
+    assert ",'=cmd|' /C calc'!A0," in escaped
+    assert [line[0] for line in csv.reader(io.StringIO(plain, newline=""))] == files

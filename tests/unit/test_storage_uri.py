@@ -66,6 +66,21 @@ def test_a_folder_that_cannot_be_listed_is_an_error_and_not_empty(tmp_path, monk
             uris.list_files(str(place))
 
 
+def test_folders_may_be_nested_to_any_depth(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1500):
+        os.mkdir("d")
+        os.chdir("d")
+    Path("a.wav").touch()
+    try:
+        assert list(uris.list_files(str(tmp_path))) == ["d/" * 1500 + "a.wav"]
+    finally:  # what deletes the folders of tests calls itself
+        Path("a.wav").unlink()
+        for _ in range(1500):
+            os.chdir("..")
+            os.rmdir("d")
+
+
 def test_links_to_folders_are_followed_but_not_in_a_circle(tmp_path):
     uris.write_bytes(str(tmp_path / "elsewhere" / "a.wav"), b"one")
     corpus = tmp_path / "corpus"

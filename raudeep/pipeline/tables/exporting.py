@@ -73,7 +73,8 @@ def export_table(
     if format == "netcdf":
         if config not in (None, ExportConfig()):
             raise ConfigError(
-                "'name', 'labels_last' and 'times' are for CSV and ARFF, not for netCDF."
+                "'name', 'labels_last', 'times' and 'escape_formulas' are for CSV and ARFF, not for "
+                "netCDF."
             )
         if not output.endswith(".nc"):
             raise ConfigError(f"the output of a netCDF export is a file '*.nc'. Got {output!r}.")
@@ -224,6 +225,7 @@ def _write_text(
         size=math.prod(sizes),
         labels=list(survey.label_map),
         labels_last=config.labels_last,
+        escape_formulas=config.escape_formulas,
         times=config.times,
     )
     for rows, splits in _batches(survey, times=config.times):

@@ -15,6 +15,7 @@ from raudeep.storage.exchange.text import Cells, column_names, format_rows
 
 __all__ = ["csv_header", "csv_rows", "read_csv"]
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _BLOCK_BYTES = 64 * 2**20  # a line must fit into one
 
 
@@ -23,9 +24,13 @@ def csv_header(size: int, *, labels_last: bool, times: bool = False) -> bytes:
     return (",".join(column_names(size, labels_last=labels_last, times=times)) + "\n").encode()
 
 
-def csv_rows(rows: Rows, *, labels_last: bool) -> bytes:
-    """Return rows as lines; a missing label is an empty cell, an empty label is ``""``."""
-    return format_rows(rows, quote=_quote, missing="", labels_last=labels_last)
+def csv_rows(rows: Rows, *, labels_last: bool, escape_formulas: bool = False) -> bytes:
+    """Return rows as lines; a missing label is an empty cell, an empty label is ``""``.
+
+    With `escape_formulas`, a text that a spreadsheet would take for a formula begins with ``'``.
+    """
+    quote = _quote_formula if escape_formulas else _quote
+    return format_rows(rows, quote=quote, missing="", labels_last=labels_last)
 
 
 def read_csv(file: Any, attributes: Sequence[str], *, where: str) -> Cells:
@@ -83,6 +88,10 @@ def _read(file: Any, attributes: Sequence[str], where: str) -> Cells:
             if columns:
                 features.append(np.stack(columns, axis=1))
     return Cells(texts, feature_names, np.concatenate(features))
+
+
+def _quote_formula(text: str) -> str:
+    return _quote(f"'{text}" if text.startswith(_FORMULA) else text)
 
 
 def _quote(text: str) -> str:

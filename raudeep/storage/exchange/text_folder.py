@@ -51,6 +51,7 @@ def write_text_folder(
     labels: Sequence[str],
     labels_last: bool,
     times: bool = False,
+    escape_formulas: bool = False,
 ) -> TextWriter:
     """Make the files of all places with nothing but a header, and return a writer for their rows.
 
@@ -70,6 +71,8 @@ def write_text_folder(
         Put the labels behind the features.
     times : bool
         Have columns for the seconds of a chunk.
+    escape_formulas : bool
+        In CSV, write ``'`` before texts that spreadsheets run as formulas.
     """
     arff = file_name.endswith(".arff")
     header = (
@@ -83,6 +86,8 @@ def write_text_folder(
         path.write_bytes(header)
 
     def format_rows(rows: Rows) -> bytes:
-        return (arff_rows if arff else csv_rows)(rows, labels_last=labels_last)
+        if arff:
+            return arff_rows(rows, labels_last=labels_last)
+        return csv_rows(rows, labels_last=labels_last, escape_formulas=escape_formulas)
 
     return TextWriter(folder, file_name, format_rows)
