@@ -73,8 +73,8 @@ def export_table(
     if format == "netcdf":
         if config not in (None, ExportConfig()):
             raise ConfigError(
-                "'name', 'labels_last', 'times' and 'escape_formulas' are for CSV and ARFF, not for "
-                "netCDF."
+                "'name', 'labels_last', 'times' and 'escape_formulas' are for CSV and ARFF, not "
+                "for netCDF."
             )
         if not output.endswith(".nc"):
             raise ConfigError(f"the output of a netCDF export is a file '*.nc'. Got {output!r}.")
