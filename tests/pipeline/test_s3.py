@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from s3fs import S3FileSystem
@@ -133,7 +134,8 @@ def test_an_object_that_was_replaced_is_reported(store, model, tmp_path, caplog)
         return extend_plan(writer, manifest, lambda _, **__: [(0, 2)], **settings)
 
     before = plan()
-    (tmp_path / "table" / "part-00000.parquet").write_bytes(b"rows")
+    writer = open_table(str(tmp_path / "table"), Identity("embeddings", {}))
+    writer.write(0, pa.table({"file": ["a.wav", "b.wav"]}))
     uris.write_bytes("s3://out/replaced/a.wav", b"audio")
     assert plan().fingerprints == before.fingerprints
     assert caplog.text == ""
