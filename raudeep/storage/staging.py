@@ -33,8 +33,16 @@ def unfinished_files(uri: str) -> list[str] | None:
     Raises
     ------
     TableError
-        If nobody can tell.
+        If the process is alive, as far as the file system can tell, or nobody can tell.
     """
+    with _alone(uri) as is_alone:
+        said = _read_note(uri)
+    if said is not None and not is_alone:
+        raise TableError(_at_once(uri))
+    return said
+
+
+def _read_note(uri: str) -> list[str] | None:
     note = uris.join(uri, _UNFINISHED)
     try:
         said = parse_json(uris.read_bytes(note), note)
@@ -45,6 +53,30 @@ def unfinished_files(uri: str) -> list[str] | None:
     except OSError as error:
         raise TableError(f"{note} cannot be read: {error}") from error
     return [str(name) for name in said] if isinstance(said, list) else []
+
+
+@contextmanager
+def _alone(uri: str) -> Iterator[bool]:
+    """Give whether no process holds a folder, and keep it so; True where there are no locks."""
+    if not uris.is_local(uri):
+        yield True
+        return
+    try:
+        descriptor = os.open(uris.absolute(uri), os.O_RDONLY)
+    except OSError:  # there is no such folder
+        yield True
+        return
+    try:
+        is_alone = True
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            is_alone = False
+        except OSError:
+            pass
+        yield is_alone
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

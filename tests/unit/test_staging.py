@@ -211,6 +211,21 @@ def test_of_two_processes_that_put_files_into_a_folder_one_does(place, early, la
     assert list(uris.list_files(place)) == early
 
 
+def test_files_that_a_process_is_putting_there_are_not_those_of_a_killed_one(tmp_path, monkeypatch):
+    move, place = uris.put_file, str(tmp_path)
+
+    def look_at_the_second(file, uri, **options):
+        if file.name == "b.csv":
+            with pytest.raises(TableError, match=r"another process writes to .* as well"):
+                unfinished_files(place)
+        move(file, uri, **options)
+
+    monkeypatch.setattr(uris, "put_file", look_at_the_second)
+    with staging(place) as folder:
+        build(folder, "a.csv", "b.csv")
+    assert unfinished_files(place) is None
+
+
 def test_half_of_several_files_are_known_until_all_are_there(place, monkeypatch):
     class Killed(BaseException):
         """Nothing is put back after it."""
