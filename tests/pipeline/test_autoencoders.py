@@ -34,7 +34,8 @@ from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
 from raudeep.pipeline.recordings.targets import Embedder
 from raudeep.pipeline.stage import embedding_array, spectrogram_values
 from raudeep.pipeline.tables.reconstruction import reconstruct_table
-from raudeep.pipeline.training.runs import Run, check_trainable, train_autoencoders
+from raudeep.pipeline.training.checks import check_trainable
+from raudeep.pipeline.training.runs import Run, train_autoencoders
 from raudeep.report.reconstructions import write_reconstructions
 from raudeep.storage.index import read_index
 from raudeep.storage.table import read_table

@@ -3,18 +3,16 @@
 import json
 import os
 import pickle
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from raudeep.config import EvaluationConfig
 from raudeep.errors import TableError
 from raudeep.schema import ERRORS, SCHEMA_VERSION, read_metadata
 from raudeep.storage import uri as uris
-from raudeep.storage.identity import Identity
 from raudeep.storage.index import CLAIM, INDEX, is_table, read_index
 from raudeep.storage.opening import check_tables, open_table, open_tables
 from raudeep.storage.outputs import check_outputs
@@ -379,19 +377,6 @@ def test_temporary_files_of_a_killed_run_are_no_table_and_in_nobodys_way(place):
     open_table(place, IDENTITY).write(0, rows(0, 2))
     assert open_table(place, IDENTITY).missing(2) == [1]
     assert open_table(place, OTHER, overwrite=True).missing(2) == [0, 1]
-
-
-def test_identity_with_tuples_is_that_of_the_table_it_made(place):
-    config = EvaluationConfig(train_partitions=("train", "devel"), eval_partitions=("test",))
-    for evaluation in (config, EvaluationConfig()):
-        identity = Identity("scores", {"evaluation": asdict(evaluation)})
-        assert identity.config == json.loads(json.dumps(identity.config))
-        writer = open_table(place, identity, overwrite=True)
-        writer.write(0, rows(0, 2))
-        assert open_table(place, identity).missing(1) == []
-        assert writer.commit(1).identity == identity
-        assert read_index(place).identity == identity
-        assert open_table(place, identity).missing(1) == []
 
 
 def test_place_below_a_regular_file_is_refused_in_one_line(tmp_path):

@@ -6,15 +6,12 @@
 import logging
 import os
 import time
-from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing
-from itertools import pairwise
 from typing import Any
 
-from raudeep.config import ResourceConfig, Tracker, TrainingConfig, settled
-from raudeep.errors import ConfigError, RaudeepError, TableError
-from raudeep.models.autoencoder import build_autoencoder
+from raudeep.config import ResourceConfig, Tracker
+from raudeep.errors import RaudeepError, TableError
 from raudeep.pipeline.artifacts import (
     AUTOENCODER,
     CHECKPOINTS,
@@ -22,15 +19,13 @@ from raudeep.pipeline.artifacts import (
     check_place,
     delete_artifact,
     is_artifact,
-    load_autoencoder,
-    read_history,
-    read_optimizer_state,
 )
 from raudeep.pipeline.runtime.cluster import ensure_ray
 from raudeep.pipeline.runtime.progress import stage_progress
 from raudeep.pipeline.runtime.streaming import unwrap
 from raudeep.pipeline.stage import StageSummary
 from raudeep.pipeline.training.board import Board
+from raudeep.pipeline.training.checks import check_names, check_trainable, warn_of_epochs
 from raudeep.pipeline.training.objective import Objective
 from raudeep.pipeline.training.placement import Share, find_places, share_resources
 from raudeep.pipeline.training.record import forget_unusable_record
@@ -41,9 +36,8 @@ from raudeep.storage.claim import claiming, release
 from raudeep.storage.identity import Identity
 from raudeep.storage.index import read_index
 from raudeep.storage.outputs import check_apart, check_folder, check_outputs
-from raudeep.storage.table import read_table
 
-__all__ = ["Run", "check_trainable", "fit_runs", "train_autoencoders"]
+__all__ = ["Run", "fit_runs", "train_autoencoders"]
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +94,7 @@ def train_autoencoders(
     started = time.perf_counter()
     resources = resources or ResourceConfig()
     check_tracker(resources.tracker)
-    _check_names(runs)
+    check_names(runs)
     check_apart(run.output for run in runs)
     checkpoints = uris.absolute(checkpoints)
     identities = {run.name: run.identity() for run in runs}
@@ -110,7 +104,7 @@ def train_autoencoders(
         identity = identities[run.name]
         stored = artifact_identity(run.output) if is_artifact(run.output) else None
         if stored == identity:
-            _warn_of_epochs(run)
+            warn_of_epochs(run)
             continue
         check_folder(run.output, AUTOENCODER)
         pending.append(run)
@@ -195,92 +189,6 @@ def _run_name(run: Run, identity: Identity) -> str:
 
 def _checkpoints_of(run: Run, identity: Identity, checkpoints: str) -> str:
     return uris.join(checkpoints, _run_name(run, identity))
-
-
-def _check_names(runs: Sequence[Run]) -> None:
-    for name, times in Counter(run.name for run in runs).items():
-        if times > 1:
-            raise ConfigError(f"{times} runs have the name {name!r}; each needs its own.")
-
-
-def check_trainable(run: Run) -> None:
-    """Refuse at once what the workers could not use."""
-    if "/" in run.name:
-        raise ConfigError(
-            f"the name of a run is that of a folder. Got {run.name!r}; leave out '/'."
-        )
-    _check_alike(run.spectrograms)
-    bands: set[int] = set()
-    for uri in run.spectrograms:
-        bands.update(read_table(uri, columns=["bands"])["bands"].unique().to_pylist())
-    if len(bands) != 1:
-        found = ", ".join(map(str, sorted(bands)[:5])) or "no rows"
-        raise TableError(
-            f"{', '.join(run.spectrograms)}: an autoencoder takes spectrograms of equally many "
-            f"bands; found: {found}. Extract with n_mels, or with sample_rate."
-        )
-    # The architecture is refused here, not by a worker that has to be started first.
-    model = build_autoencoder(bands.pop(), run.model)
-    if run.continue_from is not None:
-        earlier = load_autoencoder(run.continue_from)
-        read_history(run.continue_from)
-        read_optimizer_state(run.continue_from)
-        if earlier.model.config != run.model:
-            raise ConfigError(
-                f"{run.continue_from} has another architecture: {earlier.model.config}. Leave it "
-                "out to continue with the same."
-            )
-        if earlier.model.bands != model.bands:
-            raise TableError(
-                f"{run.continue_from} was trained on {earlier.model.bands} bands; "
-                f"{', '.join(run.spectrograms)} has {model.bands}."
-            )
-        _warn_of_other_split(run, earlier.training)
-
-
-def _warn_of_other_split(run: Run, earlier: TrainingConfig) -> None:
-    """Say that recordings are held out on which the earlier training was trained."""
-    names = ("validation_fraction", "seed")
-    if run.training.validation_fraction is None or all(
-        getattr(run.training, name) == getattr(earlier, name) for name in names
-    ):
-        return
-    if earlier.validation_fraction is None:
-        advice = "which held out none"
-    else:
-        fraction, seed = earlier.validation_fraction, earlier.seed
-        advice = f"which held out others: validation_fraction={fraction} and seed={seed} do again"
-    logger.warning(
-        "%s: its validation loss is of recordings that %s was trained on, %s.",
-        run.name,
-        run.continue_from,
-        advice,
-    )
-
-
-def _warn_of_epochs(run: Run) -> None:
-    """Warn where a finished artifact kept fewer epochs than are asked for now."""
-    wanted = run.training.checkpoints_to_keep
-    kept = 1 if wanted == 1 else load_autoencoder(run.output).training.checkpoints_to_keep
-    if kept is not None and (wanted is None or kept < wanted):
-        logger.warning(
-            "%s was trained with checkpoints_to_keep=%d, and has no more epochs. Train it in "
-            "another place to keep more.",
-            run.output,
-            kept,
-        )
-
-
-def _check_alike(spectrograms: Sequence[str]) -> None:
-    """Refuse tables of several configurations: what the model embeds is to be made as they were."""
-    configs = {uri: settled(read_index(uri).config, "spectrograms") for uri in spectrograms}
-    for (first, wanted), (uri, config) in pairwise(configs.items()):
-        for key in {**wanted, **config}:
-            if config.get(key) != wanted.get(key):
-                raise TableError(
-                    f"an autoencoder takes spectrograms that were made alike. {first} has "
-                    f"{key}={wanted.get(key)!r}, {uri} has {key}={config.get(key)!r}."
-                )
 
 
 def fit_runs(

@@ -15,9 +15,10 @@ from raudeep.config import Tracker, TuneConfig
 from raudeep.errors import error_for_user
 from raudeep.pipeline.artifacts import AUTOENCODER, is_artifact, read_history
 from raudeep.pipeline.runtime.streaming import unwrap
+from raudeep.pipeline.training.checks import check_trainable
 from raudeep.pipeline.training.objective import Objective
 from raudeep.pipeline.training.placement import Share
-from raudeep.pipeline.training.runs import Run, check_trainable, fit_runs
+from raudeep.pipeline.training.runs import Run, fit_runs
 from raudeep.pipeline.tuning.ledger import SweepLayout
 from raudeep.storage.outputs import check_folder
 from raudeep.sweep.candidates import Candidate, candidate_of
