@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     )
     from raudeep.pipeline.classification.predicting import predict_corpus, predict_table
     from raudeep.pipeline.classification.predictions import score_table
-    from raudeep.pipeline.classification.scoring import evaluate_embeddings
+    from raudeep.pipeline.classification.scoring import evaluate_embeddings, plan_evaluation
     from raudeep.pipeline.corpus import load_manifest
     from raudeep.pipeline.inspection import inspect_folds, inspect_path, inspect_recording
     from raudeep.pipeline.preview import preview_recording
@@ -55,10 +55,10 @@ if TYPE_CHECKING:
     from raudeep.pipeline.recordings.planning import plan_embedding, plan_spectrograms
     from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
     from raudeep.pipeline.recordings.targets import Embedder
-    from raudeep.pipeline.searching.nearest import find_nearest
+    from raudeep.pipeline.searching.nearest import find_nearest, plan_search
     from raudeep.pipeline.searching.queries import embed_query, vectors_of
     from raudeep.pipeline.tables.exporting import export_table
-    from raudeep.pipeline.tables.fusing import fuse_chunks, fuse_tables
+    from raudeep.pipeline.tables.fusing import fuse_chunks, fuse_tables, plan_fusion
     from raudeep.pipeline.tables.importing import import_table
     from raudeep.pipeline.tables.modifying import (
         add_folds,
@@ -74,7 +74,7 @@ if TYPE_CHECKING:
     from raudeep.pipeline.tuning.sweep import plan_sweep, tune_autoencoders
     from raudeep.recipe import Recipe
     from raudeep.report.benchmark import write_report
-    from raudeep.report.pictures import write_preview, write_projection
+    from raudeep.report.pictures import plan_projection, write_preview, write_projection
     from raudeep.report.reconstructions import write_reconstructions
     from raudeep.report.sweep import write_sweep_pictures
     from raudeep.storage.index import read_index
@@ -132,6 +132,10 @@ _PLACES = {
     "pack_corpus": "pipeline.recordings.packing",
     "plan_benchmark": "pipeline.benchmark",
     "plan_embedding": "pipeline.recordings.planning",
+    "plan_evaluation": "pipeline.classification.scoring",
+    "plan_fusion": "pipeline.tables.fusing",
+    "plan_projection": "report.pictures",
+    "plan_search": "pipeline.searching.nearest",
     "plan_spectrograms": "pipeline.recordings.planning",
     "plan_sweep": "pipeline.tuning.sweep",
     "predict_corpus": "pipeline.classification.predicting",
@@ -212,6 +216,10 @@ __all__ = [
     "pack_corpus",
     "plan_benchmark",
     "plan_embedding",
+    "plan_evaluation",
+    "plan_fusion",
+    "plan_projection",
+    "plan_search",
     "plan_spectrograms",
     "plan_sweep",
     "predict_corpus",

@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 from raudeep.cli.app import app
 from raudeep.cli.parameters import (
     CorpusLayout,
+    DryRun,
     Flat,
     Json,
     Output,
@@ -26,7 +27,7 @@ from raudeep.config import (
     MlpConfig,
     SvmConfig,
 )
-from raudeep.errors import ConfigError
+from raudeep.errors import ConfigError, EvaluationError
 
 if TYPE_CHECKING:
     from raudeep.evaluation.metrics import Score
@@ -80,6 +81,7 @@ def evaluate_mlp(
     evaluation: Annotated[EvaluationConfig | None, Flat] = None,
     plot: Plot = None,
     overwrite: Overwrite = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Score embeddings with multi-layer perceptrons, cross-validated or by partitions.
@@ -93,6 +95,7 @@ def evaluate_mlp(
         evaluation or EvaluationConfig(),
         plot=plot,
         overwrite=overwrite,
+        dry_run=dry_run,
         as_json=as_json,
     )
 
@@ -106,6 +109,7 @@ def evaluate_svm(
     evaluation: Annotated[EvaluationConfig | None, Flat] = None,
     plot: Plot = None,
     overwrite: Overwrite = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Score embeddings with linear support vector machines, cross-validated or by partitions.
@@ -119,6 +123,7 @@ def evaluate_svm(
         evaluation or EvaluationConfig(),
         plot=plot,
         overwrite=overwrite,
+        dry_run=dry_run,
         as_json=as_json,
     )
 
@@ -283,14 +288,22 @@ def _evaluate(
     *,
     plot: str | None,
     overwrite: bool,
+    dry_run: bool,
     as_json: bool,
 ) -> None:
-    from raudeep.pipeline.classification.scoring import evaluate_embeddings
+    from raudeep.pipeline.classification.scoring import evaluate_embeddings, plan_evaluation
+    from raudeep.report.console import print_facts, print_json
     from raudeep.report.pictures import check_picture
     from raudeep.storage.uri import absolute
 
     if plot is not None:
         check_picture(absolute(plot), overwrite=overwrite, of=absolute(output))
+    if dry_run:
+        plan = plan_evaluation(
+            absolute(table), absolute(output), classifier=classifier, evaluation=evaluation
+        )
+        (print_json if as_json else print_facts)(plan)
+        return
     result = evaluate_embeddings(
         {"table": absolute(table)},
         {"table": absolute(output)},
@@ -305,12 +318,18 @@ def _show(
     score: "Score", size: int | None, *, plot: str | None, overwrite: bool, as_json: bool
 ) -> None:
     """Print a score of embeddings of so many values, and write its confusion matrix."""
+    from raudeep.evaluation.metrics import MAX_CONFUSION_CLASSES
     from raudeep.report.console import print_json, print_score
     from raudeep.report.plots import confusion_matrix
     from raudeep.storage.outputs import write_file
     from raudeep.storage.uri import absolute
 
     if plot is not None:
+        if score.confusion is None:
+            raise EvaluationError(
+                f"--plot draws the confusion matrix of {MAX_CONFUSION_CLASSES} classes at most. "
+                f"There are {len(score.labels)}; the predictions table has each row's."
+            )
         picture = confusion_matrix(score.confusion, score.labels)
         write_file(absolute(plot), picture.encode(), overwrite=overwrite)
     plain: dict[str, Any] = {"size": size, **score.to_dict()}

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from raudeep.cli.app import app
-from raudeep.cli.parameters import Json, OverwriteFile, TableUri
+from raudeep.cli.parameters import DryRun, Json, OverwriteFile, TableUri
 from raudeep.errors import ConfigError, TableError
 from raudeep.foreign import visible
 
@@ -36,12 +36,13 @@ def search(
             "Needs the extra `search`."
         ),
     ] = None,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Find the recordings of a table that sound most like a recording."""
-    from raudeep.pipeline.searching.nearest import find_nearest
+    from raudeep.pipeline.searching.nearest import find_nearest, plan_search
     from raudeep.pipeline.searching.queries import embed_query, vectors_of
-    from raudeep.report.console import print_json, print_matches
+    from raudeep.report.console import print_facts, print_json, print_matches
     from raudeep.storage.uri import absolute
 
     if (query is None) == (recording is None) or (query is None) == bool(model):
@@ -49,6 +50,10 @@ def search(
     if num_results < 1:
         raise ConfigError(f"--num-results must be at least 1. Got {num_results}.")
     place = absolute(table)
+    file = None if index is None else absolute(index)
+    if dry_run:
+        (print_json if as_json else print_facts)(plan_search(place, index=file))
+        return
     if query is not None:
         vectors = embed_query(absolute(query), place, [absolute(uri) for uri in model])
     else:
@@ -59,7 +64,7 @@ def search(
         num_results=num_results,
         metric=metric,
         without=recording,
-        index=None if index is None else absolute(index),
+        index=file,
     )
     plain = found.astype(object).where(found.notna(), None)
     matches = [dict(zip(plain.columns, row, strict=True)) for row in plain.itertuples(index=False)]
@@ -133,20 +138,34 @@ def visualize(
         Literal["tsne", "pca", "umap"], Parameter(help="How the plane is found.")
     ] = "tsne",
     perplexity: Annotated[float, Parameter(help="Of t-SNE: about how many neighbours.")] = 50.0,
-    seed: Annotated[int, Parameter(help="Seed of the starting points.")] = 0,
+    seed: Annotated[int, Parameter(help="Seed of the starting points and of a sample.")] = 0,
+    max_points: Annotated[
+        int | None,
+        Parameter(
+            help="Most rows to draw; of a larger table a sample is drawn. Without, 10000 for tsne, "
+            "50000 for umap, 200000 for pca."
+        ),
+    ] = None,
     overwrite: OverwriteFile = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Draw embeddings as points in the plane, coloured by label."""
-    from raudeep.report.pictures import write_projection
+    from raudeep.report.console import print_facts
+    from raudeep.report.pictures import check_picture, plan_projection, write_projection
     from raudeep.storage.uri import absolute
 
-    place = absolute(output)
+    source, place = absolute(table), absolute(output)
+    if dry_run:
+        check_picture(place, overwrite=overwrite)
+        print_facts(plan_projection(source, method=method, max_points=max_points))
+        return
     write_projection(
-        absolute(table),
+        source,
         place,
         method=method,
         perplexity=perplexity,
         seed=seed,
+        max_points=max_points,
         overwrite=overwrite,
     )
     print(visible(place))

@@ -7,6 +7,7 @@ from cyclopts import Parameter
 from raudeep.cli.app import app
 from raudeep.cli.parameters import (
     CorpusLayout,
+    DryRun,
     Json,
     Output,
     Overwrite,
@@ -27,13 +28,19 @@ def fuse(
     *,
     output: Output,
     overwrite: Overwrite = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Join embedding tables by recording and chunk into one table of wider vectors."""
     from raudeep.pipeline.tables import fusing
+    from raudeep.report.console import print_facts, print_json
     from raudeep.storage.uri import absolute
 
-    summary = fusing.fuse_tables(named(tables), absolute(output), overwrite=overwrite)
+    sources, place = named(tables), absolute(output)
+    if dry_run:
+        (print_json if as_json else print_facts)(fusing.plan_fusion(sources, place))
+        return
+    summary = fusing.fuse_tables(sources, place, overwrite=overwrite)
     print_summary_rows([summary], as_json=as_json)
 
 

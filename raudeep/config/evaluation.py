@@ -33,7 +33,9 @@ class MlpConfig:
     num_units: int = 150
     """Hidden units of each layer."""
     num_epochs: int = 400
-    """Full-batch steps."""
+    """Times that all rows are trained on."""
+    batch_size: int | None = None
+    """Rows of each step; None takes all of them, as in auDeep, and needs memory for all."""
     learning_rate: float = 1e-3
     """Step size of Adam."""
     dropout: float = 0.4
@@ -45,6 +47,8 @@ class MlpConfig:
         settle(self)
         for name in ("num_layers", "num_units", "num_epochs"):
             check(self, name, getattr(self, name) >= 1, "at least 1")
+        some = self.batch_size is None or self.batch_size >= 1
+        check(self, "batch_size", some, "at least 1 or None")
         check(self, "learning_rate", self.learning_rate > 0, "greater than 0")
         check(self, "dropout", 0 <= self.dropout < 1, "in the range [0, 1)")
 

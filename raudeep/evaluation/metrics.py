@@ -10,7 +10,11 @@ from numpy.typing import NDArray
 
 from raudeep.errors import EvaluationError
 
-__all__ = ["Score", "majority_vote", "score_predictions"]
+__all__ = ["MAX_CONFUSION_CLASSES", "Score", "majority_vote", "score_predictions"]
+
+
+MAX_CONFUSION_CLASSES = 500
+"""For more classes no matrix is made: it has a number for each pair of classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +38,9 @@ class Score:
     num_splits: int
     """Folds, or 1 for partitions."""
     repeats: int
-    confusion: list[list[int]]
-    """Rows are true classes, columns predicted ones; summed over folds and repeats."""
+    confusion: list[list[int]] | None
+    """Rows are true classes, columns predicted ones; summed over folds and repeats. None for more
+    than `MAX_CONFUSION_CLASSES` classes."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values that JSON can hold."""
@@ -92,7 +97,9 @@ def score_predictions(
     names = np.array(files, dtype=object)
     shape = (len(fold_names), len(repeat_names))
     accuracy, uar = np.empty(shape), np.empty(shape)
-    confusion = np.zeros((len(label_map), len(label_map)), dtype=np.int64)
+    num_classes = len(label_map)
+    cells = num_classes**2 if num_classes <= MAX_CONFUSION_CLASSES else 0
+    confusion = np.zeros(cells, dtype=np.int64)
     for i, fold in enumerate(fold_names):
         for j, repeat in enumerate(repeat_names):
             rows = np.flatnonzero((fold_of == fold) & (repeat_of == repeat) & (true_ids >= 0))
@@ -101,13 +108,14 @@ def score_predictions(
                 raise EvaluationError(f"{where} no rows with a label in repeat {repeat}.")
             true, guess = true_ids[rows], predicted_ids[rows]
             if majority_vote:
-                true = _vote(names[rows], true, len(label_map))[1]
-                guess = _vote(names[rows], guess, len(label_map))[1]
-            counts = _confusion(true, guess, len(label_map))
-            support = counts.sum(axis=1)
-            accuracy[i, j] = counts.trace() / support.sum()
-            uar[i, j] = np.mean(counts.diagonal()[support > 0] / support[support > 0])
-            confusion += counts
+                true = _vote(names[rows], true, num_classes)[1]
+                guess = _vote(names[rows], guess, num_classes)[1]
+            support = np.bincount(true, minlength=num_classes)
+            right = np.bincount(true[true == guess], minlength=num_classes)
+            accuracy[i, j] = right.sum() / support.sum()
+            uar[i, j] = np.mean(right[support > 0] / support[support > 0])
+            if cells:
+                confusion += np.bincount(true * num_classes + guess, minlength=cells)
     return Score(
         labels=list(label_map),
         accuracy=float(accuracy.mean()),
@@ -119,7 +127,7 @@ def score_predictions(
         fold_accuracies=accuracy.mean(axis=1).tolist(),
         num_splits=shape[0],
         repeats=shape[1],
-        confusion=confusion.tolist(),
+        confusion=confusion.reshape(num_classes, num_classes).tolist() if cells else None,
     )
 
 
@@ -162,12 +170,7 @@ def _label_ids(labels: Sequence[str | None], label_map: Sequence[str]) -> NDArra
     ids[None] = -1
     unknown = sorted({str(label) for label in labels if label not in ids})
     if unknown:
-        raise EvaluationError(f"labels {unknown[:10]} are not in the label map {list(label_map)}.")
+        raise EvaluationError(
+            f"labels {unknown[:10]} are none of the {len(label_map)} classes that were predicted."
+        )
     return np.fromiter((ids[label] for label in labels), dtype=np.int64, count=len(labels))
-
-
-def _confusion(
-    true: NDArray[np.int64], predicted: NDArray[np.int64], num_classes: int
-) -> NDArray[np.int64]:
-    counts = np.bincount(true * num_classes + predicted, minlength=num_classes**2)
-    return counts.reshape(num_classes, num_classes).astype(np.int64)

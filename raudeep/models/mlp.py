@@ -12,7 +12,7 @@ as long as computing those that are small.
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,9 +94,10 @@ def fit_mlps(
 ) -> MlpEnsemble:
     """Return one trained network for each seed.
 
-    ReLU layers with dropout on their outputs, cross entropy, one step of Adam on all rows per
-    epoch; Glorot-uniform weights and biases of 0. Weights and dropout of network r come
-    from ``seeds[r]`` alone, so it is the same (up to rounding) whichever others are fitted with it.
+    ReLU layers with dropout on their outputs, cross entropy, one step of Adam per epoch on all
+    rows, or one on each batch of `config.batch_size` rows; Glorot-uniform weights and biases of 0.
+    Weights and dropout of network r come from ``seeds[r]`` alone, and the batches from the number
+    of the epoch, so it is the same (up to rounding) whichever others are fitted with it.
 
     Parameters
     ----------
@@ -133,9 +134,10 @@ def fit_mlps(
     parameters = [*weights, *biases]
     means, squares = ([torch.zeros_like(p) for p in parameters] for _ in range(2))  # of gradients
     steps = [torch.zeros((), device=device) for _ in parameters]
-    dropout = _Dropout(X.shape[1], config, generators)
-    backward = _Gradients(X, targets, weights, biases, config)
-    for _ in range(config.num_epochs):
+    batches = _Batches(X, targets, config.batch_size)
+    dropout = _Dropout(batches.X.shape[1], config, generators)
+    backward = _Gradients(batches.X, batches.targets, weights, biases, config)
+    for _ in batches.of_epochs(config.num_epochs):
         # The function behind torch.optim.Adam: the class imports the compiler on first use, which
         # takes 1.4 s and 150 MB in every process that scores.
         adam(
@@ -186,6 +188,35 @@ def _initial(
     return weights, biases
 
 
+class _Batches:
+    """The rows of each step, always in the same memory: all of them, or full batches."""
+
+    def __init__(self, X: Tensor, targets: Tensor, size: int | None) -> None:
+        self._all = X, targets
+        num_rows = X.shape[1]
+        self._size = num_rows if size is None else min(size, num_rows)
+        self.X, self.targets = X, targets
+        if self._size < num_rows:
+            self.X, self.targets = X.new_empty(len(X), self._size), targets.new_empty(self._size)
+
+    def of_epochs(self, num_epochs: int) -> Iterator[None]:
+        """Yield for each step, once `X` and `targets` hold its rows.
+
+        Each epoch has another order, and leaves the rows out that do not fill a batch.
+        """
+        X, targets = self._all
+        for epoch in range(num_epochs):
+            if self.X is X:
+                yield
+                continue
+            order = torch.randperm(X.shape[1], generator=torch.Generator().manual_seed(epoch))
+            for rows in torch.split(order.to(X.device), self._size):
+                if len(rows) == self._size:
+                    torch.index_select(X, 1, rows, out=self.X)
+                    torch.index_select(targets, 0, rows, out=self.targets)
+                    yield
+
+
 class _Dropout:
     """Draws masks of 0 and 1 for all hidden layers, always in the same memory."""
 
@@ -228,14 +259,14 @@ class _Gradients:
         config: MlpConfig,
     ) -> None:
         num_networks, num_classes, num_rows = *weights[-1].shape[:2], X.shape[1]
-        self._X, self._weights, self._biases = X, weights, biases
+        self._X, self._targets, self._weights, self._biases = X, targets, weights, biases
+        self._rows = torch.arange(num_rows, device=X.device)
         self._scale = 1 / (1 - config.dropout)
         self._rectified = config.variant == "audeep"
         sizes = [config.num_units] * config.num_layers + [num_classes]
         self._layers = [X.new_empty(num_networks, size, num_rows) for size in sizes]
         self._deltas = [torch.empty_like(layer) for layer in self._layers]
         self._gradients = [torch.empty_like(p) for p in (*weights, *biases)]
-        self._one_hot = X.new_zeros(num_classes, num_rows).scatter_(0, targets[None], 1.0)
 
     def __call__(self, masks: Tensor | None) -> list[Tensor]:
         """Return the gradients of the weights and of the biases, valid until the next call."""
@@ -253,7 +284,8 @@ class _Gradients:
         if self._rectified:
             layers[-1].relu_()
         torch.softmax(layers[-1], dim=1, out=deltas[-1])
-        deltas[-1].sub_(self._one_hot).div_(self._X.shape[1])
+        deltas[-1][:, self._targets, self._rows] -= 1
+        deltas[-1].div_(self._X.shape[1])
         if self._rectified:
             _pass_positive(deltas[-1], layers[-1])
         for i in range(len(layers) - 1, 0, -1):

@@ -20,7 +20,7 @@ from raudeep.manifest import label_map
 from raudeep.pipeline.artifacts import read_history, read_metrics
 from raudeep.pipeline.baselines.scores import BaselineScore, run_baselines
 from raudeep.pipeline.benchmark_layout import BENCHMARK, BenchmarkLayout, check_output
-from raudeep.pipeline.classification.predictions import splits_of
+from raudeep.pipeline.classification.predictions import splits_of, warn_of_limits
 from raudeep.pipeline.classification.scoring import Evaluation, evaluate_embeddings
 from raudeep.pipeline.corpus import check_synthesised, corpus_of, load_manifest, write_manifest
 from raudeep.pipeline.recordings.embedding import embed_tables
@@ -238,7 +238,9 @@ def _splits(manifest: pa.Table, recipe: Recipe, corpus: str) -> list[Split]:
             f"{corpus} has no folds. Pass --evaluation.num-folds N to make stratified ones, or "
             "--evaluation.train-partitions and --evaluation.eval-partitions."
         )
-    return splits_of(manifest, evaluation, corpus)
+    splits = splits_of(manifest, evaluation, corpus)
+    warn_of_limits({corpus: (manifest, splits)})
+    return splits
 
 
 def _unusable(tables: Iterable[str]) -> list[dict[str, Any]]:

@@ -1,18 +1,25 @@
 """Pictures of what lies on storage, each an SVG file."""
 
+import logging
 from typing import Any
+
+import numpy as np
 
 from raudeep.config import SpectrogramConfig
 from raudeep.errors import ConfigError
-from raudeep.evaluation.projection import Projection, project
+from raudeep.evaluation.projection import MAX_POINTS, Projection, project, projection_seconds
+from raudeep.pipeline.costs import Cost, check_memory
 from raudeep.pipeline.preview import preview_recording
 from raudeep.pipeline.stage import embedding_array
 from raudeep.report import plots
+from raudeep.report.text import duration
 from raudeep.storage.index import read_index
 from raudeep.storage.outputs import check_writable_file, write_file
-from raudeep.storage.table import read_table
+from raudeep.storage.table import read_schema, read_table, take_rows
 
-__all__ = ["check_picture", "write_preview", "write_projection"]
+__all__ = ["check_picture", "plan_projection", "write_preview", "write_projection"]
+
+logger = logging.getLogger(__name__)
 
 
 def write_preview(
@@ -42,9 +49,12 @@ def write_projection(
     method: Projection,
     perplexity: float,
     seed: int,
+    max_points: int | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write the picture of an embedding table in the plane, a point for each row.
+
+    Of a table with more than `max_points` rows a sample is drawn, with a warning.
 
     Parameters
     ----------
@@ -54,6 +64,8 @@ def write_projection(
         URI of the picture, an SVG file.
     method, perplexity, seed
         As `raudeep.evaluation.projection.project` takes them.
+    max_points : int, optional
+        Most rows to draw; without, as many as the method takes in a minute or two.
     overwrite : bool
         Replace another picture that is there.
 
@@ -63,15 +75,60 @@ def write_projection(
         If it is no .svg file.
     EvaluationError
         If the rows cannot be projected, or the method's package is missing.
+    ResourceError
+        If the rows need more memory than there is.
     TableError
         If there is no such table, or the picture cannot be written.
     """
     check_picture(place, overwrite=overwrite)
-    read_index(table, stage="embeddings")
-    rows = read_table(table, columns=["label", "embedding"])
+    cost = _projection_cost(table, method, max_points)
+    index = read_index(table, stage="embeddings")
+    columns = ["label", "embedding"]
+    if cost.rows < index.rows:
+        logger.warning(
+            "%s: %d of %d rows are drawn, chosen at random. All would take about %s; pass "
+            "--max-points to draw more.",
+            table,
+            cost.rows,
+            index.rows,
+            duration(projection_seconds(method, index.rows)),
+        )
+        chosen = np.random.default_rng(seed).choice(index.rows, cost.rows, replace=False)
+        rows = take_rows(table, index, np.sort(chosen), columns=columns)
+    else:
+        rows = read_table(table, columns=columns)
     points = project(embedding_array(rows), method=method, perplexity=perplexity, seed=seed)
     picture = plots.projection(points, rows["label"].to_pylist())
     write_file(place, picture.encode(), overwrite=overwrite)
+
+
+def plan_projection(
+    table: str, *, method: Projection, max_points: int | None = None
+) -> dict[str, Any]:
+    """Return what `write_projection` would do with a table: rows, memory, seconds.
+
+    Raises
+    ------
+    ResourceError, TableError
+        Where `write_projection` would.
+    """
+    rows = read_index(table, stage="embeddings").rows
+    cost = _projection_cost(table, method, max_points)
+    return {"table": table, "rows_of_the_table": rows, **cost.to_dict()}
+
+
+def _projection_cost(table: str, method: Projection, max_points: int | None) -> Cost:
+    index = read_index(table, stage="embeddings")
+    size = read_schema(table).field("embedding").type.list_size
+    if max_points is not None and max_points < 3:
+        raise ConfigError(f"max_points must be at least 3. Got {max_points}.")
+    num_rows = min(index.rows, max_points or MAX_POINTS[method])
+    largest = max(part.rows for part in index.parts)
+    # As rows, as an array, centred, and a part that rows are taken from.
+    memory = 4 * size * (3 * num_rows + largest)
+    check_memory(memory, f"{table}: a picture of {num_rows} rows", way_out="Lower --max-points.")
+    seconds = projection_seconds(method, num_rows)
+    return Cost(rows=num_rows, memory_bytes=memory, estimated_seconds=seconds)
 
 
 def check_picture(place: str, *, overwrite: bool, of: str | None = None) -> None:

@@ -38,6 +38,8 @@ MAX_CLASSES_WITH_COUNTS = 15
 MAX_CLASSES_WITH_LABELS = 60
 MAX_COLUMNS = 1000
 MAX_LEGEND = 20
+MAX_DRAWN = 5000
+PIXELS_PER_INCH = 200
 
 FONT = "DejaVu Sans"  # comes with matplotlib
 INK, LINES = "#010203", "#010204"  # stand-ins, replaced by the variables of THEME
@@ -207,16 +209,22 @@ def projection(points: NDArray[np.float32], labels: Sequence[str | None]) -> str
     """Return points (N, 2) as SVG, coloured by their label, with a legend of up to 20 of them."""
     figure = Figure(figsize=(7.2, 5.4), layout="constrained")
     axes = figure.add_subplot()
-    names = sorted({label or "" for label in labels})
     column = np.array([label or "" for label in labels])
+    names, ids = np.unique(column, return_inverse=True)
+    palette = np.array(colours(len(names)))
+    # More would make a file of many MB; as pixels they are as large as their picture.
+    style: dict[str, Any] = {"s": 12, "linewidths": 0, "rasterized": len(points) > MAX_DRAWN}
     drawn = {}
-    for index, (name, colour) in enumerate(zip(names, colours(len(names)), strict=True)):
-        chosen = points[column == name]
-        dots = axes.scatter(chosen[:, 0], chosen[:, 1], s=12, color=colour, linewidths=0)
-        drawn[dots] = _drawable(name, index) if name else "no label"
+    if len(names) > MAX_LEGEND:
+        axes.scatter(points[:, 0], points[:, 1], color=palette[ids], **style)
+    else:
+        for index, name in enumerate(names):
+            chosen = points[ids == index]
+            dots = axes.scatter(chosen[:, 0], chosen[:, 1], color=palette[index], **style)
+            drawn[dots] = _drawable(name, index) if name else "no label"
     axes.set_xticks([])
     axes.set_yticks([])
-    if len(names) <= MAX_LEGEND:
+    if drawn:
         # Told, for matplotlib finds none that begins with an underscore.
         place: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
         legend = axes.legend(list(drawn), list(drawn.values()), **place, frameon=False, fontsize=9)
@@ -247,7 +255,7 @@ def svg(figure: Figure) -> str:
     for axes in figure.axes:
         axes.patch.set_visible(False)
     metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(buffer, format="svg", metadata=metadata)
+    figure.savefig(buffer, format="svg", metadata=metadata, dpi=PIXELS_PER_INCH)
     text = buffer.getvalue()
     for number, name in enumerate(dict.fromkeys(re.findall(r'id="([a-z]+[0-9a-f]{10})"', text))):
         text = text.replace(name, f"i{number}")

@@ -12,7 +12,7 @@ import soundfile
 from raudeep.config import ChunkConfig, Limits, SpectrogramConfig
 from raudeep.errors import AudioError, ConfigError, FusionError, ResourceError, TableError
 from raudeep.manifest import Recording, manifest_table
-from raudeep.pipeline import stage
+from raudeep.pipeline import costs, stage
 from raudeep.pipeline.artifacts import load_autoencoder
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.recordings import embedding, planning
@@ -351,7 +351,7 @@ def test_what_does_not_fit_is_refused_with_a_way_out(corpus, models, tmp_path, m
         plan_spectrograms(manifest, view, str(tmp_path / "table"))
     monkeypatch.undo()
     full = type("Usage", (), {"free": 10})()
-    monkeypatch.setattr(planning.shutil, "disk_usage", lambda place: full)
+    monkeypatch.setattr(costs.shutil, "disk_usage", lambda place: full)
     with pytest.raises(ResourceError, match="Choose another output"):
         plan_spectrograms(manifest, view, str(tmp_path / "table"))
 

@@ -115,9 +115,19 @@ def test_score_survives_json():
         ([("a", "cat", "cow", 0, 0), ("b", None, "cow", 1, 0)], "fold 1 has no rows with a label"),
         ([("a", "cat", "cow", 0, 0), ("b", "cat", "cow", 1, 1)], "fold 0 .* label in repeat 1"),
         ([("a", None, "cow", None, 0)], "scored partitions have no rows with a label"),
-        ([("a", "emu", "cow", 0, 0)], r"labels \['emu'\] are not in the label map"),
+        ([("a", "emu", "cow", 0, 0)], r"labels \['emu'\] are none of the 3 classes"),
     ],
 )
 def test_unusable_predictions_are_refused(rows, message):
     with pytest.raises(EvaluationError, match=message):
         score(rows)
+
+
+def test_ten_thousand_classes_are_scored_without_a_matrix_of_them():
+    labels = [f"species {number:05d}" for number in range(10_000)]
+    rows = [(f"{i}", label, label if i % 4 else labels[0], 0, 0) for i, label in enumerate(labels)]
+    found = score(rows, label_map=labels)
+    assert found.confusion is None
+    assert found.accuracy == pytest.approx((7500 + 1) / 10_000)
+    assert found.uar == pytest.approx(found.accuracy)
+    assert json.loads(json.dumps(found.to_dict()))["confusion"] is None

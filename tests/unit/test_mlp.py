@@ -7,7 +7,7 @@ import torch
 
 from raudeep.config import MlpConfig
 from raudeep.errors import EvaluationError
-from raudeep.models.mlp import MlpEnsemble, _Dropout, _Gradients, _initial, fit_mlps
+from raudeep.models.mlp import MlpEnsemble, _Batches, _Dropout, _Gradients, _initial, fit_mlps
 
 SMALL = MlpConfig(num_layers=2, num_units=17, num_epochs=30, dropout=0.4)
 
@@ -203,3 +203,39 @@ def test_fit_on_a_gpu_learns_as_on_the_cpu(data):
     ensemble = fit_mlps(*data, num_classes=3, config=SMALL, seeds=[1, 2], device="cuda")
     probabilities = ensemble.predict_proba(data[0])
     assert (probabilities.argmax(axis=2) == data[1]).mean() > 0.5
+
+
+def test_batches_of_all_rows_are_full_batches(data):
+    whole = dataclasses.replace(SMALL, batch_size=41)
+    np.testing.assert_array_equal(
+        fit(data, [1], whole).predict_proba(data[0]), fit(data, [1]).predict_proba(data[0])
+    )
+
+
+@pytest.mark.parametrize("size", [1, 10, 40])
+def test_each_epoch_trains_on_full_batches_of_rows_that_differ(data, size):
+    X, targets = torch.from_numpy(data[0].T.copy()), torch.from_numpy(data[1])
+    batches = _Batches(X, targets, size)
+    epochs: list[list[torch.Tensor]] = [[], []]
+    per_epoch = 41 // size
+    for step, _ in enumerate(batches.of_epochs(2)):
+        epochs[step // per_epoch].append(batches.X.clone())
+        rows = [int((column == X.T).all(1).nonzero()) for column in batches.X.T]
+        assert (targets[rows] == batches.targets).all()
+        assert len(set(rows)) == size
+    assert [len(epoch) for epoch in epochs] == [per_epoch, per_epoch]
+    assert all(
+        len({tuple(column) for batch in epoch for column in batch.T.tolist()}) == per_epoch * size
+        for epoch in epochs
+    )
+    assert not torch.equal(epochs[0][0], epochs[1][0])
+
+
+def test_a_network_does_not_depend_on_those_beside_it_in_batches(data):
+    config = dataclasses.replace(SMALL, batch_size=10)
+    alone, beside = fit(data, [3], config), fit(data, [5, 3], config)
+    np.testing.assert_allclose(
+        alone.predict_proba(data[0])[0], beside.predict_proba(data[0])[1], atol=1e-4
+    )
+    right = alone.predict_proba(data[0])[0].argmax(axis=1) == data[1]
+    assert right.mean() > 0.6  # chance is a third

@@ -28,6 +28,7 @@ from raudeep.pipeline.classification.predictions import (
     prediction_rows,
     score_table,
     splits_of,
+    warn_of_limits,
 )
 from raudeep.pipeline.recordings.kernels import Kernel, Piece, map_recordings
 from raudeep.pipeline.runtime.progress import stage_progress
@@ -117,6 +118,7 @@ def evaluate_cnn(
     metadata = read_table(table, columns=["file", "label", "partition", "folds", "frames"])
     labels = label_map(metadata, table)
     splits = splits_of(metadata, evaluation, table)
+    warn_of_limits({table: (metadata, splits)})
     missing = writer.missing(len(splits))
     trainer = Pool(
         _Trainer,

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import safetensors.numpy
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
@@ -24,6 +25,7 @@ from raudeep.pipeline.classification.predictions import (
     row_names,
     rows_of_partitions,
 )
+from raudeep.pipeline.costs import Cost, check_memory
 from raudeep.pipeline.recordings.sources import Source, checked_sources, embedding_sources
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage import uri as uris
@@ -31,10 +33,11 @@ from raudeep.storage.claim import check_claim, claimed, claiming, release
 from raudeep.storage.identity import Identity, package_versions
 from raudeep.storage.index import TableIndex, read_index
 from raudeep.storage.outputs import Kind, find_output, is_json, json_with
-from raudeep.storage.table import read_table
+from raudeep.storage.table import read_schema, read_table
 
 __all__ = [
     "TrainedClassifier",
+    "check_fit",
     "describe_classifier",
     "estimate_fit",
     "fit_function",
@@ -50,6 +53,7 @@ _CONFIG_KEYS = ("format_version", "labels", "identity")
 # On one core: arithmetic of a value of the first layer's weights, per row and epoch.
 _SECONDS_PER_PRODUCT = 4 / 80e9
 _SECONDS_PER_SVM_VALUE = 1e-6
+_COPIES = 5  # of the rows as float32: in the table, as an array, trained on, standardised, turned
 _SMALL_PRODUCT = 1e9
 
 
@@ -102,11 +106,37 @@ def fit_function(config: ClassifierConfig) -> FitFunction:
     return lambda X, y, classes, seeds: machines(X, y, num_classes=classes, seeds=seeds)
 
 
-def estimate_fit(config: ClassifierConfig, *, num_values: int) -> float:
-    """Return the seconds that a fit on about `num_values` values takes a core."""
-    if isinstance(config, MlpConfig):
-        return num_values * config.num_units * config.num_epochs * _SECONDS_PER_PRODUCT
-    return num_values * _SECONDS_PER_SVM_VALUE
+def estimate_fit(
+    config: ClassifierConfig, *, num_rows: int, size: int, num_classes: int, repeats: int
+) -> Cost:
+    """Return what fits on `num_rows` embeddings of `size` values cost, side by side.
+
+    The estimates hold within a factor of two or so.
+    """
+    values = num_rows * size
+    if not isinstance(config, MlpConfig):
+        # scikit-learn has the rows as float64, and its solver once more with an index each.
+        memory = (_COPIES * 4 + 8 + 16) * values + 16 * num_classes * size * repeats
+        seconds = _SECONDS_PER_SVM_VALUE * values * repeats
+        return Cost(rows=num_rows, memory_bytes=memory, estimated_seconds=seconds)
+    units, layers = config.num_units, config.num_layers
+    weights = units * (size + (layers - 1) * units + num_classes)
+    products = num_rows * weights * config.num_epochs * repeats
+    # Outputs and their gradients of each layer; of hidden ones masks and the bits they are from.
+    per_row = repeats * (8 * (layers * units + num_classes) + 7 * layers * units)
+    batch = min(num_rows, config.batch_size or num_rows)
+    memory = _COPIES * 4 * values + per_row * batch + 16 * weights * repeats
+    return Cost(
+        rows=num_rows, memory_bytes=memory, estimated_seconds=_SECONDS_PER_PRODUCT * products
+    )
+
+
+def check_fit(cost: Cost, config: ClassifierConfig, table: str) -> None:
+    """Raise `ResourceError` if a fit needs more memory than a process may take."""
+    way_out = "Take a sample of the rows"
+    if isinstance(config, MlpConfig) and config.batch_size is None:
+        way_out = "Pass --batch-size 1024 (with fewer --num-epochs)"
+    check_memory(cost.memory_bytes, f"{table}: training on {cost.rows} rows", way_out=f"{way_out}.")
 
 
 def fit_table(table: str, *, config: ClassifierConfig, fit: FitConfig) -> TrainedClassifier:
@@ -127,6 +157,14 @@ def fit_table(table: str, *, config: ClassifierConfig, fit: FitConfig) -> Traine
         If the rows have fewer than two labels, or a partition has no rows.
     """
     index = read_index(table, stage="embeddings")
+    cost = estimate_fit(
+        config,
+        num_rows=index.rows,
+        size=read_schema(table).field("embedding").type.list_size,
+        num_classes=len(pc.unique(read_table(table, columns=["label"])["label"])),
+        repeats=fit.repeats,
+    )
+    check_fit(cost, config, table)
     rows = read_table(table)
     chosen = in_key_order(rows, rows_of_partitions(rows, fit.train_partitions, table))
     labels = label_map(rows.take(chosen), table)

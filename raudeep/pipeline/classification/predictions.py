@@ -1,6 +1,7 @@
 """Predictions as rows: labels and splits of a table, what a classifier says, the score."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from raudeep.config import EvaluationConfig, reject_text
 from raudeep.errors import EvaluationError
 from raudeep.evaluation.classifier import UNLABELLED, Name
+from raudeep.evaluation.conditions import score_limits, unknown_labels
 from raudeep.evaluation.folds import Split, splits_from_folds, splits_from_partitions
 from raudeep.evaluation.metrics import Score, score_predictions
 from raudeep.evaluation.stratified import stratified_folds
@@ -29,7 +31,10 @@ __all__ = [
     "rows_of_partitions",
     "score_table",
     "splits_of",
+    "warn_of_limits",
 ]
+
+logger = logging.getLogger(__name__)
 
 
 def label_map(metadata: pa.Table, uri: str) -> list[str]:
@@ -92,6 +97,22 @@ def splits_of(metadata: pa.Table, evaluation: EvaluationConfig, uri: str) -> lis
                 f"{where} has {len(split.valid)} rows to score, none of them with a label."
             )
     return [replace(split, train=in_key_order(metadata, split.train)) for split in splits]
+
+
+def warn_of_limits(tables: Mapping[str, tuple[pa.Table, Sequence[Split]]]) -> None:
+    """Warn of rows that no classifier can get right, once where several tables have the same.
+
+    Parameters
+    ----------
+    tables : mapping of URI to rows and splits
+        The rows have a column ``label``.
+    """
+    said: dict[str, str] = {}
+    for uri, (rows, splits) in tables.items():
+        for sentence in score_limits(rows["label"].to_pylist(), splits):
+            said.setdefault(sentence, uri)
+    for sentence, uri in said.items():
+        logger.warning("%s: %s.", uri, sentence)
 
 
 def _splits(metadata: pa.Table, evaluation: EvaluationConfig, uri: str) -> list[Split]:
@@ -234,6 +255,8 @@ def score_table(
     if labels is None:
         known = read_metadata(read_schema(predictions))["labels"]
         labels = [*known, *sorted({*rows["label"]} - {*known, None})]
+        if sentence := unknown_labels(rows["label"], known):
+            logger.warning("%s: %s.", predictions, sentence)
     return score_predictions(
         files=rows["file"],
         labels=rows["label"],

@@ -1,13 +1,10 @@
 """What a stage over recordings will cost, from a sample of them: before it is paid for."""
 
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +13,7 @@ import pyarrow as pa
 from raudeep.audio.decode import Header
 from raudeep.config import ChunkConfig, Limits, Readout, SpectrogramConfig
 from raudeep.errors import AudioError, RaudeepError, ResourceError
+from raudeep.pipeline.costs import check_disk
 from raudeep.pipeline.recordings.decoding import RecordingRow, Views, load_header, load_views
 from raudeep.pipeline.recordings.encoding import EmbeddingCollector
 from raudeep.pipeline.recordings.isolation import Crew
@@ -34,7 +32,6 @@ from raudeep.pipeline.recordings.targets import (
 )
 from raudeep.pipeline.runtime.cluster import Resources, find_resources
 from raudeep.pipeline.stage import recording_slices
-from raudeep.storage import uri as uris
 from raudeep.storage.opening import check_tables
 from raudeep.storage.writer import TableWriter
 
@@ -137,7 +134,7 @@ def plan_embedding(
     return _plan(sample, durations, cluster, speed) | {
         "rows": rows,
         "parts": parts,
-        "output_bytes": _checked_size(rows * size, next(iter(targets.values())).writer.uri),
+        "output_bytes": check_disk(rows * size, next(iter(targets.values())).writer.uri),
         "memory_per_worker_bytes": memory,
     }
 
@@ -176,7 +173,7 @@ def plan_spectrograms(
     return _plan(sample, durations, cluster, speed) | {
         "rows": rows,
         "parts": parts,
-        "output_bytes": _checked_size(size, output),
+        "output_bytes": check_disk(size, output),
         "memory_per_worker_bytes": memory,
     }
 
@@ -332,19 +329,3 @@ def _check_memory(memory: int, longest: Header, cluster: Resources) -> None:
             "--chunk-seconds to read recordings piece by piece, or --max-duration to leave long "
             "ones out."
         )
-
-
-def _checked_size(size: int, output: str) -> int:
-    """Return a size that the output has room for."""
-    if not uris.is_local(output):
-        return size
-    place = Path(uris.absolute(output))
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
-    if size > free and os.access(place, os.R_OK):
-        raise ResourceError(
-            f"the output needs about {size / 2**30:.1f} GB; {place} has {free / 2**30:.1f} GB "
-            "free. Choose another output."
-        )
-    return size

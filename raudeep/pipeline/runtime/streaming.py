@@ -42,6 +42,7 @@ def stream(
     stage: Callable[[Item], Item] | Pool,
     *,
     estimated_seconds: float,
+    memory_bytes: int = 0,
 ) -> Iterator[Item]:
     """Yield each item after it went through a stage, in any order.
 
@@ -55,6 +56,8 @@ def stream(
     estimated_seconds : float
         What the work would take on one core. Work that is done sooner than Ray and its workers have
         started is done in a plain loop in this process.
+    memory_bytes : int
+        What a call of a function takes; only as many run at once as there is memory for.
     """
     import ray
 
@@ -76,7 +79,7 @@ def stream(
     if isinstance(stage, Pool):
         dataset = _map_in_pool(dataset, stage, cluster, num_items=len(items))
     else:
-        dataset = dataset.map(_guarded(stage), num_cpus=1)
+        dataset = dataset.map(_guarded(stage), num_cpus=1, **_memory(cluster, memory_bytes))
     rows = dataset.iter_rows()
     try:
         for row in rows:
@@ -86,6 +89,14 @@ def stream(
             yield row
     except ray.exceptions.RayError as error:
         raise unwrap(error) from error
+
+
+def _memory(cluster: Resources, memory_bytes: int) -> dict[str, int]:
+    """Return what to ask Ray for, where a task takes more than its core's share of the memory."""
+    if all(memory_bytes <= node.memory / max(1.0, node.cpus) for node in cluster.nodes):
+        return {}
+    # More than any machine has would wait for ever.
+    return {"memory": min(memory_bytes, int(max(node.memory for node in cluster.nodes)))}
 
 
 def _map_in_pool(dataset: Any, pool: Pool, cluster: Resources, *, num_items: int) -> Any:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from raudeep.errors import ConfigError, EvaluationError, TableError
 from raudeep.evaluation.neighbours import Metric, similarities
 from raudeep.foreign import parse_json
+from raudeep.pipeline.costs import Cost, check_memory
 from raudeep.pipeline.stage import embedding_array
 from raudeep.storage import uri as uris
 from raudeep.storage.index import TableIndex, read_index
@@ -30,7 +31,7 @@ from raudeep.storage.outputs import check_kept
 from raudeep.storage.staging import staging
 from raudeep.storage.table import iterate_parts, read_part, read_schema, take_rows
 
-__all__ = ["find_nearest"]
+__all__ = ["find_nearest", "plan_search"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,10 @@ _COLUMNS = ("file", "chunk", "start", "end", "label")
 _CHECKSUM = "checksum"
 _BLOCK_BYTES = 2**24
 _SURPLUS = 10  # rows that an index is first asked for, for each recording wanted
+
+_SECONDS_PER_GB = 4.0  # of embeddings that are read and compared
+_LONG_SECONDS = 30.0  # after which an index is worth its file
+_LINK_BYTES = 400  # of a row in an index, beside its embedding
 
 Vectors = NDArray[np.float32]
 
@@ -98,7 +103,16 @@ def find_nearest(
     columns = [*_COLUMNS, "embedding"]
     parts: Iterable[pa.Table]
     found = None
-    if index is not None:
+    if index is None:
+        seconds = plan_search(table)["estimated_seconds"]
+        if seconds > _LONG_SECONDS:
+            logger.info(
+                "All %d rows are compared, for about %.0f s. With --index FILE only the first "
+                "search of a table reads all of it.",
+                stored.rows,
+                seconds,
+            )
+    else:
         wanted = num_results + (without is not None)
         found = _look_up(table, stored, queries, wanted, metric, index)
     every = map(itemgetter(1), iterate_parts(table, columns=columns))
@@ -115,6 +129,42 @@ def find_nearest(
     if metric == "euclidean":
         best["score"] = -best["score"]
     return best.reset_index(drop=True)
+
+
+def plan_search(table: str, *, index: str | None = None) -> dict[str, Any]:
+    """Return what `find_nearest` would do with a table, and what it would cost.
+
+    Parameters
+    ----------
+    table, index
+        As `find_nearest` takes them.
+
+    Returns
+    -------
+    dict
+        Rows, memory, bytes of the index, seconds on one core without an index that is there.
+
+    Raises
+    ------
+    ResourceError
+        If the rows that are in memory at a time need more than there is.
+    TableError
+        If it is no table of embeddings.
+    """
+    stored = read_index(table, stage="embeddings")
+    size = read_schema(table).field("embedding").type.list_size
+    largest = max(part.rows for part in stored.parts)
+    bytes_of_index = (4 * size + _LINK_BYTES) * stored.rows if index is not None else 0
+    cost = Cost(
+        rows=stored.rows,
+        # A part as it is read, as an array, and what of it is finite.
+        memory_bytes=12 * size * largest + bytes_of_index,
+        estimated_seconds=_SECONDS_PER_GB * 4 * size * stored.rows / 1e9,
+        output_bytes=bytes_of_index,
+    )
+    way_out = "Search without --index." if index is not None else "Search on a larger machine."
+    check_memory(cost.memory_bytes, f"{table}: a search", way_out=way_out)
+    return {"table": table, **cost.to_dict()}
 
 
 def _with_vectors(
@@ -184,6 +234,7 @@ def _open_index(table: str, stored: TableIndex, size: int, metric: Metric, file:
     elif grown and said.items() >= kept.items():
         neighbours.load(file)
         first = said["rows"]
+    plan_search(table, index=file)  # it is made in memory
     place = Path(file)
     new = [part.name for part, end in zip(stored.parts, ends, strict=True) if end > first]
     columns = ["file", "chunk", "embedding"]

@@ -20,20 +20,22 @@ from raudeep.evaluation.fusion import (
     chunk_rows,
     match_rows,
 )
+from raudeep.pipeline.costs import Cost, check_disk, check_memory
 from raudeep.pipeline.runtime.streaming import stream
 from raudeep.pipeline.stage import StageSummary, embedding_array, embedding_rows
 from raudeep.storage.index import TableIndex, is_table, read_index
 from raudeep.storage.labels import labels_of_parts, labels_of_table
 from raudeep.storage.opening import check_tables, open_tables
 from raudeep.storage.outputs import check_outputs
-from raudeep.storage.table import read_part, read_table, take_rows
+from raudeep.storage.table import read_part, read_schema, read_table, take_rows
 from raudeep.storage.writer import TableWriter
 
-__all__ = ["fuse_chunks", "fuse_tables"]
+__all__ = ["fuse_chunks", "fuse_tables", "plan_fusion"]
 
 _SPAN = ("start", "end")
 _METADATA = ("label", "partition", "folds")
 _SECONDS_PER_GB = 10.0
+_KEY_BYTES = 600  # of the key and the metadata of a row, in memory
 
 
 def fuse_tables(tables: Mapping[str, str], output: str, *, overwrite: bool = False) -> StageSummary:
@@ -69,7 +71,8 @@ def fuse_tables(tables: Mapping[str, str], output: str, *, overwrite: bool = Fal
     parts = indices[first].parts
     is_new = overwrite or not is_table(output) or bool(writer.missing(len(parts)))
     if is_new or read_index(output).labels != indices[first].labels:
-        rows = _matching_rows(tables)  # before anything is replaced
+        plan_fusion(tables, output)  # before anything is replaced
+        rows = _matching_rows(tables)
     (writer,) = open_tables([writer], overwrite=overwrite)
     starts = np.cumsum([0, *(part.rows for part in parts)])
 
@@ -84,6 +87,41 @@ def fuse_tables(tables: Mapping[str, str], output: str, *, overwrite: bool = Fal
     # An earlier version did not cut it as the first table.
     index = writer.commit(len(parts), labels=labels_of_table(tables[first], indices[first]))
     return StageSummary.of_table("fusion", output, index, made=made, started=started)
+
+
+def plan_fusion(tables: Mapping[str, str], output: str) -> dict[str, Any]:
+    """Return what `fuse_tables` would do, and what it would cost.
+
+    Parameters
+    ----------
+    tables, output
+        As `fuse_tables` takes them.
+
+    Returns
+    -------
+    dict
+        Rows and values of the fused table, memory, bytes of the output, seconds on one core.
+
+    Raises
+    ------
+    ResourceError
+        If the keys need more memory, or the output more of the disk, than there is.
+    TableError
+        If a table is none of embeddings.
+    """
+    indices = [read_index(uri, stage="embeddings") for uri in tables.values()]
+    sizes = [read_schema(uri).field("embedding").type.list_size for uri in tables.values()]
+    largest = max(part.rows for index in indices for part in index.parts)
+    cost = Cost(
+        rows=indices[0].rows,
+        memory_bytes=_KEY_BYTES * sum(index.rows for index in indices) + 12 * sum(sizes) * largest,
+        estimated_seconds=_SECONDS_PER_GB * sum(map(_bytes, indices)) / 1e9,
+        output_bytes=4 * sum(sizes) * indices[0].rows,
+    )
+    way_out = "Fuse while embedding: `raudeep embed --fuse`."
+    check_memory(cost.memory_bytes, f"fusing {len(indices)} tables", way_out=way_out)
+    check_disk(cost.output_bytes, output)
+    return {"tables": len(indices), "values": sum(sizes), **cost.to_dict()}
 
 
 def fuse_chunks(table: str, output: str, *, overwrite: bool = False) -> StageSummary:
