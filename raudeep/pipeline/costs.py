@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from raudeep.errors import ResourceError
-from raudeep.pipeline.runtime.cluster import ensure_ray, machine_memory
+from raudeep.pipeline.runtime.cluster import ensure_ray
+from raudeep.pipeline.runtime.machine import machine_memory
 from raudeep.storage import uri as uris
 
 __all__ = ["Cost", "check_disk", "check_memory", "usable_memory"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from raudeep.pipeline import costs
-from raudeep.pipeline.runtime import cluster
+from raudeep.pipeline.runtime import machine
 from raudeep.report import pictures
 from tests.embeddings import QUICK, SIDES, separable, write_table
 from tests.support import assert_one_line
@@ -118,9 +118,9 @@ def test_fusions_and_searches_without_memory_are_refused(cli, tmp_path, monkeypa
 
 def test_the_memory_of_a_container_counts(tmp_path, monkeypatch):
     limit = tmp_path / "memory.max"
-    monkeypatch.setattr(cluster, "_CONTAINER_LIMITS", (str(limit), str(tmp_path / "none")))
-    whole = cluster.machine_memory()
+    monkeypatch.setattr(machine, "_CONTAINER_LIMITS", (str(limit), str(tmp_path / "none")))
+    whole = machine.machine_memory()
     limit.write_text("max\n")
-    assert cluster.machine_memory() == whole
+    assert machine.machine_memory() == whole
     limit.write_text("1000000\n")
-    assert cluster.machine_memory() == 1_000_000
+    assert machine.machine_memory() == 1_000_000

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from raudeep.errors import ResourceError
+from raudeep.pipeline.runtime.machine import machine_memory
 from raudeep.pipeline.runtime.watching import watch_process, watch_server
 from raudeep.search_path import paths_of_ours
 
@@ -28,7 +29,6 @@ __all__ = [
     "ensure_ray",
     "find_resources",
     "is_fresh_cpu_actor",
-    "machine_memory",
     "silence",
 ]
 
@@ -55,10 +55,6 @@ _QUIET = {
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_TQDM": "0",
 }
-_CONTAINER_LIMITS = (  # of versions 2 and 1 of Linux's control groups
-    "/sys/fs/cgroup/memory.max",
-    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-)
 _CONNECT_SECONDS = 10.0
 _AFAR = "ray://"  # another machine starts the work; Ray's processes are there
 _HEAD_LOST_SECONDS = 45.0  # that of a cluster may be started again; Ray ends this process after 60
@@ -314,15 +310,6 @@ def find_resources() -> Resources:
     import torch
 
     return Resources((Node(assigned_cores(), torch.cuda.device_count(), machine_memory()),))
-
-
-def machine_memory() -> int:
-    """Return the bytes of memory of this machine, or of the container that this process is in."""
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for path in _CONTAINER_LIMITS:
-        with suppress(OSError, ValueError):  # there is no such file, or it says "max"
-            limits.append(int(Path(path).read_text()))
-    return min(limits)
 
 
 def assigned_cores() -> int:
