@@ -1,24 +1,8 @@
-"""What a process takes to the Ray that it starts or joins, and what it keeps off the terminal."""
+"""What a process that starts or joins a Ray keeps off the terminal."""
 
-import json
 import os
 
 from raudeep.pipeline.runtime import cluster
-
-
-def test_credentials_reach_the_workers_unless_the_job_hands_them_on(monkeypatch):
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://store")
-    monkeypatch.setenv("WANDB_API_KEY", "key")
-    monkeypatch.setenv("UNRELATED", "1")
-    found = cluster._environment()
-    assert found["AWS_ENDPOINT_URL"] == "http://store"
-    assert found["WANDB_API_KEY"] == "key"
-    assert "UNRELATED" not in found
-    # Ray refuses a variable that both the job and its driver set.
-    job = {"runtime_env": {"env_vars": {"AWS_ENDPOINT_URL": "http://store"}}}
-    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps(job))
-    assert "AWS_ENDPOINT_URL" not in cluster._environment()
-    assert "WANDB_API_KEY" in cluster._environment()
 
 
 def test_only_the_log_of_rays_core_is_kept_off_stderr(capfd):
