@@ -225,16 +225,22 @@ def test_a_run_fails_once_more_recordings_are_bad_than_may_be(
         embed(damaged, models["a"], output, limits=limits)
 
 
-def test_recordings_that_failed_are_tried_again_when_asked_for(damaged, models, tmp_path):
+def test_recordings_that_failed_are_tried_again_where_they_changed_or_when_asked_for(
+    damaged, models, tmp_path
+):
     output = tmp_path / "table"
     assert embed(damaged, models["a"], output).errors == 3
     for name in ("empty", "truncated"):
         shutil.copy(damaged / "fold_1/hum/hum-000.wav", damaged / f"fold_1/hum/{name}.wav")
     manifest, _ = load_manifest(str(damaged))
-    assert embed(manifest, models["a"], output).errors == 3
-    again = embed(manifest, models["a"], output, limits=Limits(retry_errors=True))
+    again = embed(manifest, models["a"], output)
     assert (again.errors, again.rows) == (1, 28)
     assert 0 < again.reused < again.parts
+    same = embed(manifest, models["a"], output)
+    assert (same.errors, same.reused) == (1, same.parts)
+    asked = embed(manifest, models["a"], output, limits=Limits(retry_errors=True))
+    assert (asked.errors, asked.rows) == (1, 28)
+    assert 0 < asked.reused < asked.parts
 
 
 def test_a_retry_that_computes_other_audio_is_another_table(

@@ -167,7 +167,7 @@ def test_data_set_of_audeep_becomes_a_table(tmp_path):
 @pytest.mark.parametrize("kind", ["CSV", "arff", "NetCDF"])
 def test_commands_take_the_format_in_any_case(cli, tmp_path, kind):
     table = write(tmp_path / "table", chunks(label=["dog"], **SPLITS["both"]))
-    middle = tmp_path / "middle.nc"
+    middle = tmp_path / ("middle.nc" if kind == "NetCDF" else "middle")
     code, out, _ = cli("export", kind, table, "--output", middle, "--json")
     (summary,) = json.loads(out)
     assert (code, summary["stage"], summary["rows"]) == (0, "export", 12)
