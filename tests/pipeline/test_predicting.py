@@ -90,7 +90,13 @@ def test_workers_of_ray_predict_the_same(cli, models, corpus, tmp_path, monkeypa
         monkeypatch.setattr(streaming, "_START_SECONDS", 0.0)
         monkeypatch.setattr(streaming, "_WORKER_SECONDS", 0.0)
     here, there = (read_table(str(tmp_path / name)) for name in ("here", "there"))
-    assert here.equals(there)
+    # How many threads multiply decides on the last bits.
+    np.testing.assert_allclose(*map(_probabilities, (here, there)), atol=1e-6)
+    assert here.drop_columns(["probabilities"]).equals(there.drop_columns(["probabilities"]))
+
+
+def _probabilities(predictions):
+    return np.array(predictions["probabilities"].to_pylist())
 
 
 def test_one_recording_is_predicted_and_a_broken_one_named(cli, models, corpus, tmp_path):
