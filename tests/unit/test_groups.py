@@ -83,7 +83,6 @@ def test_the_table_that_is_evaluated_is_divided_by_groups(tmp_path):
         ]
         assert not sides[0] & sides[1]
     assert describe_evaluation(evaluation, None)["group_pattern"] == SPEAKER
-    assert "group_pattern" not in describe_evaluation(EvaluationConfig(num_folds=4), None)
 
 
 @pytest.mark.parametrize(
