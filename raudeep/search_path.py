@@ -17,14 +17,9 @@ def search_path() -> list[str]:
     It stays where it was put there on purpose: PYTHONPATH names it, it is the folder of the script
     that runs, or raudeep itself lies there.
     """
-    try:
-        here = os.path.realpath(os.getcwd())
-    except FileNotFoundError:  # it was deleted
-        here = ""
-    chosen = {*map(os.path.realpath, _variable()), *paths_of_ours()}
-    return [
-        entry for entry in sys.path if entry and (os.path.realpath(entry) != here or here in chosen)
-    ]
+    here = _resolved(".")
+    chosen = {*_variable(), *paths_of_ours()}
+    return [entry for entry in sys.path if entry and (_resolved(entry) != here or here in chosen)]
 
 
 def paths_of_ours() -> list[str]:
@@ -32,10 +27,10 @@ def paths_of_ours() -> list[str]:
     package = os.path.realpath(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     installed = {*map(os.path.realpath, [*site.getsitepackages(), site.getusersitepackages()])}
     found = [] if package in installed else [package]
-    script = os.path.realpath(sys.argv[0]) if sys.argv and sys.argv[0] else ""
+    script = _resolved(sys.argv[0]) if sys.argv and sys.argv[0] else ""
     folder = os.path.dirname(script)
     # With `python -m` the script is a module, and its folder is on no path.
-    if os.path.isfile(script) and folder in map(os.path.realpath, filter(None, sys.path)):
+    if os.path.isfile(script) and folder in map(_resolved, filter(None, sys.path)):
         found.append(folder)
     return found
 
@@ -49,6 +44,14 @@ def leave_out_working_directory() -> None:
 
 
 def _variable() -> list[str]:
-    """Return what PYTHONPATH names; an entry without a name, as by accident, is of no use."""
+    """Return the folders in PYTHONPATH; an empty entry is an accident and left out."""
     named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    return [os.path.abspath(entry) for entry in named if entry]
+    return [found for entry in named if entry and (found := _resolved(entry))]
+
+
+def _resolved(path: str) -> str:
+    """Return the absolute path without links, or "" if it begins in a folder that was deleted."""
+    try:
+        return os.path.realpath(path)
+    except FileNotFoundError:  # there is no working directory any more
+        return ""

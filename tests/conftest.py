@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from unittest import mock
 
 # Workers of Ray find `tests.poison`, wherever the test stood that started it.
 os.environ["PYTHONPATH"] = os.pathsep.join(
@@ -38,7 +39,8 @@ def cli(capsys, monkeypatch):
         captured = capsys.readouterr()
         return exit_info.value.code or 0, captured.out, captured.err
 
-    yield run_command
+    with mock.patch.dict(os.environ):  # what options set there is not for the next test
+        yield run_command
     logging.captureWarnings(capture=False)
     root.handlers[:], root.level = before[0], before[1]
     own.setLevel(before[2])

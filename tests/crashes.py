@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from raudeep.pipeline.recordings import slices
 from raudeep.storage.disc import OWN_PREFIX
@@ -50,10 +51,10 @@ def run(folder: Path, words: str | Callable[[Path], None]) -> int:
         words(folder)
         return 0
 
-    # Processes that only decode take longer to start than all the rest.
-    slices.is_fresh_cpu_actor = lambda: True
     said = io.StringIO()
-    with redirect_stdout(said), redirect_stderr(said):
+    # Processes that only decode take longer to start than all the rest.
+    alone = mock.patch.object(slices, "is_fresh_cpu_actor", return_value=True)
+    with alone, mock.patch.dict(os.environ), redirect_stdout(said), redirect_stderr(said):
         try:
             main([word.replace("@", str(folder)) for word in words.split()])
         except SystemExit as end:

@@ -111,7 +111,7 @@ def test_a_worker_that_is_killed_again_and_again_ends_the_run_with_a_line(
     spectrograms, tmp_path, killer
 ):
     killed = killer(times=4)
-    with pytest.raises(ResourceError, match=r"process was killed.* memory .*ran out\. Lower"):
+    with pytest.raises(ResourceError, match=r"process of Ray ended .* goes on from"):
         train(spectrograms, tmp_path / "killed", None, num_epochs=100_000)
     assert len(killed) == 4
 
@@ -195,7 +195,7 @@ def test_a_run_that_waits_ends_when_it_is_cancelled(spectrograms, tmp_path, hold
 
     board = ray.remote(num_cpus=0)(Board).remote()
     run = make_run(spectrograms, tmp_path)
-    task = fit.remote(WorkerJob(run, run.identity(), 1, board))
+    task = fit.remote(WorkerJob(run, run.identity(), 1, board, str(tmp_path / "runs")))
     deadline = time.monotonic() + 60
     while not ray.get(board.take.remote()):
         assert time.monotonic() < deadline

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -195,7 +196,8 @@ def _why_lost(error: BaseException) -> str:
     if getattr(error, "actor_init_failed", False):  # the text ends with what it raised
         reason = said.strip().splitlines()[-1].strip()
     else:
-        reason = said.partition("Worker exit detail: ")[2].partition(" There are")[0]
+        detail = said.partition("Worker exit detail: ")[2]  # guesses of many kinds follow
+        reason = re.split(r" There are| Some common causes", detail)[0]
         reason = reason or said.strip().partition("\n")[0]
     return (
         f"a process of Ray ended before its work was done: {reason.strip().rstrip('.')}. The same "
