@@ -1,33 +1,25 @@
 """Decoding audio files, with libsndfile or FFmpeg: the one place where raudeep reads sound."""
 
 import io
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
-from raudeep.audio.containers import ENDLESS, ContainerSound, container_of
+from raudeep.audio.opening import open_sound
 from raudeep.audio.truncation import check_size, check_whole
 from raudeep.errors import AudioError
 
 __all__ = [
     "Block",
     "Header",
-    "check_duration",
     "decode",
     "decode_blocks",
     "read_header",
     "resample",
 ]
-
-# An empty or damaged header can announce any rate; a filter bank for it would be nonsense.
-_MAX_SAMPLE_RATE = 1_000_000
-_COUNTED = 2**16  # samples that are decoded at a time where nothing says how many there are
 
 
 @dataclass(frozen=True)
@@ -48,12 +40,6 @@ class Block(NamedTuple):
     end: float
 
 
-def check_duration(duration: float, max_duration: float | None) -> None:
-    """Raise `AudioError` for a recording that is longer than what is to be taken, in seconds."""
-    if max_duration is not None and duration > max_duration:
-        raise AudioError(f"lasts {duration:.6g} s, longer than max_duration={max_duration:g} s")
-
-
 def read_header(content: bytes | BinaryIO) -> Header:
     """Return duration, sample rate and channels without decoding.
 
@@ -64,7 +50,7 @@ def read_header(content: bytes | BinaryIO) -> Header:
     AudioError
         If `content` is not audio.
     """
-    with _sound(_file(content)) as sound:
+    with open_sound(_file(content)) as sound:
         return Header(sound.frames / sound.samplerate, sound.samplerate, sound.channels)
 
 
@@ -93,7 +79,7 @@ def decode(
         If the content is empty, not audio, cut off, too long, or holds no finite sample.
     """
     file = _file(content)
-    with _sound(file, max_duration) as sound:
+    with open_sound(file, max_duration) as sound:
         check_size(sound, file)
         samples = sound.read(sound.frames, dtype="float32", always_2d=True)
         check_whole(sound, file, len(samples))
@@ -126,7 +112,7 @@ def decode_blocks(
     AudioError
         As `decode`, or if a block is shorter than a sample.
     """
-    with _sound(file, max_duration) as sound:
+    with open_sound(file, max_duration) as sound:
         check_size(sound, file)
         rate = sound.samplerate
         length, hop = round(length_seconds * rate), round(hop_seconds * rate)
@@ -171,91 +157,8 @@ def resample(
     return np.ascontiguousarray(resampled.T, dtype=np.float32)
 
 
-class _Careful:
-    """A file for libsndfile, which drops what is raised while it reads; `error` keeps it."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.error: Exception | None = None
-
-    def read(self, size: int) -> bytes:
-        try:
-            return self._file.read(size)
-        except Exception as error:
-            self.error = error
-            return b""
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        try:
-            return self._file.seek(offset, whence)
-        except (OSError, ValueError):  # before the start, as damaged headers ask
-            return self._file.tell()
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-
-class _Stream(soundfile.SoundFile):  # type: ignore[misc]  # it has no types
-    """FLAC whose header does not say how many samples there are, which cannot be sought in."""
-
-    def __init__(self, file: _Careful, frames: int) -> None:
-        super().__init__(file)
-        self._frames = frames
-
-    @property
-    def frames(self) -> int:
-        return self._frames
-
-    def seekable(self) -> bool:
-        return False
-
-
 def _file(content: bytes | BinaryIO) -> BinaryIO:
     return io.BytesIO(content) if isinstance(content, bytes) else content
-
-
-def _open(file: _Careful, max_duration: float | None) -> Any:
-    """Open encoded sound; where its header does not say how long it is, that is counted."""
-    kind = container_of(file)
-    open_sound: Callable[..., Any] = soundfile.SoundFile
-    open_counted: Callable[..., Any] = _Stream
-    if kind is not None:
-        open_sound = open_counted = partial(ContainerSound, kind=kind)
-    sound = open_sound(file)
-    if sound.frames < ENDLESS:
-        return sound
-    sound.close()
-    file.seek(0)
-    frames = 0
-    with open_counted(file, frames=ENDLESS) as stream:
-        while read := len(stream.read(_COUNTED, dtype="float32")):
-            frames += read
-            check_duration(frames / stream.samplerate, max_duration)
-    file.seek(0)
-    return open_counted(file, frames=frames)
-
-
-@contextmanager
-def _sound(file: BinaryIO, max_duration: float | None = None) -> Iterator[Any]:
-    """Open encoded sound; whatever libsndfile does not like in it is an `AudioError`."""
-    careful = _Careful(file)
-    try:
-        with _open(careful, max_duration) as sound:
-            if not 0 < sound.samplerate <= _MAX_SAMPLE_RATE:
-                raise AudioError(f"claims a sample rate of {sound.samplerate} Hz")
-            check_duration(sound.frames / sound.samplerate, max_duration)
-            yield sound
-            if careful.error is not None:  # what was read until then looks like the end
-                raise careful.error
-    except AudioError as error:
-        raise (careful.error or error) from None
-    except (soundfile.LibsndfileError, RuntimeError, ValueError, MemoryError) as error:
-        if careful.error is not None:
-            raise careful.error from error
-        if file.seek(0, io.SEEK_END) == 0:
-            raise AudioError("is empty") from error
-        said = getattr(error, "error_string", None) or str(error) or type(error).__name__
-        raise AudioError(f"cannot be decoded: {said}") from error
 
 
 def _checked(frames: NDArray[np.float32]) -> NDArray[np.float32]:

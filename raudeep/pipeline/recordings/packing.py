@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from raudeep.audio.decode import Header, check_duration, read_header
+from raudeep.audio.decode import Header, read_header
+from raudeep.audio.opening import check_duration
 from raudeep.config import Limits
 from raudeep.credentials import public_uri
 from raudeep.errors import AudioError, ManifestError, TableError

@@ -1,0 +1,107 @@
+"""Opening encoded sound with libsndfile or FFmpeg, and saying what is wrong with it."""
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, BinaryIO
+
+import soundfile
+
+from raudeep.audio.containers import ENDLESS, ContainerSound, container_of
+from raudeep.errors import AudioError
+
+__all__ = ["check_duration", "open_sound"]
+
+# An empty or damaged header can announce any rate; a filter bank for it would be nonsense.
+_MAX_SAMPLE_RATE = 1_000_000
+_COUNTED = 2**16  # samples that are decoded at a time where nothing says how many there are
+
+
+def check_duration(duration: float, max_duration: float | None) -> None:
+    """Raise `AudioError` for a recording that is longer than what is to be taken, in seconds."""
+    if max_duration is not None and duration > max_duration:
+        raise AudioError(f"lasts {duration:.6g} s, longer than max_duration={max_duration:g} s")
+
+
+@contextmanager
+def open_sound(file: BinaryIO, max_duration: float | None = None) -> Iterator[Any]:
+    """Open encoded sound; whatever libsndfile does not like in it is an `AudioError`."""
+    careful = _Careful(file)
+    try:
+        with _open(careful, max_duration) as sound:
+            if not 0 < sound.samplerate <= _MAX_SAMPLE_RATE:
+                raise AudioError(f"claims a sample rate of {sound.samplerate} Hz")
+            check_duration(sound.frames / sound.samplerate, max_duration)
+            yield sound
+            if careful.error is not None:  # what was read until then looks like the end
+                raise careful.error
+    except AudioError as error:
+        raise (careful.error or error) from None
+    except (soundfile.LibsndfileError, RuntimeError, ValueError, MemoryError) as error:
+        if careful.error is not None:
+            raise careful.error from error
+        if file.seek(0, io.SEEK_END) == 0:
+            raise AudioError("is empty") from error
+        said = getattr(error, "error_string", None) or str(error) or type(error).__name__
+        raise AudioError(f"cannot be decoded: {said}") from error
+
+
+class _Careful:
+    """A file for libsndfile, which drops what is raised while it reads; `error` keeps it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: Exception | None = None
+
+    def read(self, size: int) -> bytes:
+        try:
+            return self._file.read(size)
+        except Exception as error:
+            self.error = error
+            return b""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError):  # before the start, as damaged headers ask
+            return self._file.tell()
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+class _Stream(soundfile.SoundFile):  # type: ignore[misc]  # it has no types
+    """FLAC whose header does not say how many samples there are, which cannot be sought in."""
+
+    def __init__(self, file: _Careful, frames: int) -> None:
+        super().__init__(file)
+        self._frames = frames
+
+    @property
+    def frames(self) -> int:
+        return self._frames
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _open(file: _Careful, max_duration: float | None) -> Any:
+    """Open encoded sound; where its header does not say how long it is, that is counted."""
+    kind = container_of(file)
+    open_known: Callable[..., Any] = soundfile.SoundFile
+    open_counted: Callable[..., Any] = _Stream
+    if kind is not None:
+        open_known = open_counted = partial(ContainerSound, kind=kind)
+    sound = open_known(file)
+    if sound.frames < ENDLESS:
+        return sound
+    sound.close()
+    file.seek(0)
+    frames = 0
+    with open_counted(file, frames=ENDLESS) as stream:
+        while read := len(stream.read(_COUNTED, dtype="float32")):
+            frames += read
+            check_duration(frames / stream.samplerate, max_duration)
+    file.seek(0)
+    return open_counted(file, frames=frames)
