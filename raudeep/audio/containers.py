@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raudeep.audio.truncation import Readable, skip_tag
+from raudeep.audio.tags import Readable, skip_tag
 from raudeep.errors import AudioError
 
 __all__ = ["ENDLESS", "ContainerSound", "container_of"]

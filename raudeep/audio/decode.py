@@ -3,12 +3,14 @@
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from raudeep.audio.opening import open_sound
+from raudeep.audio.containers import ENDLESS
+from raudeep.audio.following import Followed
+from raudeep.audio.opening import check_duration, open_sound
 from raudeep.audio.truncation import check_size, check_whole
 from raudeep.errors import AudioError
 
@@ -20,6 +22,8 @@ __all__ = [
     "read_header",
     "resample",
 ]
+
+_PIECE = 2**18  # samples that are decoded at a time where nothing says how many there are
 
 
 @dataclass(frozen=True)
@@ -43,15 +47,23 @@ class Block(NamedTuple):
 def read_header(content: bytes | BinaryIO) -> Header:
     """Return duration, sample rate and channels without decoding.
 
-    What does not say its duration, as FLAC that was streamed, is decoded to find it.
+    What does not say its duration, as FLAC that was streamed, is read to find it.
 
     Raises
     ------
     AudioError
         If `content` is not audio.
     """
-    with open_sound(_file(content)) as sound:
-        return Header(sound.frames / sound.samplerate, sound.samplerate, sound.channels)
+    file = Followed(_file(content))
+    with open_sound(file) as sound:
+        rate, channels = sound.samplerate, sound.channels
+        if sound.frames < ENDLESS:
+            duration = sound.frames / rate
+        elif (walk := file.walk()) is not None:
+            duration = walk.seconds(rate)
+        else:
+            duration = sum(map(len, _Reader(sound, file, None).pieces(ENDLESS))) / rate
+        return Header(duration, rate, channels)
 
 
 def decode(
@@ -78,11 +90,9 @@ def decode(
     AudioError
         If the content is empty, not audio, cut off, too long, or holds no finite sample.
     """
-    file = _file(content)
+    file = Followed(_file(content))
     with open_sound(file, max_duration) as sound:
-        check_size(sound, file)
-        samples = sound.read(sound.frames, dtype="float32", always_2d=True)
-        check_whole(sound, file, len(samples))
+        samples = _Reader(sound, file, max_duration).read(ENDLESS)
         return _checked(samples), sound.samplerate
 
 
@@ -112,8 +122,9 @@ def decode_blocks(
     AudioError
         As `decode`, or if a block is shorter than a sample.
     """
-    with open_sound(file, max_duration) as sound:
-        check_size(sound, file)
+    followed = Followed(file)
+    with open_sound(followed, max_duration) as sound:
+        reader = _Reader(sound, followed, max_duration)
         rate = sound.samplerate
         length, hop = round(length_seconds * rate), round(hop_seconds * rate)
         if min(length, hop) < 1:
@@ -124,10 +135,7 @@ def decode_blocks(
         kept = np.empty((0, sound.channels), np.float32)
         start = 0
         while True:
-            wanted = min(length - len(kept), sound.frames)
-            read = sound.read(wanted, dtype="float32", always_2d=True)
-            if len(kept) + len(read) < length:
-                check_whole(sound, file, start + len(kept) + len(read))
+            read = reader.read(length - len(kept))
             if len(read) == 0 and start > 0:
                 return
             frames = np.concatenate([kept, read]) if len(kept) else read
@@ -137,12 +145,8 @@ def decode_blocks(
             kept = frames[hop:]
             start += hop
             skipped = max(0, hop - length)
-            while skipped > 0:
-                passed = len(sound.read(min(skipped, length), dtype="float32", always_2d=True))
-                if passed == 0:
-                    check_whole(sound, file, start - skipped)
-                    return
-                skipped -= passed
+            if sum(map(len, reader.pieces(skipped, length))) < skipped:
+                return
 
 
 def resample(
@@ -155,6 +159,37 @@ def resample(
         return samples
     resampled = soxr.resample(samples.T, sample_rate, target_rate, quality="HQ")
     return np.ascontiguousarray(resampled.T, dtype=np.float32)
+
+
+class _Reader:
+    """The samples of an opened sound from its start to its end, which must be that of the file."""
+
+    def __init__(self, sound: Any, file: Followed, max_duration: float | None) -> None:
+        check_size(sound, file)
+        self._sound, self._file, self._max_duration = sound, file, max_duration
+        self._passed = 0
+
+    def read(self, num_frames: int) -> NDArray[np.float32]:
+        """Return the next samples, shape (samples, channels); fewer at the end."""
+        is_known = self._sound.frames < ENDLESS
+        pieces = list(self.pieces(num_frames, self._sound.frames if is_known else _PIECE))
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+    def pieces(self, num_frames: int, longest: int = _PIECE) -> Iterator[NDArray[np.float32]]:
+        """Yield the next samples in pieces, at least one of them."""
+        left = num_frames
+        while True:
+            wanted = max(0, min(left, longest))
+            piece = self._sound.read(wanted, dtype="float32", always_2d=True)
+            left -= len(piece)
+            self._passed += len(piece)
+            check_duration(self._passed / self._sound.samplerate, self._max_duration)
+            if left > 0 and (len(piece) < wanted or self._passed >= self._sound.frames):
+                check_whole(self._sound, self._file, self._passed)
+                left = 0
+            yield piece
+            if left <= 0:
+                return
 
 
 def _file(content: bytes | BinaryIO) -> BinaryIO:

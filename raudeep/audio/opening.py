@@ -1,21 +1,21 @@
 """Opening encoded sound with libsndfile or FFmpeg, and saying what is wrong with it."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
-from typing import Any, BinaryIO
+from typing import Any
 
 import soundfile
 
 from raudeep.audio.containers import ENDLESS, ContainerSound, container_of
+from raudeep.audio.tags import Readable
 from raudeep.errors import AudioError
 
 __all__ = ["check_duration", "open_sound"]
 
 # An empty or damaged header can announce any rate; a filter bank for it would be nonsense.
 _MAX_SAMPLE_RATE = 1_000_000
-_COUNTED = 2**16  # samples that are decoded at a time where nothing says how many there are
+_MOST_SAMPLES = 2**36  # that a header can promise; FLAC has so many bits for them
 
 
 def check_duration(duration: float, max_duration: float | None) -> None:
@@ -25,14 +25,15 @@ def check_duration(duration: float, max_duration: float | None) -> None:
 
 
 @contextmanager
-def open_sound(file: BinaryIO, max_duration: float | None = None) -> Iterator[Any]:
+def open_sound(file: Readable, max_duration: float | None = None) -> Iterator[Any]:
     """Open encoded sound; whatever libsndfile does not like in it is an `AudioError`."""
     careful = _Careful(file)
     try:
-        with _open(careful, max_duration) as sound:
+        with _open(careful) as sound:
             if not 0 < sound.samplerate <= _MAX_SAMPLE_RATE:
                 raise AudioError(f"claims a sample rate of {sound.samplerate} Hz")
-            check_duration(sound.frames / sound.samplerate, max_duration)
+            if sound.frames < ENDLESS:
+                check_duration(sound.frames / sound.samplerate, max_duration)
             yield sound
             if careful.error is not None:  # what was read until then looks like the end
                 raise careful.error
@@ -50,7 +51,7 @@ def open_sound(file: BinaryIO, max_duration: float | None = None) -> Iterator[An
 class _Careful:
     """A file for libsndfile, which drops what is raised while it reads; `error` keeps it."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: Readable) -> None:
         self._file = file
         self.error: Exception | None = None
 
@@ -71,37 +72,22 @@ class _Careful:
         return self._file.tell()
 
 
-class _Stream(soundfile.SoundFile):  # type: ignore[misc]  # it has no types
-    """FLAC whose header does not say how many samples there are, which cannot be sought in."""
+class _Sequential(soundfile.SoundFile):  # type: ignore[misc]  # it has no types
+    """Sound that is read from its start to its end.
 
-    def __init__(self, file: _Careful, frames: int) -> None:
-        super().__init__(file)
-        self._frames = frames
+    Where soundfile can seek, it does so after each read, and MP3 does not go on there as it would.
+    """
 
     @property
     def frames(self) -> int:
-        return self._frames
+        """Samples of each channel; `ENDLESS` where nothing says how many."""
+        said = super().frames
+        return said if said < _MOST_SAMPLES else ENDLESS
 
     def seekable(self) -> bool:
         return False
 
 
-def _open(file: _Careful, max_duration: float | None) -> Any:
-    """Open encoded sound; where its header does not say how long it is, that is counted."""
+def _open(file: _Careful) -> Any:
     kind = container_of(file)
-    open_known: Callable[..., Any] = soundfile.SoundFile
-    open_counted: Callable[..., Any] = _Stream
-    if kind is not None:
-        open_known = open_counted = partial(ContainerSound, kind=kind)
-    sound = open_known(file)
-    if sound.frames < ENDLESS:
-        return sound
-    sound.close()
-    file.seek(0)
-    frames = 0
-    with open_counted(file, frames=ENDLESS) as stream:
-        while read := len(stream.read(_COUNTED, dtype="float32")):
-            frames += read
-            check_duration(frames / stream.samplerate, max_duration)
-    file.seek(0)
-    return open_counted(file, frames=frames)
+    return _Sequential(file) if kind is None else ContainerSound(file, kind=kind)
