@@ -23,13 +23,29 @@ from raudeep.corpora.lhotse import read_lhotse
 from raudeep.corpora.nearness import inner_tree, lists_beside, near_misses
 from raudeep.corpora.own import load_layout
 from raudeep.corpora.partitioned import read_partitioned
-from raudeep.corpora.tree import AUDIO_SUFFIXES, LayoutMismatch, Tree, audio_files
+from raudeep.corpora.suffixes import (
+    AUDIO_SUFFIXES,
+    describe_files,
+    is_archive,
+    others_of_interest,
+    ways_to_use,
+)
+from raudeep.corpora.tree import LayoutMismatch, Tree, audio_files
 from raudeep.corpora.urbansound8k import read_urbansound8k
 from raudeep.errors import ManifestError
 from raudeep.manifest import Recording, check_manifest, manifest_table
 from raudeep.recipe import LAYOUTS_WITH_FIELD, is_own_layout
 
-__all__ = ["AUDIO_SUFFIXES", "LAYOUTS", "LayoutMismatch", "Tree", "audio_files", "read_corpus"]
+__all__ = [
+    "AUDIO_SUFFIXES",
+    "LAYOUTS",
+    "LayoutMismatch",
+    "Tree",
+    "audio_files",
+    "describe_others",
+    "is_archive",
+    "read_corpus",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -105,6 +121,19 @@ def read_corpus(
     return manifest, layout
 
 
+def describe_others(tree: Tree) -> str | None:
+    """Return in a line which files of a corpus are no audio by their names; None where it is plain.
+
+    It says how many there are of which suffix, and what to do with films, archives and the like.
+    """
+    others = others_of_interest(tree.files)
+    if not others:
+        return None
+    files = "1 file is" if len(others) == 1 else f"{len(others)} files are"
+    ways = ways_to_use(others, tree.root)
+    return f"{tree.root}: {files} passed over: {describe_files(others)}. {ways}"
+
+
 def _named(layout: str) -> Layout:
     if is_own_layout(layout):
         return load_layout(layout)
@@ -121,14 +150,16 @@ def _named(layout: str) -> Layout:
 
 
 def _check_audio(tree: Tree) -> None:
-    if not audio_files(tree):
-        count = f"none of its {len(tree.files)} files is audio" if tree.files else "it is empty"
-        suffixes = ", ".join(f".{suffix}" for suffix in AUDIO_SUFFIXES)
-        raise ManifestError(
-            f"{tree.root}: no audio found: {count}. Looked for {suffixes}. Files of other names, "
-            "such as films, are named in the column 'file' of a manifest: a .csv, .tsv or .parquet "
-            "file."
-        )
+    if audio_files(tree):
+        return
+    suffixes = ", ".join(f".{suffix}" for suffix in AUDIO_SUFFIXES)
+    if not tree.files:
+        raise ManifestError(f"{tree.root}: no audio found: it is empty. Looked for {suffixes}.")
+    raise ManifestError(
+        f"{tree.root}: no audio found: none of its {len(tree.files)} files is audio by its name "
+        f"({describe_files(tree.files)}). {ways_to_use(tree.files, tree.root)} Looked for "
+        f"{suffixes}."
+    )
 
 
 def _fitting(tree: Tree) -> tuple[dict[str, list[Recording]], dict[str, str]]:

@@ -3,14 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from raudeep.corpora.suffixes import AUDIO_SUFFIXES, is_hidden
 from raudeep.manifest import Folds, Recording, uri_of
 
-__all__ = ["AUDIO_SUFFIXES", "LayoutMismatch", "Tree", "audio_files"]
-
-_BY_LIBSNDFILE = ("wav", "flac", "ogg", "oga", "opus", "mp3", "aiff", "aif", "au", "caf", "w64")
-_BY_FFMPEG = ("m4a", "m4b", "aac", "wma", "weba", "mka", "amr", "wv")
-AUDIO_SUFFIXES = (*_BY_LIBSNDFILE, *_BY_FFMPEG)
-"""Suffixes, in any case, of what is taken for audio; decoding finds out whether it is."""
+__all__ = ["LayoutMismatch", "Tree", "audio_files"]
 
 
 class LayoutMismatch(Exception):
@@ -55,7 +51,5 @@ def audio_files(tree: Tree) -> list[str]:
     """
     endings = tuple(f".{suffix}" for suffix in AUDIO_SUFFIXES)
     return sorted(
-        file
-        for file in tree.files
-        if file.lower().endswith(endings) and not file.startswith(".") and "/." not in file
+        file for file in tree.files if file.lower().endswith(endings) and not is_hidden(file)
     )

@@ -4,15 +4,15 @@ import logging
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from raudeep.corpora import audio_files, read_corpus
+from raudeep.corpora import audio_files, describe_others, is_archive, read_corpus
 from raudeep.corpora.tree import Tree
-from raudeep.credentials import public_uri
+from raudeep.credentials import public_text, public_uri
 from raudeep.errors import ConfigError, ManifestError, TableError
 from raudeep.manifest import (
     MANIFEST_SUFFIXES,
@@ -40,6 +40,7 @@ __all__ = ["check_synthesised", "corpus_of", "holds_demo_corpus", "load_manifest
 
 logger = logging.getLogger(__name__)
 
+_NAMED = 5  # of what is left out of a corpus; of a drive that is full of it, a count says enough
 _DEMO = "corpus"
 """Folder below an output for the corpus that is synthesised."""
 
@@ -90,22 +91,28 @@ def _load(places: Sequence[str], *, layout: str | None, labelled: bool) -> tuple
         return _read_manifest(place), "manifest"
     if is_table(place):
         return _manifest_of_table(place), "manifest"
-    size = _size(place)
-    if size is not None:
-        folder, name = _divide(place)
-        tree = _tree(folder, {name: size})
-        manifest, found = read_corpus(tree, layout="bare", labelled=False)
-        column = manifest.schema.get_field_index("uri")
-        return manifest.set_column(column, MANIFEST.field("uri"), [[place]]), found
-    files = uris.list_files(place)
+    if _size(place) is not None:
+        return _manifest_of_files([place]), "bare"
+    files = uris.list_corpus(place)
     if not files and not uris.exists(place):
         raise ManifestError(f"no corpus at {place}: there is no such folder or file.")
     tree = _tree(place, files)
     if packed := _packed_files(tree):
         return read_packed(packed, name=place, root=place), "packed"
+    _warn_of_left_out(place, files.left_out)
     manifest, found = read_corpus(tree, layout=layout, labelled=labelled)
+    if others := describe_others(tree):
+        logger.warning("%s", public_text(others))
     logger.info("%s: %d recordings, layout %s", public_uri(place), manifest.num_rows, found)
     return with_known_contents(manifest, _contents(place, files.tags)), found
+
+
+def _warn_of_left_out(root: str, left_out: Mapping[str, str]) -> None:
+    """Warn of what is below a folder and gives no files: each of the first few, then how many."""
+    for name, reason in islice(left_out.items(), _NAMED):
+        logger.warning("%s %s. It is left out.", public_uri(uris.join(root, name)), reason)
+    if (more := len(left_out) - _NAMED) > 0:
+        logger.warning("%s: %d more of this kind are left out.", public_uri(root), more)
 
 
 def _contents(root: str, tags: Mapping[str, str]) -> dict[str, str]:
@@ -152,6 +159,11 @@ def _manifest_of_files(places: Sequence[str]) -> pa.Table:
     recordings = []
     for place, (folder, name) in zip(places, divided, strict=True):
         size = _size(place)
+        if is_archive(name):
+            raise ManifestError(
+                f"{place} is an archive by its name, and no recording. Unpack it, and name the "
+                "folder with what was in it."
+            )
         if size is None:
             raise ManifestError(f"no recording at {place}. Several sources are single files.")
         file = public_uri(f"{folder}/{name}".removeprefix(f"{root}/"))

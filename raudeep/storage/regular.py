@@ -10,7 +10,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["open_regular", "regular_size"]
+__all__ = ["check_regular", "open_regular", "regular_size"]
 
 _KINDS = {
     stat.S_IFIFO: "a FIFO",
@@ -28,11 +28,11 @@ def open_regular(path: Path) -> BinaryIO:
     OSError
         If it is no regular file, or cannot be opened.
     """
-    _check(path.stat(), path)  # before it is opened: that alone can move a tape
+    check_regular(path.stat(), path)  # before it is opened: that alone can move a tape
     # Without waiting, since what was a file a moment ago may be a FIFO now.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        _check(os.fstat(descriptor), path)
+        check_regular(os.fstat(descriptor), path)
         os.set_blocking(descriptor, True)  # an archive may have to fetch the file from a tape
         return os.fdopen(descriptor, "rb")
     except BaseException:
@@ -53,11 +53,12 @@ def regular_size(path: Path) -> int | None:
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
         return None
-    _check(status, path)
+    check_regular(status, path)
     return status.st_size
 
 
-def _check(status: os.stat_result, path: Path) -> None:
+def check_regular(status: os.stat_result, path: str | Path) -> None:
+    """Raise `OSError` for what is no regular file, by its status."""
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(status.st_mode):

@@ -3,7 +3,7 @@
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ import pyarrow.fs
 from raudeep.credentials import public_uri
 from raudeep.errors import TableError
 from raudeep.storage import disc, stores
+from raudeep.storage.listing import Files, corpus_files, files_below
 from raudeep.storage.regular import open_regular, regular_size
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "file_size",
     "is_local",
     "join",
+    "list_corpus",
     "list_files",
     "open_file",
     "put_file",
@@ -257,17 +259,6 @@ def delete_file(uri: str) -> None:
         system.rm_file(path)
 
 
-class Files(dict[str, int]):
-    """Files below a folder: path relative to it (POSIX) and size in bytes."""
-
-    tags: Mapping[str, str]
-    """By path: what tells the content of an object, where the store gives it with its listing."""
-
-    def __init__(self, sizes: Mapping[str, int], tags: Mapping[str, str] | None = None) -> None:
-        super().__init__(sizes)
-        self.tags = tags or {}
-
-
 def list_files(uri: str) -> Files:
     """Return every file below a folder.
 
@@ -279,16 +270,14 @@ def list_files(uri: str) -> Files:
     TableError
         If the folder, or one below it, cannot be listed.
     """
+    if is_local(uri):
+        with _listing(uri):
+            return Files(dict(sorted(files_below(absolute(uri)))))
     try:
-        if is_local(uri):
-            return Files(dict(sorted(_files_below(absolute(uri)))))
-        with stores.session(uri) as (system, path):
+        with _listing(uri), stores.session(uri) as (system, path):
             found = system.find(path, detail=True)
     except FileNotFoundError:
         return Files({})
-    except OSError as error:
-        place = error.filename if is_local(uri) else uri  # which may lie below
-        raise TableError(f"cannot list {_reason(error, place or uri)}") from error
     prefix = path.rstrip("/") + "/"
     below = {
         name.removeprefix(prefix): info
@@ -299,55 +288,38 @@ def list_files(uri: str) -> Files:
     return Files({name: int(info["size"] or 0) for name, info in below.items()}, tags)
 
 
+def list_corpus(uri: str) -> Files:
+    """Return every file below a folder that can be read, as `list_files`, and what else is there.
+
+    Raises
+    ------
+    TableError
+        If the folder itself cannot be listed.
+    """
+    if not is_local(uri):  # a store has objects, and nothing else
+        return list_files(uri)
+    with _listing(uri):
+        return corpus_files(absolute(uri))
+
+
 def walk_files(uri: str) -> Iterator[tuple[str, int]]:
     """Yield what `list_files` returns, folder by folder: on this machine before all is listed."""
     if not is_local(uri):
         yield from list_files(uri).items()
         return
+    with _listing(uri):
+        yield from files_below(absolute(uri))
+
+
+@contextmanager
+def _listing(uri: str) -> Iterator[None]:
     try:
-        yield from _files_below(absolute(uri))
+        yield
+    except FileNotFoundError:
+        raise
     except OSError as error:
-        raise TableError(f"cannot list {_reason(error, error.filename or uri)}") from error
-
-
-def _files_below(folder: str) -> Iterator[tuple[str, int]]:
-    """Yield the files below a local folder with their sizes; fsspec leaves out what it cannot list.
-
-    A link to a folder that holds it is not followed. Folders may be nested to any depth.
-    """
-    begun = [_listed(folder, "", frozenset())]
-    while begun:
-        for entry, name, above in begun[-1]:
-            if entry.is_dir():
-                begun.append(_listed(entry.path, f"{name}/", above))
-                break
-            size = 0
-            with suppress(OSError):  # a link to nothing, which whoever reads it will say
-                size = entry.stat().st_size
-            yield name, size
-        else:
-            begun.pop()
-
-
-_Inodes = frozenset[tuple[int, int]]
-
-
-def _listed(
-    folder: str, prefix: str, above: _Inodes
-) -> Iterator[tuple[os.DirEntry[str], str, _Inodes]]:
-    """Yield the entries of a folder, their names, and device and inode of the folders above them.
-
-    None of a folder that is among those `above` it.
-    """
-    try:
-        status = os.stat(folder)
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except (FileNotFoundError, NotADirectoryError):  # gone meanwhile, or a file
-        return
-    own = (status.st_dev, status.st_ino)
-    if own not in above:
-        for entry in entries:
-            yield entry, prefix + entry.name, above | {own}
+        place = error.filename if is_local(uri) else uri  # which may lie below
+        raise TableError(f"cannot list {_reason(error, place or uri)}") from error
 
 
 @contextmanager

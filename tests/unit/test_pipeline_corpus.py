@@ -90,10 +90,10 @@ def test_nothing_is_no_corpus(place):
         load_manifest(place)
 
 
-def test_file_that_is_no_recording_holds_no_audio(place):
+def test_folder_without_a_recording_holds_no_audio(place):
     uris.write_bytes(uris.join(place, "notes.txt"), b"x")
     with pytest.raises(ManifestError, match=r"no audio found: none of its 1 files is audio"):
-        load_manifest(uris.join(place, "notes.txt"))
+        load_manifest(place)
 
 
 def test_manifest_table_is_read_as_it_was_written(place):
