@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from raudeep.report.sweep import write_sweep_pictures
     from raudeep.storage.index import read_index
     from raudeep.storage.recipes import load_recipe, load_space
+    from raudeep.storage.silence import read_silence
     from raudeep.storage.table import read_errors
     from raudeep.storage.verification import verify_table
 
@@ -143,6 +144,7 @@ _PLACES = {
     "preview_recording": "pipeline.preview",
     "read_errors": "storage.table",
     "read_index": "storage.index",
+    "read_silence": "storage.silence",
     "read_table": "pipeline.tables.reading",
     "reconstruct_table": "pipeline.tables.reconstruction",
     "relabel_table": "pipeline.tables.relabelling",
@@ -227,6 +229,7 @@ __all__ = [
     "preview_recording",
     "read_errors",
     "read_index",
+    "read_silence",
     "read_table",
     "reconstruct_table",
     "relabel_table",

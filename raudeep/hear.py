@@ -11,6 +11,7 @@ References
 Turian et al., HEAR: Holistic Evaluation of Audio Representations, PMLR 176 (2022).
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
@@ -130,6 +131,10 @@ class HearModel(nn.Module):
             compute_views(sound[np.newaxis], sample_rate=self.sample_rate, configs=views)
             for sound in samples
         ]
+        if any(chunks[0].silence for sound in sounds for chunks in sound):
+            # Not how many: the same warning comes once, not for each batch.
+            said = "some of the sounds hold no sound, and their embeddings are all alike"
+            warnings.warn(said, stacklevel=2)
         found = []
         for number, model in enumerate(self.autoencoders):
             values = [chunks[number][0].values for chunks in sounds]

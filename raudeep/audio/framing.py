@@ -5,7 +5,21 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["count_frames", "emphasise", "fix_length", "frame_sizes", "mix_channels"]
+from raudeep.config import Channels
+
+__all__ = [
+    "Silence",
+    "count_frames",
+    "emphasise",
+    "fix_length",
+    "frame_sizes",
+    "mix_channels",
+    "silence_of",
+]
+
+Silence = Literal["left", "right", "none"]
+"""Which channel has a sound where there is none after the mix; ``"none"`` if neither has."""
+_LEFT_OVER = 0.01  # of the amplitude: more of it is a sound, less what opposite channels leave
 
 
 def fix_length(
@@ -23,9 +37,7 @@ def fix_length(
     return np.pad(samples, padding)
 
 
-def mix_channels(
-    samples: NDArray[np.float32], mix: Literal["mean", "left", "right", "difference"]
-) -> NDArray[np.float32]:
+def mix_channels(samples: NDArray[np.float32], mix: Channels) -> NDArray[np.float32]:
     """Return one channel of shape (samples,) from shape (channels, samples).
 
     Mono is returned as it is whatever the mix. With more than two channels ``mean`` averages all
@@ -38,6 +50,35 @@ def mix_channels(
     if mix == "mean":
         return np.asarray(samples.mean(axis=0))
     return {"left": left, "right": right}[mix] if mix != "difference" else left - right
+
+
+def silence_of(
+    samples: NDArray[np.float32], mixed: NDArray[np.float32], mix: Channels
+) -> Silence | None:
+    """Return where there is a sound if there is none after the mix; None if there is one.
+
+    A constant is no sound. Nor is what opposite channels leave in their mean: less than a hundredth
+    of their amplitude, as of lossy formats and dither.
+
+    Parameters
+    ----------
+    samples : ndarray of float32, shape (channels, samples)
+        Before the mix.
+    mixed : ndarray of float32, shape (samples,)
+        After it.
+    mix : str
+        As `mix_channels` took it.
+    """
+    share = _LEFT_OVER if mix == "mean" and samples.shape[0] > 1 else 0.0
+    found = np.ptp(mixed)
+    if found > 2 * share:  # of amplitudes from -1 to 1, as nearly all are: quick
+        return None
+    ranges = np.ptp(samples, axis=-1)
+    if found > share * ranges.max():
+        return None
+    if samples.shape[0] == 1 or not ranges[:2].any():
+        return "none"
+    return "left" if ranges[0] >= ranges[1] else "right"
 
 
 def emphasise(samples: NDArray[np.float32], coefficient: float) -> NDArray[np.float32]:

@@ -17,14 +17,16 @@ from numpy.typing import NDArray
 
 from raudeep.audio.decode import resample
 from raudeep.audio.framing import (
+    Silence,
     count_frames,
     emphasise,
     fix_length,
     frame_sizes,
     mix_channels,
+    silence_of,
 )
 from raudeep.audio.mel import mel_filter_bank
-from raudeep.config import SpectrogramConfig
+from raudeep.config import Channels, SpectrogramConfig
 from raudeep.errors import AudioError
 
 __all__ = ["Spectrogram", "compute_spectrogram", "compute_views", "power_to_db"]
@@ -47,6 +49,8 @@ class Spectrogram:
     """Of what was transformed, in Hz; the bands reach up to half of it."""
     recorded: float
     """Duration of the recording in seconds."""
+    silence: Silence | None = None
+    """Where there is no sound in it: the channel that has one, or ``"none"``."""
 
 
 def compute_spectrogram(
@@ -92,8 +96,8 @@ def compute_views(
     Freitag et al., auDeep: Unsupervised Learning of Representations from Audio with Deep Recurrent
     Neural Networks, JMLR 18(173), section 2.
     """
-    decibels: dict[tuple[object, ...], tuple[NDArray[np.float32], bool, _Extent]] = {}
-    powers: dict[tuple[object, ...], tuple[NDArray[np.float32], int, _Extent]] = {}
+    decibels: dict[tuple[object, ...], tuple[NDArray[np.float32], bool]] = {}
+    powers: dict[tuple[object, ...], tuple[NDArray[np.float32], _Signal]] = {}
     views = []
     for config in configs:
         power_key = (
@@ -107,13 +111,13 @@ def compute_views(
         )
         if power_key not in powers:
             powers[power_key] = _power(samples, sample_rate, config)
-        power, hop_length, extent = powers[power_key]
+        power, signal = powers[power_key]
         db_key = (*power_key, config.n_mels, config.mel)
         rate = config.sample_rate or sample_rate
         if db_key not in decibels:
             bands = power if config.n_mels is None else power @ _filters(rate, config).T
-            decibels[db_key] = (power_to_db(bands), not bands.any(), extent)
-        views.append(_finish(*decibels[db_key], rate=rate, hop_length=hop_length, config=config))
+            decibels[db_key] = (power_to_db(bands), not bands.any())
+        views.append(_finish(*decibels[db_key], signal, rate=rate, config=config))
     return views
 
 
@@ -148,11 +152,39 @@ class _Extent(NamedTuple):
         return first, last
 
 
+class _Signal:
+    """What was transformed: its extent, its frames, and where there is no sound in them."""
+
+    def __init__(
+        self,
+        samples: NDArray[np.float32],
+        mixed: NDArray[np.float32],
+        mix: Channels,
+        *,
+        extent: _Extent,
+        window_length: int,
+        hop_length: int,
+    ) -> None:
+        self.extent, self.hop_length = extent, hop_length
+        self._samples, self._mixed, self._mix = samples, mixed, mix
+        self._window_length = window_length
+        self._known: dict[tuple[int, int], Silence | None] = {}
+
+    def silence(self, first: int, num_frames: int) -> Silence | None:
+        """Return where there is a sound if there is none in some frames."""
+        key = (first * self.hop_length, num_frames)
+        if key not in self._known:
+            end = key[0] + (num_frames - 1) * self.hop_length + self._window_length
+            samples, mixed = (each[..., key[0] : end] for each in (self._samples, self._mixed))
+            self._known[key] = silence_of(samples, mixed, self._mix)
+        return self._known[key]
+
+
 @np.errstate(over="ignore", invalid="ignore")  # found at the end, in one place
 def _power(
     samples: NDArray[np.float32], sample_rate: int, config: SpectrogramConfig
-) -> tuple[NDArray[np.float32], int, _Extent]:
-    """Return power (T, 1 + n_fft // 2), the hop length in samples, and what it is of."""
+) -> tuple[NDArray[np.float32], _Signal]:
+    """Return power (T, 1 + n_fft // 2), and what it is of."""
     if config.sample_rate is not None:
         samples = resample(samples, sample_rate=sample_rate, target_rate=config.sample_rate)
         sample_rate = config.sample_rate
@@ -160,7 +192,7 @@ def _power(
     if config.fixed_seconds is not None:
         num_samples = int(config.fixed_seconds * sample_rate)
         samples = fix_length(samples, num_samples=num_samples, center=config.center)
-    signal = mix_channels(samples, config.channels)
+    mixed = signal = mix_channels(samples, config.channels)
     if config.pre_emphasis is not None:
         signal = emphasise(signal, config.pre_emphasis)
     window_length, hop_length = frame_sizes(
@@ -193,7 +225,13 @@ def _power(
     cut = recorded - signal.size
     before = math.copysign(abs(cut) // 2, cut) if config.center else 0.0
     extent = _Extent(before / sample_rate, signal.size / sample_rate, recorded / sample_rate)
-    return power.astype(np.float32, copy=False), hop_length, extent
+    found = _Signal(
+        *(samples, mixed, config.channels),
+        extent=extent,
+        window_length=window_length,
+        hop_length=hop_length,
+    )
+    return power.astype(np.float32, copy=False), found
 
 
 @lru_cache(maxsize=64)
@@ -222,10 +260,9 @@ def _filters(sample_rate: int, config: SpectrogramConfig) -> NDArray[np.float32]
 def _finish(
     decibels: NDArray[np.float32],
     silent: bool,
-    extent: _Extent,
+    signal: _Signal,
     *,
     rate: int,
-    hop_length: int,
     config: SpectrogramConfig,
 ) -> list[Spectrogram]:
     """Clip, cut into chunks, normalise."""
@@ -235,9 +272,10 @@ def _finish(
     if config.clip_above_db is not None:
         decibels = np.minimum(decibels, np.float32(config.clip_above_db))
     if config.chunk_seconds is None or config.chunk_count is None:
-        pieces = [(decibels, 0.0, extent.length)]
+        length, seconds = len(decibels), signal.extent.length
+        pieces = [decibels]
     else:
-        length = int(rate * config.chunk_seconds) // hop_length
+        length = int(rate * config.chunk_seconds) // signal.hop_length
         if length < 1:
             raise AudioError(
                 f"at {rate} Hz a chunk of {config.chunk_seconds} s is shorter than a hop"
@@ -249,16 +287,17 @@ def _finish(
                 f"{length} frames ({config.chunk_seconds} s). Set fixed_seconds to {enough:g}, "
                 "which pads, or lower chunk_count."
             )
-        seconds = length * hop_length / rate
-        pieces = [
-            (decibels[i * length : (i + 1) * length], i * seconds, (i + 1) * seconds)
-            for i in range(config.chunk_count)
-        ]
-    if config.normalise:
-        pieces = [(_normalise(values, silent), start, end) for values, start, end in pieces]
+        seconds = length * signal.hop_length / rate
+        pieces = [decibels[i * length : (i + 1) * length] for i in range(config.chunk_count)]
     return [
-        Spectrogram(values, *extent.span(start, end), sample_rate=rate, recorded=extent.recorded)
-        for values, start, end in pieces
+        Spectrogram(
+            _normalise(values, silent) if config.normalise else values,
+            *signal.extent.span(number * seconds, (number + 1) * seconds),
+            sample_rate=rate,
+            recorded=signal.extent.recorded,
+            silence=signal.silence(number * length, length),
+        )
+        for number, values in enumerate(pieces)
     ]
 
 

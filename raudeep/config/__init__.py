@@ -34,7 +34,7 @@ from raudeep.config.exchange import ExchangeFormat, ExportConfig, ImportConfig
 from raudeep.config.fields import build, fingerprint, reject_text, reject_unknown
 from raudeep.config.history import settled
 from raudeep.config.limits import Limits
-from raudeep.config.spectrogram import SpectrogramConfig
+from raudeep.config.spectrogram import Channels, SpectrogramConfig
 from raudeep.config.training import ResourceConfig, Tracker, TrainingConfig
 from raudeep.config.tuning import TuneConfig
 
@@ -44,6 +44,7 @@ __all__ = [
     "ArchitectureConfig",
     "AutoencoderConfig",
     "Baseline",
+    "Channels",
     "ChunkConfig",
     "ClassifierConfig",
     "CnnConfig",

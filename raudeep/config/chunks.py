@@ -1,8 +1,9 @@
-"""How recordings of any length are cut into chunks that are embedded each by itself."""
+"""How recordings are read to be embedded: which channels, and in which chunks."""
 
 from dataclasses import dataclass
 
 from raudeep.config.fields import check, settle
+from raudeep.config.spectrogram import Channels
 from raudeep.errors import ConfigError
 
 __all__ = ["ChunkConfig"]
@@ -10,12 +11,14 @@ __all__ = ["ChunkConfig"]
 
 @dataclass(frozen=True, kw_only=True)
 class ChunkConfig:
-    """How recordings of any length are cut into chunks that are embedded each by itself."""
+    """How recordings are read to be embedded: which channels, and in which chunks."""
 
     chunk_seconds: float | None = None
     """Embed chunks of this length, read one after the other; None embeds whole recordings."""
     chunk_hop_seconds: float | None = None
     """From the start of one chunk to that of the next; chunk_seconds if not given."""
+    channels: Channels | None = None
+    """Which mix of the channels is embedded; the model's own if not given."""
 
     def __post_init__(self) -> None:
         settle(self)

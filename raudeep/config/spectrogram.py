@@ -6,7 +6,10 @@ from typing import Literal
 from raudeep.config.fields import check, settle
 from raudeep.errors import ConfigError
 
-__all__ = ["SpectrogramConfig"]
+__all__ = ["Channels", "SpectrogramConfig"]
+
+Channels = Literal["mean", "left", "right", "difference"]
+"""Which mix of the channels of a recording is taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +24,7 @@ class SpectrogramConfig:
     """Number of mel bands; None keeps the linear spectrum."""
     mel: Literal["audeep", "exact"] = "audeep"
     """Edges of the mel bands: floored to FFT bins as in auDeep, or at their exact frequencies."""
-    channels: Literal["mean", "left", "right", "difference"] = "mean"
+    channels: Channels = "mean"
     """Which mix of the channels is analysed; mono recordings are used as they are."""
     pre_emphasis: float | None = 0.95
     """Coefficient c of y[n] = x[n] - c x[n-1]; None switches it off."""

@@ -20,6 +20,7 @@ from raudeep.schema import PARTITIONS
 from raudeep.storage import uri as uris
 from raudeep.storage.index import is_table, read_index
 from raudeep.storage.recordings import AUDIO, open_recording
+from raudeep.storage.silence import read_silence
 from raudeep.storage.table import read_errors, read_schema, read_table
 
 __all__ = [
@@ -162,7 +163,7 @@ def check_found(facts: Mapping[str, Any]) -> None:
 
 
 def inspect_table(uri: str) -> dict[str, Any]:
-    """Return what a table holds: stage, rows, parts, columns, configuration, errors."""
+    """Return what a table holds: stage, rows, parts, columns, configuration, errors, silence."""
     index = read_index(uri)
     schema = read_schema(uri) if index.parts else []
     return {
@@ -172,6 +173,7 @@ def inspect_table(uri: str) -> dict[str, Any]:
         "parts": len(index.parts),
         "bytes": sum(part.bytes for part in index.parts),
         "errors": read_errors(uri).select(["file", "message"]).to_pylist(),
+        "silent": read_silence(uri).to_pylist(),
         "sample rates": index.sample_rates,
         "columns": {field.name: str(field.type) for field in schema},
         "config": index.config,

@@ -113,16 +113,29 @@ def print_matches(matches: Sequence[Mapping[str, Any]]) -> None:
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:
-    """Print nested facts as a table of names and values; recordings that failed by reason."""
+    """Print nested facts as a table of names and values; recordings that failed by reason.
+
+    And so the rows that hold no sound.
+    """
     table = _table("", "", show_header=False)
     facts = public_values(facts)
     failed = [*facts.get("unreadable", {}).items()]
     failed += [(row["file"], row["message"]) for row in facts.get("errors", ())]
+    silent = [_silence(row) for row in facts.get("silent", ())]
+    listed = {"unusable": "\n".join(grouped(failed)), "silent": "\n".join(grouped(silent))}
     shown = {name: value for name, value in facts.items() if name not in ("unreadable", "errors")}
-    for name, value in _lines({**shown, "unusable": "\n".join(grouped(failed))}):
+    for name, value in _lines({**shown, **listed}):
         if value not in (None, {}, [], (), ""):
             table.add_row(escape(name), escape(_text(value)))
     _console().print(table)
+
+
+def _silence(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what a row is of that holds no sound, and which channel has one."""
+    place = f"{row['file']} at {row['start']:g} s" if row["start"] else row["file"]
+    if row["sound"] == "none":
+        return place, "no channel has a sound"
+    return place, f"the {row['sound']} channel has a sound (--channels {row['sound']})"
 
 
 def print_sweep(results: Mapping[str, Any], pictures: Sequence[str]) -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "FOLDER",
     "INDEX",
     "Part",
+    "Silent",
     "TableFiles",
     "TableIndex",
     "errors_name",
@@ -70,12 +71,22 @@ class TableFiles:
 
 
 @dataclass(frozen=True)
+class Silent:
+    """How many rows hold no sound, and recordings none in any row, by the channel that has one."""
+
+    rows: dict[str, int]
+    recordings: dict[str, int]
+
+
+@dataclass(frozen=True)
 class Part:
     """One Parquet file of a table."""
 
     name: str
     rows: int
     bytes: int
+    silent: Silent | None = None
+    """What of it holds no sound; None where there is nothing, or nothing says it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,6 +36,7 @@ from raudeep.storage.index import (
     table_files,
 )
 from raudeep.storage.labels import Labels, differing, label_columns, relabelled
+from raudeep.storage.silence import silent_of
 from raudeep.storage.table import (
     identity_of,
     is_damage,
@@ -156,9 +157,9 @@ class TableWriter:
         if labels is not None and self._take_over(labels, num_parts, sizes, before):
             sizes = uris.list_files(self.uri)
         error_names = [name for part in range(num_parts) if (name := errors_name(part)) in sizes]
-        rows = _rows_of(before, sizes)
+        known = _known_files(before, sizes)
         sample_rates = set(before.sample_rates if before else ())
-        unknown = [name for name in names + error_names if name not in rows]
+        unknown = [name for name in names + error_names if name not in known]
         with ThreadPool(_THREADS) as pool:
             places = [uris.join(self.uri, name) for name in unknown]
             footers = list(pool.imap(read_footer, places))
@@ -168,14 +169,16 @@ class TableWriter:
                     f"{self.uri}: another run has written {name} meanwhile, with another "
                     "configuration. Run the same command again."
                 )
-            rows[name] = footer.num_rows
-            metadata = read_metadata(footer.schema.to_arrow_schema())
-            sample_rates.update(metadata.get(SAMPLE_RATES, []))
+            schema = footer.schema.to_arrow_schema()
+            known[name] = Part(name, footer.num_rows, sizes[name], silent_of(schema))
+            sample_rates.update(read_metadata(schema).get(SAMPLE_RATES, []))
 
         def fingerprint_of(num_plans: int, end: int) -> str:
             planned = recordings[:num_plans]
             errors = {
-                part: rows[name] for part in range(end) if (name := errors_name(part)) in rows
+                part: known[name].rows
+                for part in range(end)
+                if (name := errors_name(part)) in known
             }
             if before and before.identity == self.identity and _holds(before, planned, errors):
                 return before.fingerprint  # which an earlier version may have made otherwise
@@ -189,8 +192,8 @@ class TableWriter:
             inputs=self.identity.inputs,
             fingerprint=fingerprint_of(len(recordings), num_parts),
             versions=package_versions(),
-            parts=[Part(name, rows[name], sizes[name]) for name in names],
-            errors=[Part(name, rows[name], sizes[name]) for name in error_names],
+            parts=[known[name] for name in names],
+            errors=[known[name] for name in error_names],
             recordings=list(recordings),
             sample_rates=sorted(sample_rates),
             earlier=grown or [beginning.fingerprint for beginning in self.beginnings],
@@ -317,7 +320,7 @@ class TableWriter:
         the index lists was read before.
         """
         files = table_files(sizes)
-        known = _rows_of(self._index_before(sizes), sizes)
+        known = _known_files(self._index_before(sizes), sizes)
         names = [
             (part, name)
             for found in (files.parts, files.errors)
@@ -347,10 +350,10 @@ def _labels_of(index: TableIndex | None) -> str | None:
     return None if index is None else index.labels
 
 
-def _rows_of(index: TableIndex | None, sizes: Mapping[str, int]) -> dict[str, int]:
-    """Return the rows of each file that an index knows, as it is there."""
+def _known_files(index: TableIndex | None, sizes: Mapping[str, int]) -> dict[str, Part]:
+    """Return each file that an index knows as it is there."""
     known = [*index.parts, *index.errors] if index else []
-    return {part.name: part.rows for part in known if sizes.get(part.name) == part.bytes}
+    return {part.name: part for part in known if sizes.get(part.name) == part.bytes}
 
 
 def _holds(index: TableIndex, recordings: Sequence[str], errors: Mapping[int, int]) -> bool:

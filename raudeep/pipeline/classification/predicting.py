@@ -28,6 +28,7 @@ from raudeep.pipeline.classification.predictions import (
     rows_of_partitions,
 )
 from raudeep.pipeline.recordings.embedding import embed_like
+from raudeep.pipeline.recordings.silence import warn_of_silence
 from raudeep.pipeline.recordings.slices import warn_of_errors
 from raudeep.pipeline.recordings.sources import (
     describe_sources,
@@ -159,6 +160,7 @@ def predict_corpus(
             _name_errors(read_errors(writer.uri))
         else:
             warn_of_errors([summary], [num_recordings])
+        warn_of_silence([replace(summary, table=writer.uri)], [num_recordings])
         return replace(summary, table=output)
 
 

@@ -17,6 +17,7 @@ from raudeep.models.artifact import TrainedAutoencoder
 from raudeep.pipeline.recordings.decoding import load_views
 from raudeep.pipeline.recordings.encoding import EmbeddingCollector, TableEncoder
 from raudeep.pipeline.recordings.rates import warn_of_other_rates
+from raudeep.pipeline.recordings.silence import warn_of_silence
 from raudeep.pipeline.recordings.slices import plan_recordings, warn_of_errors, write_recordings
 from raudeep.pipeline.recordings.sources import Source
 from raudeep.pipeline.recordings.targets import (
@@ -103,6 +104,7 @@ def embed_corpus(
         overwrite=overwrite,
     )
     warn_of_errors(summaries, num_recordings)
+    warn_of_silence(summaries, num_recordings)
     warn_of_other_rates(_sample_rates(targets), [each.sample_rates for each in trained.values()])
     return summaries
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from raudeep.audio.framing import Silence
 from raudeep.config import Readout
 from raudeep.errors import AudioError, TableError
 from raudeep.evaluation.fusion import are_cut_alike
@@ -23,6 +24,7 @@ from raudeep.pipeline.stage import (
     with_rmse,
 )
 from raudeep.schema import ERRORS, with_sample_rates
+from raudeep.storage.silence import with_silence
 from raudeep.storage.table import read_part
 
 if TYPE_CHECKING:
@@ -103,6 +105,7 @@ class _Embedded:
     """The chunks of a recording in one model: where each lies, and its vectors by readout."""
 
     spans: list[tuple[float, float]] = field(default_factory=list)
+    silence: list[Silence | None] = field(default_factory=list)
     sample_rates: set[int] = field(default_factory=set)
     vectors: dict[Readout, list[Floats]] = field(default_factory=dict)
     rmse: list[float] = field(default_factory=list)
@@ -142,6 +145,7 @@ class EmbeddingCollector:
                         "Extract with n_mels or sample_rate before training."
                     )
                 done.spans.append((spectrogram.start, spectrogram.end))
+                done.silence.append(spectrogram.silence)
                 done.sample_rates.add(spectrogram.sample_rate)
                 waiting.append((number, spectrogram.values))
             if len(waiting) >= self._models.batch_size:
@@ -175,7 +179,15 @@ class EmbeddingCollector:
             done = [each for name in target.sources for each in self._done[name].values()]
             rates = set().union(*(each.sample_rates for each in done))
             rows = with_sample_rates(self._rows(target, recordings), rates)
-            target.writer.write(part, rows, errors)
+            target.writer.write(part, with_silence(rows, self._silence(target)), errors)
+
+    def _silence(self, target: Target) -> list[Silence | None]:
+        """Return for each row of a table where there is a sound if no model was given one."""
+        given = [
+            [silence for done in self._done[name].values() for silence in done.silence]
+            for name in target.sources
+        ]
+        return [None if None in each else each[0] for each in zip(*given, strict=True)]
 
     def _embed(self, name: str) -> None:
         waiting, self._waiting[name] = self._waiting[name], []

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from raudeep.config import Channels
 from raudeep.foreign import typed
 
 __all__ = [
@@ -19,6 +20,7 @@ _KEYS: dict[str, Any] = {
     "epoch": int | None,
     "chunk_seconds": float | None,
     "chunk_hop_seconds": float | None,
+    "channels": Channels | None,
 }
 
 Source = dict[str, Any]
@@ -80,4 +82,6 @@ def _describe(source: Source) -> str:
     if "chunk_seconds" in source:
         said += f" in chunks of {source['chunk_seconds']:g} s"
         said += f", one every {source['chunk_hop_seconds']:g} s"
+    if source.get("channels") is not None:
+        said += f" of the channels {source['channels']!r}"
     return said

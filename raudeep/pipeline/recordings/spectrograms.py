@@ -18,6 +18,7 @@ from raudeep.errors import AudioError, RaudeepError
 from raudeep.pipeline.recordings.decoding import Views, load_header, load_views
 from raudeep.pipeline.recordings.isolation import Crew
 from raudeep.pipeline.recordings.rates import warn_of_mixed_rates
+from raudeep.pipeline.recordings.silence import warn_of_silence
 from raudeep.pipeline.recordings.slices import (
     Taken,
     key_rows,
@@ -32,6 +33,7 @@ from raudeep.storage.identity import Identity
 from raudeep.storage.index import read_index
 from raudeep.storage.opening import open_tables
 from raudeep.storage.plan_files import read_plans
+from raudeep.storage.silence import with_silence
 from raudeep.storage.writer import TableWriter
 
 __all__ = [
@@ -129,7 +131,9 @@ def extract_spectrograms(
         seconds_per_recording=_SECONDS_PER_RECORDING,
         limits=limits,
     )
-    warn_of_errors(summaries, [plan.recordings.num_rows for plan in plans.values()])
+    num_recordings = [plan.recordings.num_rows for plan in plans.values()]
+    warn_of_errors(summaries, num_recordings)
+    warn_of_silence(summaries, num_recordings)
     warn_of_mixed_rates(read_index(writer.uri).sample_rates for writer in writers.values())
     return summaries
 
@@ -226,5 +230,7 @@ class _SpectrogramCollector:
             values = [each.values for found in chunks.values() for each in found]
             rows = spectrogram_rows(key_rows(recordings, spans), values, astuple(self.shapes[view]))
             rates = {each.sample_rate for found in chunks.values() for each in found}
-            self.writers[view].write(part, with_sample_rates(rows, rates), errors)
+            silence = [each.silence for found in chunks.values() for each in found]
+            rows = with_silence(with_sample_rates(rows, rates), silence)
+            self.writers[view].write(part, rows, errors)
         self._recordings = {}

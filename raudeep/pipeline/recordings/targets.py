@@ -115,6 +115,8 @@ def input_views(
         If a model does not say how.
     """
     views = {name: model.spectrogram for name, model in trained.items()}
+    if chunks.channels is not None:
+        views = {name: replace(view, channels=chunks.channels) for name, view in views.items()}
     for name, view in views.items():
         if chunks.chunk_seconds is not None and chunks.chunk_seconds < view.window_seconds:
             raise ConfigError(
@@ -217,13 +219,15 @@ def chunks_like(sources: Sequence[Source]) -> ChunkConfig:
         ChunkConfig(
             chunk_seconds=source.get("chunk_seconds"),
             chunk_hop_seconds=source.get("chunk_hop_seconds"),
+            channels=source.get("channels"),
         )
         for source in sources
     }
     if len(found) > 1:
         raise TableError(
-            f"audio is embedded in one kind of chunks. Got {describe_sources(sources)}. Make such "
-            "a table of it: embed it in each kind, and fuse."
+            "audio is embedded in one kind of chunks, of one mix of its channels. Got "
+            f"{describe_sources(sources)}. Make such a table of it: embed it in each kind, and "
+            "fuse."
         )
     return found.pop()
 
@@ -239,5 +243,9 @@ def _config(embedder: Embedder, readout: Readout) -> dict[str, Any]:
 
 
 def _cut(chunks: ChunkConfig) -> dict[str, Any]:
-    cut = {"chunk_seconds": chunks.chunk_seconds, "chunk_hop_seconds": chunks.hop_seconds}
+    cut: dict[str, Any] = {
+        "chunk_seconds": chunks.chunk_seconds,
+        "chunk_hop_seconds": chunks.hop_seconds,
+        "channels": chunks.channels,
+    }
     return {name: value for name, value in cut.items() if value is not None}

@@ -30,7 +30,8 @@ from raudeep.storage.identity import Identity
 from raudeep.storage.index import read_index
 from raudeep.storage.plan_files import planned_uri
 from raudeep.storage.recordings import open_recording
-from raudeep.storage.table import iterate_parts, read_table
+from raudeep.storage.silence import silence_of_part
+from raudeep.storage.table import iterate_parts
 from raudeep.storage.writer import TableWriter
 
 __all__ = ["embed_query", "vectors_of"]
@@ -83,30 +84,40 @@ def embed_query(query: str, table: str, models: Sequence[str]) -> Vectors:
     with tempfile.TemporaryDirectory() as folder:
         writer = TableWriter(uris.join(folder, "query"), Identity("embeddings", {}))
         embed_like("query", manifest, sources, places, writer, limits=Limits())
-        rows = read_table(writer.uri)
-    return _without_silence(rows, manifest["uri"][0].as_py())
+        (rows,) = (rows for _, rows in iterate_parts(writer.uri))
+    silence = silence_of_part(rows) or []
+    vectors = _without_silence(rows, np.array([each is not None for each in silence]))
+    if None not in silence:
+        heard = next((f" Its {each} channel has one." for each in silence if each != "none"), "")
+        said = "%s holds no sound as the table was made, so it is near to silence.%s"
+        logger.warning(said, public_uri(query), heard)
+    return vectors
 
 
-def _without_silence(chunks: pa.Table, uri: str) -> Vectors:
-    """Return the embeddings of a recording's chunks, NaN for those that hold zeros alone."""
+def _without_silence(chunks: pa.Table, silent: NDArray[np.bool_]) -> Vectors:
+    """Return the embeddings of a recording's chunks, NaN for the silent ones unless all are."""
     vectors = embedding_array(chunks)
-    silent = np.zeros(len(vectors), dtype=bool)
-    if len(vectors) > 1:
-        starts, ends = (chunks[name].to_numpy() for name in ("start", "end"))
-        length, hop = float(ends[0] - starts[0]), float(starts[1] - starts[0])
-        with open_recording(uri) as file:
-            blocks = decode_blocks(file, length_seconds=length, hop_seconds=hop)
-            for number, block in enumerate(islice(blocks, len(vectors))):
-                silent[number] = not block.samples.any()
     if silent.all():
         return vectors
     return np.where(silent[:, np.newaxis], np.float32(np.nan), vectors)
 
 
+def _decoded_silence(chunks: pa.Table, uri: str) -> NDArray[np.bool_]:
+    """Return which chunks of a recording hold zeros alone, where its table does not say it."""
+    silent = np.zeros(chunks.num_rows, dtype=bool)
+    starts, ends = (chunks[name].to_numpy() for name in ("start", "end"))
+    length, hop = float(ends[0] - starts[0]), float(starts[1] - starts[0])
+    with open_recording(uri) as file:
+        blocks = decode_blocks(file, length_seconds=length, hop_seconds=hop)
+        for number, block in enumerate(islice(blocks, chunks.num_rows)):
+            silent[number] = not block.samples.any()
+    return silent
+
+
 def vectors_of(recording: str, table: str) -> Vectors:
     """Return the embeddings (Q, E) that a table holds of a recording, given by its file.
 
-    Silence is as in `embed_query`, where the table was made of audio that is still there.
+    Silence is as in `embed_query`, where the table says it or its audio is still there.
 
     Raises
     ------
@@ -114,17 +125,24 @@ def vectors_of(recording: str, table: str) -> Vectors:
         If it holds none.
     """
     read_index(table, stage="embeddings")
-    found = [
-        rows.filter(pa.compute.equal(rows["file"], recording))
-        for _, rows in iterate_parts(table, columns=["file", "start", "end", "embedding"])
-    ]
-    chunks = pa.concat_tables(found)
-    if not chunks.num_rows:
+    found, known = [], []
+    for _, rows in iterate_parts(table, columns=["file", "start", "end", "embedding"]):
+        chosen = pa.compute.equal(rows["file"], recording)
+        if pa.compute.any(chosen).as_py():
+            found.append(rows.filter(chosen))
+            silence = silence_of_part(rows)
+            if silence is not None:
+                heard = np.array([each is None for each in silence])
+                known.append(~heard[chosen.to_numpy()])
+    if not found:
         raise EvaluationError(f"{table} holds no recording {recording!r}.")
+    chunks = pa.concat_tables(found)
+    if len(known) == len(found):
+        return _without_silence(chunks, np.concatenate(known))
     place = planned_uri(table, recording) if chunks.num_rows > 1 else None
     if place is not None:
         try:
-            return _without_silence(chunks, place)
+            return _without_silence(chunks, _decoded_silence(chunks, place))
         except (OSError, RaudeepError) as error:
             said = "%s cannot be read, so its silent chunks count, too: %s"
             logger.warning(said, public_uri(place), error)

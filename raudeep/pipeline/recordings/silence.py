@@ -1,0 +1,53 @@
+"""Warnings of recordings and chunks without a sound, whose rows are all alike."""
+
+import logging
+from collections.abc import Sequence
+
+from raudeep.pipeline.stage import StageSummary
+from raudeep.storage.index import Silent, read_index
+from raudeep.storage.silence import iterate_silence, total_silence
+
+__all__ = ["describe_silence", "warn_of_silence"]
+
+logger = logging.getLogger(__name__)
+
+
+def warn_of_silence(summaries: Sequence[StageSummary], num_recordings: Sequence[int]) -> None:
+    """Warn of recordings and chunks that hold no sound, and say which flag gives them one.
+
+    Once, where it is the same for several tables; of each the number of recordings is given.
+    """
+    said: dict[str, str] = {}
+    for summary, count in zip(summaries, num_recordings, strict=True):
+        index = read_index(summary.table)
+        silent = total_silence(index)
+        if silent.rows:
+            line = describe_silence(silent, index.rows, count)
+            (first,) = next(iterate_silence(summary.table)).slice(0, 1).to_pylist()
+            since = f" from {first['start']:g} s on" if first["chunk"] else ""
+            line = f"{line}, e.g. {first['file']!r}{since}.{_way_out(silent)}"
+            said.setdefault(line, summary.table)
+    for line, table in said.items():
+        logger.warning("%s `raudeep inspect %s` names all.", line, table)
+
+
+def describe_silence(silent: Silent, num_rows: int, num_recordings: int) -> str:
+    """Return how many chunks and recordings hold no sound, in words."""
+    rows, recordings = sum(silent.rows.values()), sum(silent.recordings.values())
+    whole = f"{recordings} of {num_recordings} recordings"
+    if rows == recordings:
+        return f"{whole} hold no sound"
+    return f"{rows} of {num_rows} chunks hold no sound, and so do {whole} as a whole"
+
+
+def _way_out(silent: Silent) -> str:
+    """Return what to do where a channel has a sound."""
+    heard = {channel: count for channel, count in silent.rows.items() if channel != "none"}
+    if not heard:
+        return ""
+    total, channel = sum(heard.values()), max(heard, key=lambda each: (heard[each], each))
+    of = "In all of them" if total == sum(silent.rows.values()) else f"In {total} of them"
+    return (
+        f" {of} left and right cancel each other out, or the sound is in the other channel: "
+        f"pass --channels {channel} to `extract` or `embed`."
+    )
