@@ -1,10 +1,10 @@
-"""Containers that libsndfile does not know (M4A, MP4, AAC, WMA, WebM …), decoded by FFmpeg in PyAV.
+"""Sound that FFmpeg decodes, in PyAV: containers and codecs that libsndfile does not read.
 
-Its first bytes say what a file is, and only these kinds reach FFmpeg, each under its own name:
+Its first bytes say what a file is, and only the kinds below reach FFmpeg, each under its own name:
 asked to guess, it takes a text for an image, and a list of other files for a recording.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from raudeep.audio.tags import Readable, skip_tag
 from raudeep.errors import AudioError
 
-__all__ = ["ENDLESS", "ContainerSound", "container_of"]
+__all__ = ["ENDLESS", "ContainerSound", "container_of", "has_ffmpeg", "shared_container_of"]
 
 ENDLESS = 2**62
 """Samples of what does not say how long it is; libsndfile has more for such FLAC."""
@@ -27,22 +27,38 @@ _MAGIC = {  # where it stands, and FFmpeg's name for what it begins
     (0, b"#!AMR"): "amr",
     (0, b"wvpk"): "wv",  # WavPack
 }
+_SHARED_MAGIC = {  # of what libsndfile reads as well, but not with every codec
+    (0, b"OggS"): "ogg",
+    (0, b"caff"): "caf",
+    (0, b"fLaC"): "flac",
+    (0, b".snd"): "au",
+    (0, b"riff\x2e\x91\xcf\x11"): "w64",
+    (8, b"WAVE"): "wav",
+    (8, b"AIFF"): "aiff",
+    (8, b"AIFC"): "aiff",
+}
 _ADTS = 0xF6  # of the second byte of AAC what is always the same; MP3 differs in it
 _UNCOUNTED = ("aac", "amr")  # they do not say how long they are, and FFmpeg guesses
+_SPARE_SECONDS = 0.1  # that headers, which round, may say too few or too many
 
 
 def container_of(file: Readable) -> str | None:
-    """Return which of the containers a file is, and go to its start; None if none."""
-    skip_tag(file)
-    start = file.read(16)
-    file.seek(0)
-    for (offset, magic), kind in _MAGIC.items():
-        found = start[offset : offset + len(magic)]
-        if kind == "aac" and len(found) == len(magic):
-            found = bytes([found[0], found[1] & _ADTS])
-        if found == magic:
-            return kind
-    return None
+    """Return which of the containers that only FFmpeg reads a file is, and go to its start."""
+    return _kind_of(file, _MAGIC)
+
+
+def shared_container_of(file: Readable) -> str | None:
+    """Return which of the containers that libsndfile reads as well a file is; go to its start."""
+    return _kind_of(file, _SHARED_MAGIC)
+
+
+def has_ffmpeg() -> bool:
+    """Return whether PyAV is installed."""
+    try:
+        _av()
+    except AudioError:
+        return False
+    return True
 
 
 class ContainerSound:
@@ -53,22 +69,20 @@ class ContainerSound:
     file : seekable binary file
         At its start.
     kind : str
-        What `container_of` says of it.
-    frames : int, optional
-        How many samples of each channel it has, where that was counted.
+        What `container_of` or `shared_container_of` says of it.
 
     Raises
     ------
     AudioError
-        If PyAV is not installed, or there is no audio in it.
+        If PyAV is not installed, there is no audio in it, or the header contradicts what follows.
     ValueError
         If FFmpeg cannot read it; so do its methods.
     """
 
     extra_info = ""
 
-    def __init__(self, file: Readable, *, kind: str, frames: int | None = None) -> None:
-        self.format = kind
+    def __init__(self, file: Readable, *, kind: str) -> None:
+        self.format = kind.upper()
         with _value_errors():
             self._container = _av().open(file, format=kind)
         streams = self._container.streams.audio
@@ -76,11 +90,14 @@ class ContainerSound:
             self._container.close()
             raise AudioError("holds no audio")
         self._stream = streams[0]
+        self._whole_seconds: float | None = None
+        """Up to where all streams together go, where that has to be checked."""
         self.samplerate: int = self._stream.codec_context.sample_rate
-        self.channels: int = self._stream.codec_context.layout.nb_channels
-        self.frames = self._promised() if frames is None else frames
+        self.channels: int = self._stream.codec_context.channels
+        self.frames = self._promised(kind)
         """Samples of each channel; `ENDLESS` where nothing says. What is beyond is not read."""
         self._left = self.frames
+        self._longest = 0  # samples of a packet
         self._blocks = self._decoded()
         self._waiting = np.empty((0, self.channels), np.float32)
 
@@ -96,6 +113,11 @@ class ContainerSound:
         joined = np.concatenate(blocks)
         self._waiting = joined[frames:]
         self._left -= len(joined[:frames])
+        if len(joined) < frames and self._left <= self._longest:
+            self.frames -= self._left  # some count the last packet as a full one
+            self._left = 0
+        elif self._left == 0:
+            self._check_rest()
         return joined[:frames]
 
     def __enter__(self) -> "ContainerSound":
@@ -108,21 +130,91 @@ class ContainerSound:
         """End reading; the file stays open."""
         self._container.close()
 
-    def _promised(self) -> int:
+    def _promised(self, kind: str) -> int:
+        """Return how many samples the header says that the stream has.
+
+        What it says of the whole is right for a stream that is alone in it and begins with it.
+        """
         stream, whole = self._stream, self._container.duration
-        if self.format in _UNCOUNTED or (stream.duration is None and whole is None):
+        if kind in _UNCOUNTED:
             return ENDLESS
         if stream.duration is not None:
             return round(float(stream.duration * stream.time_base) * self.samplerate)
-        return round(float(whole / _av().time_base) * self.samplerate)
+        if whole is None:
+            return ENDLESS
+        seconds = float(whole / _av().time_base)
+        start = float((stream.start_time or 0) * stream.time_base)
+        if len(self._container.streams) > 1 or start > _SPARE_SECONDS:
+            self._whole_seconds = seconds
+            return ENDLESS
+        return round(seconds * self.samplerate)
 
     def _decoded(self) -> Iterator[NDArray[np.float32]]:
-        """Yield what the stream's frames hold, at one rate, whatever each of them says."""
-        resampler = _av().AudioResampler(format="fltp", rate=self.samplerate)
+        """Yield what the stream's frames hold, shape (samples, channels)."""
+        # Packed: PyAV 18 does not survive the planes of eight channels.
+        resampler = _av().AudioResampler(format="flt", rate=self.samplerate)
+        rate, decoded = None, 0
         with _value_errors():
-            for frame in self._container.decode(self._stream):
-                for block in resampler.resample(frame):
-                    yield block.to_ndarray().T
+            for frame in self._frames():
+                seconds = decoded / self.samplerate
+                rate = rate or frame.sample_rate
+                _check_same("channels", self.channels, frame.layout.nb_channels, seconds)
+                _check_same("sample rate", rate, frame.sample_rate, seconds)
+                for packed in resampler.resample(frame):
+                    block = packed.to_ndarray().reshape(-1, self.channels)
+                    self._longest = max(self._longest, len(block))
+                    decoded += len(block)
+                    yield block
+
+    def _frames(self) -> Iterator[Any]:
+        if self._whole_seconds is None:
+            yield from self._container.decode(self._stream)
+            return
+        ends: dict[int, tuple[float, float]] = {}  # of each stream the last start, and the end
+        for packet in self._container.demux():
+            if packet.pts is not None:
+                start = float(packet.pts * packet.time_base)
+                last = ends.get(packet.stream.index, (start, start))[0]
+                duration = float((packet.duration or 0) * packet.time_base) or start - last
+                ends[packet.stream.index] = start, start + duration
+            if packet.stream.index == self._stream.index:
+                yield from packet.decode()
+        end = max((end for _, end in ends.values()), default=0.0)
+        if end < self._whole_seconds - _SPARE_SECONDS:
+            promised = f"{self._whole_seconds:.4g} s"
+            raise AudioError(f"is cut off: the header says {promised}, the file has {end:.4g} s")
+
+    def _check_rest(self) -> None:
+        """Raise `AudioError` if more follows than what an encoder adds to fill its packets."""
+        rest, self._waiting = len(self._waiting), self._waiting[:0]
+        rest += sum(map(len, self._blocks))
+        if rest > max(_SPARE_SECONDS * self.samplerate, 2 * self._longest):
+            promised, held = (n / self.samplerate for n in (self.frames, self.frames + rest))
+            raise AudioError(
+                f"is longer than its header: the header says {promised:.4g} s, the file has "
+                f"{held:.4g} s. To use all of it: ffmpeg -i FILE NEW.wav"
+            )
+
+
+def _kind_of(file: Readable, magics: Mapping[tuple[int, bytes], str]) -> str | None:
+    skip_tag(file)
+    start = file.read(16)
+    file.seek(0)
+    for (offset, magic), kind in magics.items():
+        found = start[offset : offset + len(magic)]
+        if kind == "aac" and len(found) == len(magic):
+            found = bytes([found[0], found[1] & _ADTS])
+        if found == magic:
+            return kind
+    return None
+
+
+def _check_same(name: str, before: int, now: int, seconds: float) -> None:
+    if before != now:
+        raise AudioError(
+            f"changes its {name} from {before} to {now} after {seconds:.6g} s; "
+            "to mend it: ffmpeg -i FILE NEW.wav"
+        )
 
 
 def _av() -> Any:

@@ -70,7 +70,7 @@ class Followed:
         """Go to a place."""
         if whence == io.SEEK_END and not self._has_end:
             offset, whence = _FAR + offset, io.SEEK_SET
-        self._beyond = offset if offset > _FAR // 2 else None
+        self._beyond = offset if offset > _FAR // 2 and not self._has_end else None
         return self._file.seek(offset, whence) if self._beyond is None else self._beyond
 
     def tell(self) -> int:

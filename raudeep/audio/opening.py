@@ -6,8 +6,17 @@ from contextlib import contextmanager
 from typing import Any
 
 import soundfile
+from numpy.typing import NDArray
 
-from raudeep.audio.containers import ENDLESS, ContainerSound, container_of
+from raudeep.audio.channels import wave_order
+from raudeep.audio.containers import (
+    ENDLESS,
+    ContainerSound,
+    container_of,
+    has_ffmpeg,
+    shared_container_of,
+)
+from raudeep.audio.reasons import reason_of
 from raudeep.audio.tags import Readable
 from raudeep.errors import AudioError
 
@@ -15,6 +24,7 @@ __all__ = ["check_duration", "open_sound"]
 
 # An empty or damaged header can announce any rate; a filter bank for it would be nonsense.
 _MAX_SAMPLE_RATE = 1_000_000
+_MOST_BYTES = 2**62  # of a file
 _MOST_SAMPLES = 2**36  # that a header can promise; FLAC has so many bits for them
 
 
@@ -44,12 +54,11 @@ def open_sound(file: Readable, max_duration: float | None = None) -> Iterator[An
             raise careful.error from error
         if file.seek(0, io.SEEK_END) == 0:
             raise AudioError("is empty") from error
-        said = getattr(error, "error_string", None) or str(error) or type(error).__name__
-        raise AudioError(f"cannot be decoded: {said}") from error
+        raise AudioError(f"cannot be decoded: {reason_of(error)}") from error
 
 
 class _Careful:
-    """A file for libsndfile, which drops what is raised while it reads; `error` keeps it."""
+    """A file for decoders, which drop what is raised while they read; `error` keeps it."""
 
     def __init__(self, file: Readable) -> None:
         self._file = file
@@ -63,20 +72,30 @@ class _Careful:
             return b""
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        try:
-            return self._file.seek(offset, whence)
-        except (OSError, ValueError):  # before the start, as damaged headers ask
-            return self._file.tell()
+        """Go to a place; stay where that is outside of any file, as damaged headers ask.
+
+        Files of different kinds do different things there: one in memory goes to its start.
+        """
+        here = self._file.tell()
+        if whence == io.SEEK_CUR:
+            offset += here
+        elif whence == io.SEEK_END:
+            offset += self._file.seek(0, io.SEEK_END)
+        return self._file.seek(offset if 0 <= offset < _MOST_BYTES else here)
 
     def tell(self) -> int:
         return self._file.tell()
 
 
 class _Sequential(soundfile.SoundFile):  # type: ignore[misc]  # it has no types
-    """Sound that is read from its start to its end.
+    """Sound that is read from its start to its end, its channels in the order of WAV.
 
     Where soundfile can seek, it does so after each read, and MP3 does not go on there as it would.
     """
+
+    def __init__(self, file: _Careful) -> None:
+        super().__init__(file)
+        self._order = wave_order(self, file)
 
     @property
     def frames(self) -> int:
@@ -87,7 +106,33 @@ class _Sequential(soundfile.SoundFile):  # type: ignore[misc]  # it has no types
     def seekable(self) -> bool:
         return False
 
+    def read(self, frames: int, **settings: Any) -> NDArray[Any]:
+        """Return the next samples, shape (samples, channels)."""
+        samples: NDArray[Any] = super().read(frames, **settings)
+        return samples if self._order is None else samples[:, list(self._order)]
+
 
 def _open(file: _Careful) -> Any:
     kind = container_of(file)
-    return _Sequential(file) if kind is None else ContainerSound(file, kind=kind)
+    if kind is not None:
+        return ContainerSound(file, kind=kind)
+    try:
+        return _Sequential(file)
+    except soundfile.LibsndfileError as error:
+        kind = shared_container_of(file)
+        if kind is None or file.error is not None:
+            raise
+        return _handed_on(file, kind, error)
+
+
+def _handed_on(file: _Careful, kind: str, error: soundfile.LibsndfileError) -> ContainerSound:
+    """Open with FFmpeg what libsndfile cannot; raise its `error` where FFmpeg cannot either."""
+    if not has_ffmpeg():
+        raise AudioError(
+            f"cannot be decoded: it is {kind.upper()} with a codec that libsndfile does not read, "
+            "or damaged; pip install 'raudeep[ffmpeg]' to read more codecs, or convert it to WAV"
+        ) from error
+    try:
+        return ContainerSound(file, kind=kind)
+    except (AudioError, ValueError):
+        raise error from None

@@ -140,8 +140,8 @@ def test_without_pyav_it_is_an_error_that_says_what_to_install(monkeypatch):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"ffconcat version 1.0\nfile /etc/passwd\n", "Format not recognised"),
-        (b"#EXTM3U\n#EXTINF:10,\nfile:///etc/passwd\n", "Format not recognised"),
+        (b"ffconcat version 1.0\nfile /etc/passwd\n", "does not begin as a sound file does"),
+        (b"#EXTM3U\n#EXTINF:10,\nfile:///etc/passwd\n", "does not begin as a sound file does"),
         (b"\0\0\0\x1cftypM4A " + bytes(100), "cannot be decoded"),
         (b"\xff\xf1" + bytes(100), "claims a sample rate of 0 Hz"),
     ],

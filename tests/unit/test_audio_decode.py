@@ -61,7 +61,7 @@ def test_recording_of_one_sample_is_decoded():
 
 
 def test_text_named_wav_is_an_audio_error():
-    with pytest.raises(AudioError, match="cannot be decoded: Format not recognised"):
+    with pytest.raises(AudioError, match="does not begin as a sound file does"):
         decode(b"This is a note about the recording, not the recording.\n")
 
 
