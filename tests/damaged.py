@@ -8,6 +8,7 @@ Who makes a recording knows how much sound is in it.
 """
 
 import argparse
+import contextlib
 import faulthandler
 import io
 import multiprocessing
@@ -23,8 +24,8 @@ from tests.recordings import FORMATS, noise
 
 __all__ = ["Case", "make_case", "verdict"]
 
-RATES = (8000, 16000, 22050, 44100, 48000)
 SPARE = 0.3  # seconds that encoders and decoders add or leave out
+PACKET = 4096  # samples that encoders fill up
 SLOWEST = 60.0
 
 
@@ -44,7 +45,7 @@ def make_case(kind, seed):
     """Return a recording of a format with one kind of damage; the same for the same seed."""
     rng = random.Random(f"{kind} {seed}")
     form = FORMATS[kind]
-    channels, rate = rng.choice((1, 2)), rng.choice(RATES)
+    channels, rate = rng.choice((1, 2)), rng.choice(form.rates)
     seconds = rng.choice((1.0, 2.5, rng.uniform(0.8, 6.0)))
 
     def encoded(length, hz=rate, count=channels):
@@ -61,7 +62,8 @@ def make_case(kind, seed):
             if form.counts:
                 factor = rng.choice((0, 0.01, 0.5, 0.9, 1.1, 2, 100))
                 damage += f" x {factor}"
-                content = rng.choice(form.counts)(content, factor)
+                with contextlib.suppress(LookupError):  # not all encoders write all of them
+                    content = rng.choice(form.counts)(content, factor)
         case "doubled":
             content += content[begin:]
             seconds *= 2
@@ -74,15 +76,16 @@ def make_case(kind, seed):
             content += junk(rng)
         case "tag behind":
             content += b"TAG" + bytes(125)
-            is_whole = True
+            is_whole = kind not in ("amr", "wv")  # of which FFmpeg takes no such tag
         case "second stream":
             other = rng.uniform(0.8, 3.0)
-            hz, count = rng.choice((rate, rng.choice(RATES))), rng.choice((1, 2))
+            hz, count = rng.choice((rate, rng.choice(form.rates))), rng.choice((1, 2))
             content += encoded(other, hz, count)
             seconds += other
         case "other stream":
             other = rng.choice(list(FORMATS))
-            content += FORMATS[other].encode(noise(1.5, rate=rate, channels=channels), rate)
+            hz = FORMATS[other].rates[0]
+            content += FORMATS[other].encode(noise(1.5, rate=hz, channels=channels), hz)
             damage += f" ({other})"
         case "hole":
             at, size = rng.randrange(begin, len(content)), rng.randint(1, 2000)
@@ -137,20 +140,19 @@ def read_chunks(content):
 
 
 def verdict(case):
-    """Return what is wrong with what raudeep makes of a recording; "refused" or "read" if nothing."""
+    """Return what is wrong with what raudeep makes of a recording, else "refused" or "read"."""
     whole, chunks = read_whole(case.content), read_chunks(case.content)
-    try:
+    with contextlib.suppress(AudioError):
         read_header(case.content)
-    except AudioError:
-        pass
-    if isinstance(whole, str) or isinstance(chunks, str):
-        if whole is not chunks and whole != chunks:
-            return f"differs: whole {whole if isinstance(whole, str) else 'good'!r}, chunks {chunks if isinstance(chunks, str) else 'good'!r}"
+    errors = [found if isinstance(found, str) else None for found in (whole, chunks)]
+    if errors[0] != errors[1]:
+        return f"differs: whole {errors[0]!r}, in chunks {errors[1]!r}"
+    if errors[0] is not None:
         return f"false alarm: {whole}" if case.is_whole else "refused"
     if whole[1] != chunks[1] or not np.array_equal(whole[0], chunks[0]):
         return f"differs: {whole[0].shape} whole, {chunks[0].shape} in chunks"
     found = whole[0].shape[1] / whole[1]
-    if found < case.seconds - SPARE:
+    if found < case.seconds - SPARE - PACKET / whole[1]:
         return f"loss: {found:.3f} of {case.seconds:.3f} s"
     return "read"
 

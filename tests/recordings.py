@@ -66,7 +66,7 @@ def field(name, offset, form, *, last=False):
     def scale(content, factor):
         place = (content.rfind if last else content.find)(name)
         if place < 0:
-            raise ValueError(f"there is no {name!r}")
+            raise LookupError(f"there is no {name!r}")
         (value,) = struct.unpack_from(form, content, place + offset)
         most = 2 ** (8 * struct.calcsize(form)) - 1
         value = value * factor if form[-1] in "df" else min(most, int(value * factor))
@@ -95,9 +95,11 @@ class Format:
     """``count(content, factor)`` multiplies one of the numbers that say how long it is."""
     payload: bytes | None = None
     """What stands where the sound begins; None where it does at the start."""
+    rates: tuple = (16000, 8000, 22050, 44100, 48000)
 
 
 MOV = (field(b"mdhd", 20, ">I"), field(b"mvhd", 20, ">I"), field(b"tkhd", 24, ">I"))
+OGG = (field(b"OggS", 6, "<q", last=True),)  # of the last page
 FORMATS = {
     "wav": Format(by_soundfile("WAV"), (field(b"data", 4, "<I"), field(b"RIFF", 4, "<I")), b"data"),
     "wav float": Format(by_soundfile("WAV", "FLOAT"), (field(b"data", 4, "<I"),), b"data"),
@@ -111,8 +113,10 @@ FORMATS = {
     "caf": Format(by_soundfile("CAF"), (field(b"data", 4, ">Q"),), b"data"),
     "w64": Format(by_soundfile("W64"), (field(b"data\xf3\xac", 16, "<Q"),), b"data\xf3\xac"),
     "flac": Format(by_soundfile("FLAC"), (flac_total,), b"\xff\xf8"),
-    "ogg": Format(by_soundfile("OGG"), (field(b"OggS", 6, "<q", last=True),), b"OggS"),
-    "opus": Format(by_soundfile("OGG", "OPUS"), (field(b"OggS", 6, "<q", last=True),), b"OggS"),
+    "ogg": Format(by_soundfile("OGG"), OGG, b"OggS"),
+    "opus": Format(
+        by_soundfile("OGG", "OPUS"), (field(b"OggS", 6, "<q", last=True),), b"OggS", (48000,)
+    ),
     "mp3": Format(by_soundfile("MP3", bitrate_mode="CONSTANT"), (field(b"Info", 8, ">I"),)),
     "mp3 vbr": Format(by_soundfile("MP3", bitrate_mode="VARIABLE"), (field(b"Xing", 8, ">I"),)),
     "mp3 without a count": Format(without_count),

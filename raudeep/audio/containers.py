@@ -39,6 +39,7 @@ _SHARED_MAGIC = {  # of what libsndfile reads as well, but not with every codec
 }
 _ADTS = 0xF6  # of the second byte of AAC what is always the same; MP3 differs in it
 _UNCOUNTED = ("aac", "amr")  # they do not say how long they are, and FFmpeg guesses
+_FILLED = 4096  # samples that an encoder adds at most to fill its last packet
 _SPARE_SECONDS = 0.1  # that headers, which round, may say too few or too many
 
 
@@ -188,7 +189,7 @@ class ContainerSound:
         """Raise `AudioError` if more follows than what an encoder adds to fill its packets."""
         rest, self._waiting = len(self._waiting), self._waiting[:0]
         rest += sum(map(len, self._blocks))
-        if rest > max(_SPARE_SECONDS * self.samplerate, 2 * self._longest):
+        if rest > max(_SPARE_SECONDS * self.samplerate, min(2 * self._longest, _FILLED)):
             promised, held = (n / self.samplerate for n in (self.frames, self.frames + rest))
             raise AudioError(
                 f"is longer than its header: the header says {promised:.4g} s, the file has "

@@ -179,7 +179,7 @@ class _Reader:
         """Yield the next samples in pieces, at least one of them."""
         left = num_frames
         while True:
-            wanted = max(0, min(left, longest))
+            wanted = max(0, min(left, longest, self._sound.frames - self._passed))
             piece = self._sound.read(wanted, dtype="float32", always_2d=True)
             left -= len(piece)
             self._passed += len(piece)

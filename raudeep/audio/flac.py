@@ -2,6 +2,7 @@
 
 import re
 
+from raudeep.audio.tags import SEVERAL
 from raudeep.errors import AudioError
 
 __all__ = ["FlacWalk"]
@@ -9,7 +10,10 @@ __all__ = ["FlacWalk"]
 _TAIL = 2**17  # bytes at the end in which the last two frames are
 _BEGIN = b"fLaC\0\0\0\x22"  # of a file, with that of its first block
 _FRAME = re.compile(rb"\xff[\xf8\xf9]")
+_FIRST = re.compile(rb"\xff[\xf8\xf9][\x10-\xff].\0", re.DOTALL)  # a frame of number 0
 _LEAST_HEADER, _MOST_HEADER = 6, 16  # bytes
+_OWN_BEGINS = 2  # the file, and its first frame
+_INFO_END = 42  # where the first block of a file ends
 _SIZES = (0, 192, *(576 << each for each in range(4)), 0, 0, *(256 << each for each in range(8)))
 _SIZE_BYTES = {6: 1, 7: 2}  # by the code of a block size: where it is written behind the number
 _RATE_BYTES = {12: 1, 13: 2, 14: 2}
@@ -27,18 +31,19 @@ class FlacWalk:
 
     def __init__(self) -> None:
         self._tail = b""
-        self._passed = 0
-        self._is_several = False
+        self._num_begins = 0  # of files and of their frames
         self._start = b""
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
-        if len(self._start) < 64:
-            self._start += data[:64]
+        if len(self._start) < _INFO_END:
+            self._start += data[:_INFO_END]
+        new = max(0, len(self._tail) - _MOST_HEADER)
         data = self._tail + data
-        before = max(0, len(self._tail) - len(_BEGIN))
-        self._is_several |= data.find(_BEGIN, before if self._passed else 1) > 0
-        self._passed += len(data) - len(self._tail)
+        self._num_begins += data.count(_BEGIN, new)
+        for match in _FIRST.finditer(data, new):
+            header = data[match.start() : match.start() + _MOST_HEADER]
+            self._num_begins += _parse(header, 1) is not None
         self._tail = data[-_TAIL:]
 
     def seconds(self, sample_rate: int) -> float:
@@ -62,10 +67,8 @@ class FlacWalk:
 
     def check_end(self) -> None:
         """Raise `AudioError` if another stream follows."""
-        if self._is_several:
-            raise AudioError(
-                "holds several streams, of which only the first can be read; encode it as one"
-            )
+        if self._num_begins > _OWN_BEGINS:
+            raise AudioError(SEVERAL)
 
 
 def _parse(header: bytes, size: int) -> tuple[int, int] | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from raudeep.audio.flac import FlacWalk
-from raudeep.audio.tags import TAG_HEADER, tag_size
+from raudeep.audio.tags import SEVERAL, TAG_HEADER, tag_size
 from raudeep.errors import AudioError
 
 __all__ = ["FrameWalk", "OggWalk", "Walk", "says_count", "walk_of"]
@@ -35,8 +35,10 @@ _COUNTS = (b"Xing", b"Info", b"VBRI")  # in the first frame, which is no sound t
 _COUNT_BYTES = 64  # of a frame, in which one of these begins
 _OGG_HEADER, _OGG_TABLE = 27, 26
 _OGG_KIND, _OGG_GRANULE, _OGG_SERIAL = 5, slice(6, 14), slice(14, 18)
+_OGG_NUMBER = slice(18, 22)
 _OGG_BEGINS = 2  # a flag of the first page of a stream
 _OGG_AUDIO = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex")
+_OGG_STRAYS = 256  # bytes that a tag may have
 _OPUS_RATE = 48000  # in which pages of Opus count
 _LATE_SECONDS = 10.0  # where a stream that begins there was recorded from its middle
 
@@ -187,7 +189,8 @@ class OggWalk:
         self._has_begun = False  # all streams, so that one which begins later is a further one
         self._is_several = self._is_falling = False
         self._sound: tuple[bytes, bool] | None = None  # its serial number, whether it is Opus
-        self._first = self._last = 0
+        self._first = self._last = self._number = 0
+        self._num_strays = 0  # bytes of no page
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
@@ -196,9 +199,8 @@ class OggWalk:
         while place + _OGG_HEADER <= len(data):
             if data[place : place + 4] != b"OggS":
                 found = data.find(b"OggS", place)
+                self._num_strays += (found if found >= 0 else len(data) - 3) - place
                 place = found if found >= 0 else len(data) - 3
-                if found < 0:
-                    break
                 continue
             begin = place + _OGG_HEADER + data[place + _OGG_TABLE]
             size = sum(data[place + _OGG_HEADER : begin])
@@ -226,14 +228,12 @@ class OggWalk:
         sections 4 and 6).
         """
         if self._is_several:
-            raise AudioError(
-                "holds several streams, of which only the first can be read; encode it as one"
-            )
+            raise AudioError(SEVERAL)
         if self._skip or self._rest.startswith(b"OggS"):
             raise AudioError("is cut off: its last page is not whole")
-        if self._is_falling:
+        if self._is_falling or self._num_strays > _OGG_STRAYS:
             raise AudioError(
-                "is damaged: its pages do not count their samples in order. To mend it: "
+                "is damaged: its pages do not follow each other, or count in order. To mend it: "
                 "ffmpeg -i FILE NEW.wav"
             )
 
@@ -248,8 +248,10 @@ class OggWalk:
             return
         self._has_begun = True
         granule = int.from_bytes(page[_OGG_GRANULE], "little", signed=True)
-        if granule > 0 and self._sound is not None and serial == self._sound[0]:
-            self._is_falling |= granule < self._last
+        if granule >= 0 and self._sound is not None and serial == self._sound[0]:
+            number = int.from_bytes(page[_OGG_NUMBER], "little")
+            self._is_falling |= granule < self._last or number <= self._number
+            self._number = number
             self._first = self._first or granule
             self._last = max(self._last, granule)
 

@@ -12,6 +12,7 @@ from raudeep.audio.tags import Readable
 
 __all__ = ["Extent", "extent_of"]
 
+_AGAIN = b"again"
 _EBML = b"\x1aE\xdf\xa3"
 _AU = {b".snd": "big", b"dns.": "little"}
 _HEADER = 24  # bytes that hold the name and the size of any chunk
@@ -28,6 +29,8 @@ class Extent(NamedTuple):
     held: int
     """What there is."""
     is_samples: bool
+    is_several: bool = False
+    """Whether it begins once more, as another recording."""
 
 
 class _Layout(NamedTuple):
@@ -107,6 +110,8 @@ def _of_samples(chunks: Iterator[_Chunk], layout: _Layout, length: int) -> Exten
     end = 0
     for chunk in chunks:
         is_samples = chunk.name.startswith(layout.samples)
+        if chunk.name == _AGAIN:
+            return Extent(promised, length - (begin or 0), is_samples=True, is_several=True)
         fits = chunk.end is not None and chunk.end <= length
         if begin is not None and (is_samples or not fits):
             break
@@ -124,12 +129,14 @@ def _of_samples(chunks: Iterator[_Chunk], layout: _Layout, length: int) -> Exten
 def _of_all(chunks: Iterator[_Chunk], length: int) -> Extent:
     end: int | None = 0
     for chunk in chunks:
+        if chunk.name == _AGAIN:
+            return Extent(end, length, is_samples=False, is_several=True)
         end = chunk.end
     return Extent(end, length, is_samples=False)
 
 
 def _chunks(file: Readable, layout: _Layout, length: int) -> Iterator[_Chunk]:
-    """Yield chunks up to what is none, or begins as the file does."""
+    """Yield chunks up to what is none; `_AGAIN` stands for another start of a file."""
     start = _at(file, 0)[: layout.name]
     place, large, width = layout.first, 0, layout.name + layout.size
     while place + width <= length:
@@ -140,7 +147,10 @@ def _chunks(file: Readable, layout: _Layout, length: int) -> Iterator[_Chunk]:
             start = b"ftyp"
         count = int.from_bytes(size, layout.order)
         begin = place + width
-        if not _is_name(name) or (place > layout.first and name == start):
+        if place > layout.first and name == start:
+            yield _Chunk(_AGAIN, place, length)
+            return
+        if not _is_name(name):
             return
         if layout.is_size_first and count == 1:  # its size is written behind it, in 64 bits
             begin += 8
@@ -154,6 +164,8 @@ def _chunks(file: Readable, layout: _Layout, length: int) -> Iterator[_Chunk]:
         if end is None or end <= place:
             return
         place = end + -end % layout.align
+        if _at(file, end).startswith(start):  # another file, put behind this one as it is
+            place = end
 
 
 def _elements(file: Readable, length: int) -> Iterator[_Chunk]:
@@ -165,7 +177,10 @@ def _elements(file: Readable, length: int) -> Iterator[_Chunk]:
         name = header[:name_bytes]
         first = header[name_bytes]
         size_bytes = 9 - first.bit_length()
-        if (place > 0 and name == _EBML) or name not in _ELEMENTS or size_bytes > 8:
+        if place > 0 and name == _EBML:
+            yield _Chunk(_AGAIN, place, length)
+            return
+        if name not in _ELEMENTS or size_bytes > 8:
             return
         begin = place + name_bytes + size_bytes
         count = int.from_bytes(header[name_bytes : name_bytes + size_bytes], "big")

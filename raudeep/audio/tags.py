@@ -1,9 +1,14 @@
-"""ID3v2 tags, which may stand before sound of any kind, with pictures in them."""
+"""What may stand around sound of any kind: ID3v2 tags, with pictures in them, and other sound."""
 
 from typing import Protocol
 
-__all__ = ["TAG_HEADER", "Readable", "skip_tag", "tag_size"]
+__all__ = ["SEVERAL", "TAG_HEADER", "Readable", "skip_tag", "tag_size"]
 
+SEVERAL = (
+    "holds several streams, one behind the other, of which only the first can be read; split it, "
+    "or encode it as one"
+)
+"""What is said of a file with other sound behind its own."""
 TAG_HEADER = 10
 """Bytes that say that there is a tag, and how long it is."""
 

@@ -9,6 +9,7 @@ from typing import Any
 from raudeep.audio.containers import ENDLESS
 from raudeep.audio.following import Followed
 from raudeep.audio.sizes import extent_of
+from raudeep.audio.tags import SEVERAL
 from raudeep.errors import AudioError
 
 __all__ = ["check_size", "check_whole"]
@@ -36,6 +37,8 @@ def check_size(sound: Any, file: Followed) -> None:
     extent = extent_of(file)
     if extent is None:
         return
+    if extent.is_several:
+        raise AudioError(SEVERAL)
     used = extent.held if extent.promised is None else min(extent.promised, extent.held)
     width = _SAMPLE_BYTES.get(getattr(sound, "subtype", ""), 0)
     if extent.is_samples and width and sound.frames < ENDLESS:

@@ -60,7 +60,7 @@ def test_more_samples_than_the_header_says_are_an_error_that_says_how_many(kind)
     assert "the header says 176400 bytes (2 s), the file has 264600 bytes (3 s)" in said
 
 
-@pytest.mark.parametrize("kind", ["WAV", "AIFF", "AU", "CAF", "FLAC", "OGG", "MP3"])
+@pytest.mark.parametrize("kind", ["WAV", "AIFF", "AU", "CAF", "W64", "FLAC", "OGG", "MP3"])
 def test_a_second_recording_behind_the_first_is_an_error(kind):
     content = encode(kind)
     assert both(content) == pytest.approx(2.0, abs=0.06)
