@@ -20,8 +20,8 @@ _OPUS = b"OpusHead"
 _FAMILY = 18  # byte of its header that says whether channels have places; 1: those of Vorbis
 _FIRST_PAGE = 128  # bytes that hold that header
 # libsndfile's log of the order that CAF and AIFF name, and the places of WAV in their order.
-_LAYOUT = re.compile(r"Layout : .*\((.*)\)")
-_PLACES = ("L", "R", "C", "LFE", "Rls", "Rrs", "Lc", "Rc", "Cs", "Ls", "Rs")
+_LAYOUT = re.compile(r"Layout : .*\((.*?),?\)")
+_PLACES = ("L", "R", "C", "LFE", "RLS", "RRS", "LC", "RC", "CS", "LS", "RS")
 
 
 def wave_order(sound: Any, file: Readable) -> tuple[int, ...] | None:
@@ -37,8 +37,8 @@ def wave_order(sound: Any, file: Readable) -> tuple[int, ...] | None:
     if sound.format == "OGG":
         return _OF_VORBIS.get(sound.channels) if _has_places(file) else None
     layout = re.search(_LAYOUT, sound.extra_info) if sound.channels > 2 else None
-    names = layout.group(1).split(", ") if layout else []
-    if len(names) != sound.channels or not set(names) <= set(_PLACES):
+    names = layout.group(1).upper().split(", ") if layout else []
+    if len(set(names) & set(_PLACES)) != sound.channels:  # one has a name twice there
         return None
     return tuple(sorted(range(len(names)), key=lambda index: _PLACES.index(names[index])))
 

@@ -55,6 +55,10 @@ def work(item, *, folder=""):
         case "print":
             print(value, flush=True)
             yield "quiet"
+        case "chatter":
+            os.write(1, value)
+            os.write(2, value)
+            yield "quiet"
 
 
 class OddError(Exception):
@@ -168,6 +172,12 @@ def test_an_answer_that_cannot_be_taken_costs_its_own_item_alone(crew, monkeypat
 
 def test_what_is_printed_does_not_get_between_the_answers(crew):
     assert run(crew, [("print", "noise")] * 3) == [["quiet"]] * 3
+
+
+def test_what_libraries_print_by_themselves_is_not_shown(crew, capfd):
+    assert run(crew, [("chatter", b"Note: Illegal Audio-MPEG-Header\n")]) == [["quiet"]]
+    assert run(crew, [("print", "of Python")]) == [["quiet"]]
+    assert capfd.readouterr() == ("", "of Python\n")
 
 
 def test_a_map_that_is_left_early_frees_the_processes(crew):

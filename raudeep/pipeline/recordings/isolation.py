@@ -269,7 +269,7 @@ def serve() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     requests = sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints must not get between the answers
+    _silence_libraries()
     try:
         function = pickle.loads(_read(requests))
         # One thread everywhere, or the rounding would depend on where an item is worked on.
@@ -285,6 +285,19 @@ def serve() -> None:
                 _write(answers, end)
     except (EOFError, BrokenPipeError):  # the parent has gone
         os._exit(0)
+
+
+def _silence_libraries() -> None:
+    """Let what libraries in C print go nowhere, and what Python prints to stderr.
+
+    mpg123 says on stderr of each damaged frame that there is one, of which file not; stdout is for
+    the answers. Nothing but this process has these descriptors.
+    """
+    sys.stdout = sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def keep_memory() -> None:
