@@ -44,6 +44,19 @@ class Changes:
         """Which have another content."""
         return self._compared.changed
 
+    @property
+    def is_known(self) -> Rows:
+        """Of which something was planned that tells the content."""
+        return np.asarray(self.before[CONTENT.name].is_valid().to_numpy())
+
+    @cached_property
+    def touched(self) -> Rows:
+        """Which have another content, or another time at the same place, as far as is known."""
+        moved = pc.not_equal(self.before["uri"], public_column(self.today["uri"]))
+        times = pc.not_equal(self.before[MODIFIED.name], self.today[MODIFIED.name])
+        elsewhen = pc.fill_null(pc.and_(times, pc.invert(moved)), False)
+        return np.asarray(self.changed | elsewhen.to_numpy())
+
     def describe(self, unmade: Collection[int]) -> list[str]:
         """Return a line on those that are gone, and one on those that changed, if any.
 

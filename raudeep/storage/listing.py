@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from raudeep.errors import TableError
 from raudeep.storage.regular import check_regular
 
-__all__ = ["Files", "corpus_files", "files_below"]
+__all__ = ["Files", "corpus_files", "files_below", "identity_of_folder"]
 
 
 class Files(dict[str, int]):
@@ -41,10 +41,10 @@ def corpus_files(folder: str) -> Files:
     TableError
         If its drive goes away meanwhile, which looks as if there were fewer files.
     """
-    before = _identity(folder)
+    before = identity_of_folder(folder)
     left_out: dict[str, str] = {}
     sizes = dict(sorted(files_below(folder, left_out)))
-    if _identity(folder) != before:
+    if identity_of_folder(folder) != before:
         raise TableError(f"{folder} went away while it was listed. Run the same command again.")
     return Files(sizes, left_out=left_out)
 
@@ -140,7 +140,8 @@ def _said(error: OSError) -> str:
     return f"cannot be listed: {error.strerror or error}"
 
 
-def _identity(folder: str) -> tuple[int, int] | None:
+def identity_of_folder(folder: str) -> tuple[int, int] | None:
+    """Return device and inode of a folder; None where it cannot be looked at."""
     try:
         status = os.stat(folder)
     except OSError:

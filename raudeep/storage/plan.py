@@ -15,11 +15,11 @@ from itertools import count, takewhile
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from raudeep.credentials import public_column
 from raudeep.errors import TableError
 from raudeep.manifest import recordings_fingerprint
+from raudeep.schema import CONTENT
 from raudeep.storage import uri as uris
 from raudeep.storage.changes import Changes
 from raudeep.storage.contents import with_contents, with_times
@@ -35,7 +35,7 @@ from raudeep.storage.plan_files import (
     readable_plans,
     write_plan,
 )
-from raudeep.storage.table import read_part
+from raudeep.storage.retries import to_try_again
 from raudeep.storage.writer import TableWriter
 
 __all__ = ["extend_plan", "relabel_plan"]
@@ -57,7 +57,7 @@ def extend_plan(
 
     Recordings that changed since, or are gone, are reported; rows that were made of them stay.
     What has no row yet is planned as it is today, so that the fingerprints stand for what is
-    computed; so is what could not be used, and has changed. Labels, partitions and folds are
+    computed; so is what is tried again (`to_try_again`). Labels, partitions and folds are
     planned as they are today also where there are rows, which take them over when the table is
     committed; a column of the manifest without any value says nothing.
     Another process may extend the same table at the same time: whose plan is there first counts.
@@ -104,11 +104,11 @@ def _extended(
         return None
     files = [found[number] for number in sorted(found)]
     changes = Changes(Plan.of_files(files).recordings, manifest)
-    if changes.changed.any() and not overwrite:
-        again = changes.changed & _is_failed(writer.uri, present, changes.before)
+    if not (overwrite and changes.changed.any()):
+        again = to_try_again(writer.uri, present, changes)
         if again.any():
-            said = "%s: %d recordings that could not be used have changed, and are tried again."
-            logger.info(said, writer.uri, int(again.sum()))
+            said = "%s: %d recordings that could not be used can be read now, or have changed, and "
+            logger.info(said + "are tried again.", writer.uri, int(again.sum()))
             writer.forget(changes.before["part"].filter(pa.array(again)).unique().to_pylist())
             present = table_files(uris.list_files(writer.uri))
     numbers = pc.unique(changes.before["part"]).to_pylist()
@@ -157,12 +157,17 @@ def _renewed(
 ) -> list[PlanFile]:
     """Return the files of a plan as they are to be, and write those that are not."""
     planned = changes.planned(unmade)
-    anew = pa.array(changes.changed & np.isin(planned["part"].to_numpy(), unmade))
+    to_make = np.isin(planned["part"].to_numpy(), unmade)
+    # Where the drive was away when they were planned, contents are known only now.
+    is_new = planned[CONTENT.name].is_valid().to_numpy() & ~changes.is_known
+    anew, learned = (pa.array(to_make & rows) for rows in (changes.changed, is_new))
     tables, fingerprints, start = [], [], 0
     for file in files:
         end = start + file.recordings.num_rows
         tables.append(planned.slice(start, end - start))
-        is_anew = pc.any(anew[start:end]).as_py()
+        is_anew = pc.any(anew[start:end]).as_py() or (
+            file.has_contents and pc.any(learned[start:end]).as_py()
+        )
         fingerprints.append(recordings_fingerprint(tables[-1]) if is_anew else file.fingerprint)
         start = end
     return _rewrite(writer, files, tables, fingerprints)
@@ -251,10 +256,3 @@ def _in_order(recordings: pa.Table) -> pa.Table:
     keys = {"uri": public_column(recordings["uri"]), "file": recordings["file"]}
     ascending = [(name, "ascending") for name in keys]
     return recordings.take(pc.sort_indices(pa.table(keys), sort_keys=ascending))
-
-
-def _is_failed(uri: str, present: TableFiles, planned: pa.Table) -> NDArray[np.bool_]:
-    """Return which planned recordings are errors of a table, finished or not."""
-    parts = [read_part(uri, name, columns=["file"])["file"] for name in present.errors.values()]
-    failed = pa.array([file for part in parts for file in part.to_pylist()], pa.string())
-    return np.array(pc.is_in(planned["file"], value_set=failed).to_numpy())

@@ -90,6 +90,8 @@ class PlanFile(NamedTuple):
     """Stands for the recordings."""
     labels: str | None
     """Stands for their labels; None in a file of an earlier version, whose fingerprint does."""
+    has_contents: bool = True
+    """Whether it was written with their contents; not by an earlier version."""
 
 
 class Slices(Protocol):
@@ -130,12 +132,13 @@ def read_plan(uri: str, name: str) -> PlanFile:
     """
     table = read_part(uri, name)
     said = read_metadata(table.schema)
+    has_contents = CONTENT.name in table.column_names
     for field in (MODIFIED, CONTENT):  # which a plan of an earlier version has not
         if field.name not in table.column_names:
             position = PLAN.get_field_index(field.name)
             table = table.add_column(position, field, pa.nulls(table.num_rows, field.type))
     recordings = table.replace_schema_metadata(None).cast(PLAN)
-    return PlanFile(recordings, str(said["recordings"]), said.get("labels"))
+    return PlanFile(recordings, str(said["recordings"]), said.get("labels"), has_contents)
 
 
 def readable_plans(uri: str, present: TableFiles) -> dict[int, PlanFile]:

@@ -37,6 +37,7 @@ __all__ = [
     "open_recording",
     "packed_uris",
     "packs_of",
+    "place_of",
     "read_recording",
 ]
 
@@ -61,6 +62,12 @@ def packed_uris(uri: str, num_rows: int) -> list[str]:
 def is_in_pack(uri: str) -> bool:
     """Return whether a recording lies in a packed table."""
     return _PACKED.fullmatch(uri) is not None
+
+
+def place_of(uri: str) -> str:
+    """Return the URI of the file that holds a recording: its own, or the packed table's."""
+    packed = _PACKED.fullmatch(uri)
+    return uri if packed is None else packed[1]
 
 
 def packs_of(manifest: pa.Table) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 from raudeep.errors import AudioError, TableError
 from raudeep.manifest import Recording, manifest_table
 from raudeep.pipeline.recordings.packing import pack_corpus
-from raudeep.pipeline.recordings.reachable import Stores, needed_stores
+from raudeep.pipeline.recordings.reachable import Needs, Places, needed_stores
 from raudeep.storage import stores
 from raudeep.storage import uri as uris
 from raudeep.storage.table import read_errors, read_table
@@ -80,7 +80,7 @@ def test_a_server_that_takes_long_to_say_nothing_is_asked_once(web, monkeypatch)
 
 
 def test_a_uri_is_to_blame_where_its_store_answers(web):
-    known = Stores([web.place])
+    known = Places(Needs([web.place]))
     bad = f"{web.place}/broken"
     known.check(bad, error_of(bad))  # the root of the server answers
     known.check(f"{web.place}/good", None)
@@ -91,7 +91,7 @@ def test_a_uri_is_to_blame_where_its_store_answers(web):
 
 
 def test_a_store_that_has_answered_must_go_on_to_do_so(web):
-    known = Stores([])
+    known = Places(Needs())
     missing = f"{web.place}/nothing"
     known.check(missing, error_of(missing))
     web.is_down = True
@@ -103,15 +103,15 @@ def test_a_store_that_has_answered_must_go_on_to_do_so(web):
 def test_a_store_that_never_answers_is_given_up_unless_it_is_needed(web, uri, monkeypatch):
     error = error_of(uri)
     with pytest.raises(TableError, match="may be good"):
-        Stores([stores.store_of(uri)]).check(uri, error)
-    known = Stores([])
+        Places(Needs([stores.store_of(uri)])).check(uri, error)
+    known = Places(Needs())
     known.check(uri, error)
     monkeypatch.setattr(stores, "asked", None)
     known.check(uri, error)  # and not asked again
 
 
 def test_errors_of_the_stage_and_of_the_machine_stop_a_run():
-    known = Stores([])
+    known = Places(Needs())
     known.check("/a.wav", AudioError("is empty"))
     known.check("/a.wav", FileNotFoundError(errno.ENOENT, "none"))
     with pytest.raises(TableError, match=r"may be good: .*Too many open files"):

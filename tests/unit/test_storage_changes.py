@@ -8,6 +8,7 @@ import pytest
 
 from raudeep.manifest import Recording, manifest_table
 from raudeep.storage import contents
+from raudeep.storage import uri as uris
 from raudeep.storage.contents import hash_content
 from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table
@@ -121,6 +122,20 @@ def test_a_table_of_an_earlier_version_learns_what_tells_a_content(corpus, make,
     replace_content(corpus / "a", at=0)
     extend(plain)
     assert CHANGED in caplog.text
+
+
+def test_contents_that_could_not_be_read_when_planned_are_those_of_today(
+    corpus, extend, tmp_path, monkeypatch
+):
+    """The fingerprint is that of a plan which was made while the drive was there."""
+    with monkeypatch.context() as patch:
+        patch.setattr(contents, "hash_content", lambda uri: None)
+        away = extend(manifest(corpus))
+    assert away.recordings["content"].null_count == 2
+    back = extend(manifest(corpus))
+    uris.delete(str(tmp_path / "table"))
+    undisturbed = extend(manifest(corpus))
+    assert back.fingerprints == undisturbed.fingerprints != away.fingerprints
 
 
 def in_store(tags, *, bucket="b"):

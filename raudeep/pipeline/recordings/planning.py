@@ -18,6 +18,7 @@ from raudeep.pipeline.recordings.decoding import RecordingRow, Views, load_heade
 from raudeep.pipeline.recordings.encoding import EmbeddingCollector
 from raudeep.pipeline.recordings.isolation import Crew
 from raudeep.pipeline.recordings.rates import warn_of_mixed_rates, warn_of_other_rates
+from raudeep.pipeline.recordings.reachable import Places, needed_places
 from raudeep.pipeline.recordings.slices import num_decoders
 from raudeep.pipeline.recordings.spectrograms import (
     bytes_per_recording,
@@ -100,7 +101,7 @@ def plan_embedding(
     AudioError
         If no recording of the sample could be used.
     TableError
-        If `embed_corpus` would refuse an output.
+        If `embed_corpus` would refuse an output, or a store or drive is away.
     """
     chunks, limits = chunks or ChunkConfig(), limits or Limits()
     trained = load_models(embedders)
@@ -187,11 +188,14 @@ def _sample(manifest: pa.Table, limits: Limits) -> _Sample:
     recordings = manifest.select(["file", "uri"]).take(rows).to_pylist()
     headers: dict[int, Header] = {}
     reasons: list[str] = []
+    places = Places(needed_places(manifest))
     reader = Crew(load_header, processes=1)
     for row, recording, pieces in zip(rows, recordings, reader.map(recordings), strict=True):
         try:
             (header,) = pieces
+            places.check(recording["uri"], None)
         except (OSError, ValueError, RaudeepError) as error:
+            places.check(recording["uri"], error)
             reasons.append(f"{recording['file']!r}: {error}")
             continue
         if limits.max_duration is None or header.duration <= limits.max_duration:

@@ -17,7 +17,7 @@ from raudeep.config import Limits
 from raudeep.errors import AudioError, TableError
 from raudeep.pipeline.recordings.decoding import RecordingRow, Views
 from raudeep.pipeline.recordings.isolation import Crew, keep_memory
-from raudeep.pipeline.recordings.reachable import Stores, needed_stores
+from raudeep.pipeline.recordings.reachable import Needs, Places, needed_places
 from raudeep.pipeline.runtime import metrics
 from raudeep.pipeline.runtime.cluster import assigned_cores, is_fresh_cpu_actor
 from raudeep.pipeline.runtime.progress import stage_progress
@@ -28,6 +28,7 @@ from raudeep.storage import uri as uris
 from raudeep.storage.plan import extend_plan
 from raudeep.storage.plan_files import Plan, labels_of_plan
 from raudeep.storage.recordings import READ_TOGETHER, is_in_pack
+from raudeep.storage.retries import READ
 from raudeep.storage.table import read_errors
 from raudeep.storage.writer import TableWriter
 
@@ -174,7 +175,7 @@ def write_recordings(
                 "title": title,
                 "load": load,
                 "make_collector": make_collector,
-                "stores": needed_stores(plan.recordings["uri"]),
+                "needs": needed_places(plan.recordings),
             },
             uses_gpu=uses_gpu,
         )
@@ -248,11 +249,11 @@ class _SliceWorker:
         title: str,
         load: Callable[[RecordingRow], Iterator[Any]],
         make_collector: Callable[[], Collector],
-        stores: Sequence[str],
+        needs: Needs,
     ) -> None:
         self._title = title
         self._load = load
-        self._stores = Stores(stores)
+        self._places = Places(needs)
         self._crew: Crew | None = None
         self._is_alone = is_fresh_cpu_actor()
         if self._is_alone:
@@ -269,9 +270,9 @@ class _SliceWorker:
         for number, (recording, pieces) in enumerate(zip(rows, self._decode(rows), strict=True)):
             try:
                 self._take(number, pieces)
-                self._stores.check(recording["uri"], None)
+                self._places.check(recording["uri"], None)
             except Exception as error:  # one bad recording must not cost the others
-                self._stores.check(recording["uri"], error)
+                self._places.check(recording["uri"], error)
                 self._collector.drop(number)
                 errors.append(_error_row(recording, error))
             metrics.add("raudeep_recordings", 1, stage=self._title)
@@ -373,7 +374,7 @@ def _clips(recordings: pa.Table) -> float:
 
 def _error_row(recording: RecordingRow, error: Exception) -> dict[str, str]:
     """Return the row of the errors table for a recording that could not be used."""
-    stage = "decode" if isinstance(error, AudioError) else "read"
+    stage = "decode" if isinstance(error, AudioError) else READ
     return {
         "file": recording["file"],
         "uri": recording["uri"],
