@@ -59,7 +59,7 @@ def read_header(content: bytes | BinaryIO) -> Header:
         rate, channels = sound.samplerate, sound.channels
         if sound.frames < ENDLESS:
             duration = sound.frames / rate
-        elif (walk := file.walk()) is not None:
+        elif (walk := file.walk()[0]) is not None:
             duration = walk.seconds(rate)
         else:
             duration = sum(map(len, _Reader(sound, file, None).pieces(ENDLESS))) / rate
@@ -145,7 +145,7 @@ def decode_blocks(
             kept = frames[hop:]
             start += hop
             skipped = max(0, hop - length)
-            if sum(map(len, reader.pieces(skipped, length))) < skipped:
+            if skipped and sum(map(len, reader.pieces(skipped, length))) < skipped:
                 return
 
 

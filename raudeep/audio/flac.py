@@ -1,19 +1,21 @@
 """How much sound a FLAC stream holds: its frames are numbered (RFC 9639, section 9.1)."""
 
 import re
+from collections import deque
+from collections.abc import Iterator
 
 from raudeep.audio.tags import SEVERAL
 from raudeep.errors import AudioError
 
 __all__ = ["FlacWalk"]
 
-_TAIL = 2**17  # bytes at the end in which the last two frames are
+_BUFFER = 2**14  # bytes that a decoder may have read beyond what it decoded
+_TAIL = 2**16  # bytes at the end in which the last two frames are
 _BEGIN = b"fLaC\0\0\0\x22"  # of a file, with that of its first block
 _FRAME = re.compile(rb"\xff[\xf8\xf9]")
-_FIRST = re.compile(rb"\xff[\xf8\xf9][\x10-\xff].\0", re.DOTALL)  # a frame of number 0
+_FIRST = re.compile(rb"\xff[\xf8\xf9][\x10-\xff].[\0\1]", re.DOTALL)  # number 0 or 1
 _LEAST_HEADER, _MOST_HEADER = 6, 16  # bytes
-_OWN_BEGINS = 2  # the file, and its first frame
-_INFO_END = 42  # where the first block of a file ends
+_SIZE, _LONGEST, _INFO_END = (10, 12), (15, 18), 42  # places in the first block of a file
 _SIZES = (0, 192, *(576 << each for each in range(4)), 0, 0, *(256 << each for each in range(8)))
 _SIZE_BYTES = {6: 1, 7: 2}  # by the code of a block size: where it is written behind the number
 _RATE_BYTES = {12: 1, 13: 2, 14: 2}
@@ -30,33 +32,29 @@ class FlacWalk:
     """The last frames of a FLAC stream, which say where they stand."""
 
     def __init__(self) -> None:
-        self._tail = b""
-        self._num_begins = 0  # of files and of their frames
         self._start = b""
+        self._pieces: deque[bytes] = deque()
+        self._held = self._passed = 0  # bytes in the pieces, and before and in them
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
         if len(self._start) < _INFO_END:
             self._start += data[:_INFO_END]
-        new = max(0, len(self._tail) - _MOST_HEADER)
-        data = self._tail + data
-        self._num_begins += data.count(_BEGIN, new)
-        for match in _FIRST.finditer(data, new):
-            header = data[match.start() : match.start() + _MOST_HEADER]
-            self._num_begins += _parse(header, 1) is not None
-        self._tail = data[-_TAIL:]
+        self._pieces.append(data)
+        self._held += len(data)
+        self._passed += len(data)
+        while self._held - len(self._pieces[0]) >= _TAIL:
+            self._held -= len(self._pieces.popleft())
 
     def seconds(self, sample_rate: int) -> float:
         """Return where the last frame ends, which follows another one; 0 if there is none such."""
-        size, longest = int.from_bytes(self._start[10:12], "big"), self._start[15:18]
-        place = max(0, len(self._tail) - 3 * (int.from_bytes(longest, "big") or _TAIL))
+        size, longest = (int.from_bytes(self._start[slice(*at)], "big") for at in (_SIZE, _LONGEST))
+        tail = b"".join(self._pieces)
         end, last = 0, -1
-        for match in _FRAME.finditer(self._tail, place):
-            found = _parse(self._tail[match.start() : match.start() + _MOST_HEADER], size)
-            if found is None:
-                continue
-            begin, samples = found
-            if begin == last or begin == 0:
+        for begin, samples in _frames(
+            _FRAME, tail, size, max(0, len(tail) - 3 * (longest or _TAIL))
+        ):
+            if begin in (0, last):
                 end = max(end, begin + samples)
             last = begin + samples
         return end / sample_rate
@@ -65,10 +63,24 @@ class FlacWalk:
         """Return nothing: each sample is there."""
         return 0.0
 
-    def check_end(self) -> None:
-        """Raise `AudioError` if another stream follows."""
-        if self._num_begins > _OWN_BEGINS:
+    def check_end(self, num_unread: int) -> None:
+        """Raise `AudioError` if another stream follows: its header, or its first two frames."""
+        tail = b"".join(self._pieces)[-num_unread - _BUFFER :]
+        own = len(tail) == self._passed
+        numbers = [begin for begin, _ in _frames(_FIRST, tail, 1)]
+        begins = min(numbers.count(0), numbers.count(1))
+        if num_unread > _TAIL or tail.count(_BEGIN) > own or begins > own:
             raise AudioError(SEVERAL)
+
+
+def _frames(
+    pattern: re.Pattern[bytes], data: bytes, size: int, place: int = 0
+) -> Iterator[tuple[int, int]]:
+    """Yield what `_parse` says of the frames whose headers begin with a pattern."""
+    for match in pattern.finditer(data, place):
+        found = _parse(data[match.start() : match.start() + _MOST_HEADER], size)
+        if found is not None:
+            yield found
 
 
 def _parse(header: bytes, size: int) -> tuple[int, int] | None:

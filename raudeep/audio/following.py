@@ -9,7 +9,8 @@ from raudeep.audio.tags import skip_tag
 __all__ = ["Followed"]
 
 _START = 128  # bytes of a first frame that say what it is
-_TOGETHER = 2**16  # bytes that are handed to a walk at once
+_TOGETHER = 64  # reads that are handed to a walk at once
+_READ = 2**16  # bytes that are read at once after the decoder's end
 _FAR = 2**40  # bytes that no recording has
 
 
@@ -34,50 +35,50 @@ class Followed:
         file.seek(0)
         self._walk = walk_of(start)
         self._has_end = start[:1] != b"\xff" or self._walk is None or says_count(start)
-        self._beyond: int | None = None  # a place that is not there
+        self._place = 0
         self._waiting: list[bytes] = []
-        self._num_waiting = 0
 
-    def walk(self) -> Walk | None:
-        """Return the walk over all of the file; None if it is no such stream.
+    def walk(self) -> tuple[Walk | None, int]:
+        """Return the walk over all of the file, and how many bytes at its end were not read before.
 
-        The position is lost.
+        There is none if the file is no such stream. The position is lost.
         """
+        read = self._next
         if self._walk is not None:
             self._hand_on()
             self._file.seek(self._next)
-            while data := self._file.read(_TOGETHER):
+            while data := self._file.read(_READ):
                 self._walk.feed(data)
                 self._next += len(data)
-        return self._walk
+        return self._walk, self._next - read
 
     def read(self, size: int) -> bytes:
         """Return the next bytes."""
-        if self._beyond is not None:
+        if self._place > _FAR // 2:
             return bytes(size)  # where mpg123 looks for a tag
         data = self._file.read(size)
-        if self._walk is not None and data:
-            new = self._file.tell() - self._next
-            if 0 < new <= len(data):
-                self._waiting.append(data[-new:])
-                self._next += new
-                self._num_waiting += new
-                if self._num_waiting >= _TOGETHER:
-                    self._hand_on()
+        begin = self._place
+        self._place = end = begin + len(data)
+        if begin <= self._next < end and self._walk is not None:
+            self._waiting.append(data if begin == self._next else data[self._next - begin :])
+            self._next = end
+            if len(self._waiting) >= _TOGETHER:
+                self._hand_on()
         return data
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Go to a place."""
         if whence == io.SEEK_END and not self._has_end:
             offset, whence = _FAR + offset, io.SEEK_SET
-        self._beyond = offset if offset > _FAR // 2 and not self._has_end else None
-        return self._file.seek(offset, whence) if self._beyond is None else self._beyond
+        is_far = whence == io.SEEK_SET and offset > _FAR // 2
+        self._place = offset if is_far else self._file.seek(offset, whence)
+        return self._place
 
     def tell(self) -> int:
         """Return the place."""
-        return self._file.tell() if self._beyond is None else self._beyond
+        return self._place
 
     def _hand_on(self) -> None:
         if self._walk is not None:
             self._walk.feed(b"".join(self._waiting))
-        self._waiting, self._num_waiting = [], 0
+        self._waiting = []

@@ -55,8 +55,11 @@ class Walk(Protocol):
     def spare(self) -> float:
         """Return how many seconds a decoder may leave out without a fault."""
 
-    def check_end(self) -> None:
-        """Raise `AudioError` if what was passed is not all of one stream."""
+    def check_end(self, num_unread: int) -> None:
+        """Raise `AudioError` if what was passed is not all of one stream.
+
+        The last `num_unread` bytes are those which the decoder did not ask for.
+        """
 
 
 class _Frame(NamedTuple):
@@ -136,7 +139,7 @@ class FrameWalk:
         longest = max((samples / rate for samples, rate, _ in self._counts), default=0.0)
         return 3 * longest * (1 + self._holes)
 
-    def check_end(self) -> None:
+    def check_end(self, num_unread: int) -> None:
         """Do nothing: frames end anywhere."""
 
     def _pass_frames(self, data: bytes, place: int) -> int:
@@ -212,7 +215,9 @@ class OggWalk:
         self._rest = data[place:]
 
     def seconds(self, sample_rate: int) -> float:
-        """Return what the pages count."""
+        """Return what the pages count; 0 for several streams, of which each counts its own."""
+        if self._is_several:
+            return 0.0
         rate = _OPUS_RATE if self._sound is not None and self._sound[1] else sample_rate
         before = self._first if self._first > _LATE_SECONDS * rate else 0
         return (self._last - before) / rate
@@ -221,7 +226,7 @@ class OggWalk:
         """Return nothing: pages count what can be decoded."""
         return 0.0
 
-    def check_end(self) -> None:
+    def check_end(self, num_unread: int) -> None:
         """Raise `AudioError` for several streams in a row, and if the last page is not whole.
 
         Streams side by side all begin at the start, one after the other they do not (RFC 3533,

@@ -164,7 +164,9 @@ def _chunks(file: Readable, layout: _Layout, length: int) -> Iterator[_Chunk]:
         if end is None or end <= place:
             return
         place = end + -end % layout.align
-        if end < length and _at(file, end).startswith(start):  # another file, put behind this one as it is
+        if end < length and _at(file, end).startswith(
+            start
+        ):  # another file, put behind this one as it is
             place = end
 
 

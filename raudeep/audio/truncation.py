@@ -62,19 +62,18 @@ def check_whole(sound: Any, file: Followed, num_frames: int) -> None:
     read, promised = num_frames / rate, sound.frames / rate
     if sound.frames < ENDLESS and read < promised - _SPARE_SECONDS:
         raise AudioError(_cut_off(_amount(promised), _amount(read)))
-    walk = file.walk()
+    walk, num_unread = file.walk()
     if walk is None:
         return
-    walk.check_end()
     held = walk.seconds(rate)
-    if held - read <= _SPARE_SECONDS + walk.spare():
-        return
-    if sound.frames < ENDLESS:
-        raise AudioError(_more(_amount(promised), _amount(held), sound))
-    raise AudioError(
-        f"cannot be decoded beyond {read:.4g} s of {held:.4g} s: it is damaged there, or changes "
-        f"its sample rate or channels. To mend it: {_command(sound)}"
-    )
+    if held - read > _SPARE_SECONDS + walk.spare():
+        if sound.frames < ENDLESS:
+            raise AudioError(_more(_amount(promised), _amount(held), sound))
+        raise AudioError(
+            f"cannot be decoded beyond {read:.4g} s of {held:.4g} s: it is damaged there, or "
+            f"changes its sample rate or channels. To mend it: {_command(sound)}"
+        )
+    walk.check_end(num_unread)
 
 
 def _cut_off(promised: str, held: str) -> str:
