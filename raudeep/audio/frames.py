@@ -215,8 +215,8 @@ class OggWalk:
         self._rest = data[place:]
 
     def seconds(self, sample_rate: int) -> float:
-        """Return what the pages count; 0 for several streams, of which each counts its own."""
-        if self._is_several:
+        """Return what the pages count; 0 where that is not to be trusted: `check_end` says why."""
+        if self._is_several or self._is_cut_off():
             return 0.0
         rate = _OPUS_RATE if self._sound is not None and self._sound[1] else sample_rate
         before = self._first if self._first > _LATE_SECONDS * rate else 0
@@ -234,13 +234,16 @@ class OggWalk:
         """
         if self._is_several:
             raise AudioError(SEVERAL)
-        if self._skip or self._rest.startswith(b"OggS"):
+        if self._is_cut_off():
             raise AudioError("is cut off: its last page is not whole")
         if self._is_falling or self._num_strays > _OGG_STRAYS:
             raise AudioError(
                 "is damaged: its pages do not follow each other, or count in order. To mend it: "
                 "ffmpeg -i FILE NEW.wav"
             )
+
+    def _is_cut_off(self) -> bool:
+        return self._skip > 0 or self._rest.startswith(b"OggS")
 
     def _take(self, page: bytes) -> None:
         """Count a page, of which this is the start."""
