@@ -4,6 +4,7 @@ import signal
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 
 import psutil
@@ -19,7 +20,7 @@ from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
 from raudeep.pipeline.runtime.cluster import ensure_ray
 from raudeep.pipeline.training.board import Board
 from raudeep.pipeline.training.placement import Share, find_places
-from raudeep.pipeline.training.runs import Run, _fit, train_autoencoders
+from raudeep.pipeline.training.runs import Run, _fit, _put, train_autoencoders
 from raudeep.pipeline.training.worker import WorkerJob
 from raudeep.storage.row_groups import row_groups
 
@@ -195,7 +196,9 @@ def test_a_run_that_waits_ends_when_it_is_cancelled(spectrograms, tmp_path, hold
 
     board = ray.remote(num_cpus=0)(Board).remote()
     run = make_run(spectrograms, tmp_path)
-    task = fit.remote(WorkerJob(run, run.identity(), 1, board, str(tmp_path / "runs")))
+    task = fit.remote(
+        WorkerJob(run, run.identity(), 1, partial(_put, board), str(tmp_path / "runs"))
+    )
     deadline = time.monotonic() + 60
     while not ray.get(board.take.remote()):
         assert time.monotonic() < deadline

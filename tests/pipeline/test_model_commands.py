@@ -216,8 +216,7 @@ def test_overwriting_a_model_leaves_what_else_lies_in_its_folder(
     own = f"model-{artifact_identity(str(model)).fingerprint}"
     for run in (own, "another"):
         (model / "runs" / run).mkdir(parents=True)
-    none = (entry for entry in ())
-    monkeypatch.setattr("raudeep.pipeline.training.runs.fit_runs", lambda *_, **__: none)
+    monkeypatch.setattr("raudeep.pipeline.training.runs.train_here", lambda job: None)
     code, _, err = cli("train", "time", spectrograms, "--output", model, "--overwrite")
     assert code == 0, err
     assert sorted(path.name for path in model.iterdir()) == ["notes.txt", "runs"]
@@ -372,14 +371,17 @@ def test_a_command_that_is_ended_while_ray_starts_leaves_nothing(
     spectrograms, tmp_path, sent, said
 ):
     with heeding_interrupts():
-        process = start("train", "time", spectrograms, "--output", tmp_path / "m")
+        process = start(
+            "train", "time", spectrograms, "--output", tmp_path / "m", "--num-epochs", 10**5
+        )
     while not (children := psutil.Process(process.pid).children()):
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)
     process.send_signal(sent)
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 128 + sent, stderr
-    assert stderr == (
-        f"raudeep: {said}. What is finished stays; the same command goes on from there.\n"
-    )
+    assert stderr.splitlines() == [
+        "training starts workers of Ray, which takes some seconds.",
+        f"raudeep: {said}. What is finished stays; the same command goes on from there.",
+    ]
     assert not psutil.wait_procs(children, timeout=60)[1]

@@ -22,7 +22,7 @@ TABLES = [
 def _begun(output: Path, stage: str) -> bool:
     """Return whether something of the stage is there."""
     # os.walk passes over folders that vanish meanwhile, which Path.glob does not.
-    folder, name = ("runs", "progress.json") if stage == "training" else (stage, "part-")
+    folder, name = ("models", "events.out") if stage == "training" else (stage, "part-")
     files = (file for _, _, found in os.walk(output / folder) for file in found)
     return any(file.startswith(name) for file in files)
 

@@ -129,7 +129,8 @@ def train(tmp_path, monkeypatch):
     spectrograms = tmp_path / "spectrograms"
     write(spectrograms, np.random.default_rng(0), frames=5)
     monkeypatch.setattr(runs, "ensure_ray", lambda: None)
-    monkeypatch.setattr(runs, "share_resources", lambda *_: None)
+    monkeypatch.setattr(runs, "share_resources", lambda *_: "a share")
+    monkeypatch.setattr(runs, "is_short", lambda *_: False)
 
     def fit_runs(pending, identities, *_, **__):
         for run in pending:

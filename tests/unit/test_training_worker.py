@@ -37,7 +37,7 @@ def caused(error, cause):
     ],
 )
 def test_the_driver_is_told_what_no_other_attempt_would_change(monkeypatch, error, told):
-    def fail(job):
+    def fail(*_):
         raise error
 
     entries = []
@@ -52,7 +52,7 @@ def test_the_driver_is_told_what_no_other_attempt_would_change(monkeypatch, erro
         ),
         identity=Identity("autoencoder", {}, {}),
         threads=1,
-        board=SimpleNamespace(put=SimpleNamespace(remote=entries.append)),
+        tell=entries.append,
         checkpoints="runs",
     )
     with pytest.raises(type(error)):
@@ -120,7 +120,7 @@ def train(folder, monkeypatch, *, killed_after, recorded=None):
             ),
             identity=Identity("autoencoder", {}, {}),
             threads=torch.get_num_threads(),
-            board=SimpleNamespace(put=SimpleNamespace(remote=tell)),
+            tell=tell,
             checkpoints=str(folder / "runs"),
         )
         with pytest.raises(Killed):

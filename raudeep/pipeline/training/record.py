@@ -1,15 +1,107 @@
-"""What Ray Train has on record of a run: a file that names its checkpoints."""
+"""Where the checkpoints of a training are kept: by Ray Train, or in a folder without Ray.
+
+Both write the same folder, so that one goes on from what the other left.
+"""
 
 import logging
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
 
 from raudeep.pipeline.runtime.cluster import silence
+from raudeep.pipeline.training.checkpoint import Checkpoint, find_checkpoint
 from raudeep.storage import uri as uris
 
-__all__ = ["forget_unusable_record"]
+__all__ = ["FolderRecord", "RayRecord", "Record", "forget_unusable_record"]
 
 logger = logging.getLogger(__name__)
 
 _RECORD = "checkpoint_manager_snapshot.json"  # as Ray Train calls it
+_SECONDS_BETWEEN = 5.0  # two checkpoints of a training in this process
+
+Write = Callable[[Path], None]
+"""Writes the files of a checkpoint into a folder."""
+
+
+class Record(Protocol):
+    """Keeps the newest checkpoint of a run."""
+
+    def find(self) -> Checkpoint | None:
+        """Return the checkpoint from which the training goes on; None where it begins."""
+
+    def add(self, epoch: int, write: Write | None) -> bool:
+        """Take a finished epoch and, from the worker of rank 0, its checkpoint.
+
+        Return whether the checkpoint is written, or is about to be.
+        """
+
+
+class RayRecord:
+    """The record of Ray Train, for one of its workers.
+
+    Parameters
+    ----------
+    run : str
+        URI of the folder in which Ray Train keeps the checkpoints of the run.
+    """
+
+    def __init__(self, run: str) -> None:
+        self._run = run
+
+    def find(self) -> Checkpoint | None:
+        """Return the checkpoint from which the training goes on; None where it begins."""
+        import ray.train
+
+        return find_checkpoint(ray.train.get_checkpoint(), self._run)
+
+    def add(self, epoch: int, write: Write | None) -> bool:
+        """Report an epoch to Ray Train, which copies its checkpoint, if there is one."""
+        import ray.train
+
+        metrics = {"epoch": epoch}
+        if write is None:
+            ray.train.report(metrics)
+            return False
+        with tempfile.TemporaryDirectory() as folder:
+            write(Path(folder))
+            ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
+        return True
+
+
+class FolderRecord:
+    """The record of a training in this process, which writes a checkpoint every few seconds.
+
+    Parameters
+    ----------
+    run : str
+        URI of the folder for the checkpoints of the run.
+    """
+
+    def __init__(self, run: str) -> None:
+        self._run = run
+        self._written = time.monotonic()
+
+    def find(self) -> Checkpoint | None:
+        """Return the checkpoint from which the training goes on; None where it begins."""
+        return find_checkpoint(None, self._run)
+
+    def add(self, epoch: int, write: Write | None) -> bool:
+        """Write a checkpoint, unless the last one is only seconds old, and delete earlier ones."""
+        if write is None or time.monotonic() - self._written < _SECONDS_BETWEEN:
+            return False
+        before = list(uris.list_files(self._run))
+        name = f"checkpoint_{datetime.now():%Y-%m-%d_%H-%M-%S.%f}"  # as Ray Train names them
+        with tempfile.TemporaryDirectory() as folder:
+            write(Path(folder))
+            for path in sorted(Path(folder).iterdir()):
+                uris.write_bytes(uris.join(self._run, name, path.name), path.read_bytes())
+        for earlier in before:  # also the record of Ray Train, which names what is deleted here
+            uris.delete_file(uris.join(self._run, earlier))
+        self._written = time.monotonic()
+        return True
 
 
 def forget_unusable_record(name: str, run: str) -> None:

@@ -1,6 +1,8 @@
 """Training autoencoders with Ray Train: one run per configuration, as many at once as fit.
 
 ``spectrogram tables -> run (a TorchTrainer started from a 0-CPU task) -> artifact``
+
+What is trained sooner than the workers of Ray Train start is trained in this process.
 """
 
 import logging
@@ -8,6 +10,7 @@ import os
 import time
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing
+from functools import partial
 from typing import Any
 
 from raudeep.config import ResourceConfig, Tracker
@@ -26,11 +29,12 @@ from raudeep.pipeline.runtime.streaming import unwrap
 from raudeep.pipeline.stage import StageSummary
 from raudeep.pipeline.training.board import Board
 from raudeep.pipeline.training.checks import check_names, check_trainable, warn_of_epochs
+from raudeep.pipeline.training.estimate import is_short
 from raudeep.pipeline.training.objective import Objective
 from raudeep.pipeline.training.placement import Share, find_places, share_resources
 from raudeep.pipeline.training.record import forget_unusable_record
 from raudeep.pipeline.training.tracking import check_tracker
-from raudeep.pipeline.training.worker import Run, WorkerJob, train_worker
+from raudeep.pipeline.training.worker import Run, WorkerJob, train_here, train_worker
 from raudeep.storage import uri as uris
 from raudeep.storage.claim import claiming, release
 from raudeep.storage.identity import Identity
@@ -122,7 +126,10 @@ def train_autoencoders(
         if run not in pending:
             release(run.output, identities[run.name])
     if pending:
-        share = share_resources(ensure_ray(), resources, len(pending))
+        share = None
+        if not is_short(pending, resources):
+            logger.info("training starts workers of Ray, which takes some seconds.")
+            share = share_resources(ensure_ray(), resources, len(pending))
         with ExitStack() as held:  # now that nothing of any run can be refused
             for run in pending:
                 identity = identities[run.name]
@@ -155,28 +162,35 @@ def _fit_all(
     runs: Sequence[Run],
     identities: dict[str, Identity],
     checkpoints: str,
-    share: Share,
+    share: Share | None,
     *,
     tracker: Tracker | None,
 ) -> None:
-    """Run all, and show how far they are."""
+    """Run all, with Ray Train or, without a share, in this process, and show how far they are."""
     epochs = sum(run.training.num_epochs for run in runs)
     done = dict.fromkeys(identities, 0)
-    found = fit_runs(runs, identities, checkpoints, share, tracker=tracker)
-    with (
-        stage_progress("training", unit="epochs", total=epochs) as progress,
-        closing(found) as entries,
-    ):
-        for entry in entries:
-            name = entry["name"]
-            if "waiting" in entry:
-                progress.advance(0, f"{name} is {entry['waiting']}")
-                continue
-            if entry["goes_on"]:
-                logger.info("%s goes on after epoch %d.", name, entry["epoch"])
-            note = f"{name} epoch {entry['epoch']}, loss {entry['loss']:.4f}"
-            progress.advance(max(0, entry["done"] - done[name]), note)
-            done[name] = max(done[name], entry["done"])
+
+    def show(entry: dict[str, Any]) -> None:
+        name = entry["name"]
+        if "waiting" in entry:
+            progress.advance(0, f"{name} is {entry['waiting']}")
+            return
+        if entry["goes_on"]:
+            logger.info("%s goes on after epoch %d.", name, entry["epoch"])
+        note = f"{name} epoch {entry['epoch']}, loss {entry['loss']:.4f}"
+        progress.advance(max(0, entry["done"] - done[name]), note)
+        done[name] = max(done[name], entry["done"])
+
+    with stage_progress("training", unit="epochs", total=epochs) as progress:
+        if share is None:
+            for run in runs:
+                identity = identities[run.name]
+                place = _checkpoints_of(run, identity, checkpoints)
+                train_here(WorkerJob(run, identity, 1, show, place, tracker))
+            return
+        with closing(fit_runs(runs, identities, checkpoints, share, tracker=tracker)) as entries:
+            for entry in entries:
+                show(entry)
 
 
 def _run_name(run: Run, identity: Identity) -> str:
@@ -240,7 +254,9 @@ def fit_runs(
                 cpus, identity = share.cpus_per_worker, identities[run.name]
                 place = _checkpoints_of(run, identity, checkpoints)
                 forget_unusable_record(run.name, place)
-                job = WorkerJob(run, identity, cpus, board, place, tracker, objective)
+                job = WorkerJob(
+                    run, identity, cpus, partial(_put, board), place, tracker, objective
+                )
                 task = ray.remote(**settings_of_task)(_fit)
                 running.add(task.remote(job, checkpoints, share))
             finished, _ = ray.wait(list(running), timeout=1.0)
@@ -262,6 +278,10 @@ def fit_runs(
     finally:
         _cancel(running)
         ray.kill(board)
+
+
+def _put(board: Any, entry: dict[str, Any]) -> None:
+    board.put.remote(entry)
 
 
 def _cancel(references: set[Any]) -> None:
@@ -286,7 +306,7 @@ def _fit(job: WorkerJob, checkpoints: str, share: Share) -> None:
     storage = uris.arrow_filesystem(checkpoints)
 
     def tell(line: str) -> None:
-        job.board.put.remote({"name": job.run.name, "waiting": line})
+        job.tell({"name": job.run.name, "waiting": line})
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a run that waits ends by it
     for start in range(1, _MAX_STARTS + 1):

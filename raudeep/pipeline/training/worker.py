@@ -1,4 +1,4 @@
-"""What a Ray Train worker does: read the tables, train, report each epoch, write the artifact."""
+"""What trains an autoencoder: read the tables, train, report each epoch, write the artifact."""
 
 import logging
 import math
@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +35,18 @@ from raudeep.pipeline.artifacts import (
     write_artifact,
     write_events,
 )
-from raudeep.pipeline.training.checkpoint import Progress, find_checkpoint, write_checkpoint
+from raudeep.pipeline.training.checkpoint import Progress, write_checkpoint
 from raudeep.pipeline.training.data import loaded_if_small, read_training_data
 from raudeep.pipeline.training.events import Examples, log_epoch, show_metrics
 from raudeep.pipeline.training.objective import Objective
+from raudeep.pipeline.training.record import FolderRecord, RayRecord, Record
 from raudeep.pipeline.training.tracking import track
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
 from raudeep.storage.index import read_index
 from raudeep.storage.stores import StoreError
 
-__all__ = ["Run", "WorkerJob", "train_worker"]
+__all__ = ["Run", "WorkerJob", "train_here", "train_worker"]
 
 logger = logging.getLogger(__name__)
 
@@ -96,15 +98,15 @@ class Run:
 
 @dataclass(frozen=True)
 class WorkerJob:
-    """What a worker is sent."""
+    """What trains a run: sent to a worker of Ray Train, or used in this process."""
 
     run: Run
     identity: Identity
     threads: int
-    board: Any
-    """Handle of the actor that takes finished epochs."""
+    tell: Callable[[dict[str, Any]], None]
+    """Takes each finished epoch, as a dict with the run's name."""
     checkpoints: str
-    """URI of the folder in which Ray Train keeps the checkpoints of the run."""
+    """URI of the folder that holds the checkpoints of the run."""
     tracker: Tracker | None = None
     objective: Objective | None = None
     """What a sweep ranks by; taken after its epochs and the last one."""
@@ -114,18 +116,37 @@ def train_worker(loop_config: dict[str, Any]) -> None:
     """Train one autoencoder, on one of its data-parallel workers."""
     job: WorkerJob = loop_config["job"]
     try:
-        _train(job)
+        _train(job, RayRecord(job.checkpoints))
     except Exception as error:
         ours = error_for_user(error)
         # Ray Train would try three more times, which is of use where a store did not answer.
         if ours is not None and not isinstance(error.__cause__, StoreError):
-            job.board.put.remote({"name": job.run.name, "failed": ours})  # the driver ends the run
+            job.tell({"name": job.run.name, "failed": ours})  # the driver ends the run
         raise
 
 
-def _train(job: WorkerJob) -> None:
-    import ray.train
+def train_here(job: WorkerJob) -> None:
+    """Train one autoencoder in this process; its random numbers and threads stay as they were.
 
+    Raises
+    ------
+    RaudeepError
+        If the loss is not finite, memory runs out, or a table cannot be read.
+    """
+    threads = torch.get_num_threads()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            _train(job, FolderRecord(job.checkpoints))
+    except Exception as error:
+        ours = error_for_user(error)
+        if ours is None:
+            raise
+        raise ours from error
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _train(job: WorkerJob, record: Record) -> None:
     run = job.run
     torch.set_num_threads(job.threads)
     metadata, spectrograms = read_training_data(run.spectrograms, run.training)
@@ -142,7 +163,7 @@ def _train(job: WorkerJob) -> None:
 
     torch.manual_seed(mix_seed(run.training.seed))
     fit = Fit(build_autoencoder(spectrograms.bands, run.model).to(device), run.training)
-    progress = _restore(job, fit, ray.train.get_checkpoint())
+    progress = _restore(job, fit, record)
     begins_early = run.training.early_stopping_epochs is not None and not progress.best_epoch
     if progress.epoch and begins_early and validation is not None:
         progress.judge(fit.validate(validation), fit)  # or a worse epoch would be the best one
@@ -160,9 +181,8 @@ def _train(job: WorkerJob) -> None:
             progress.add(result, fit)
             if job.objective is not None and scored is not None and writer is not None:
                 progress.history[-1] |= _measure(job, job.objective, fit, progress, scored)
-            metrics = {"epoch": result.epoch, "loss": result.loss}
             if writer is None:
-                ray.train.report(metrics)
+                record.add(result.epoch, None)
                 continue
             last = result.epoch == progress.last_epoch
             check_place(run.output, job.identity)
@@ -173,11 +193,8 @@ def _train(job: WorkerJob) -> None:
             log(result)
             if run.training.checkpoints_to_keep != 1:  # that one is the artifact's own
                 keep_epoch(run.output, job.identity.fingerprint, result.epoch, fit.weights())
-            with tempfile.TemporaryDirectory() as folder:
-                write_checkpoint(Path(folder), fit, progress)
-                checkpoint = ray.train.Checkpoint.from_directory(folder)
-                ray.train.report(metrics, checkpoint=checkpoint)
-            _forget_early_epochs(job, progress, spare=_UNRECORDED)
+            if record.add(result.epoch, partial(write_checkpoint, fit=fit, progress=progress)):
+                _forget_early_epochs(job, progress, spare=_UNRECORDED)
             _tell(job, progress)
         if writer is not None:
             writer.close()
@@ -185,11 +202,10 @@ def _train(job: WorkerJob) -> None:
         _write(job, fit, progress, examples, num_chunks=num_chunks)
 
 
-def _restore(job: WorkerJob, fit: Fit, checkpoint: Any) -> Progress:
+def _restore(job: WorkerJob, fit: Fit, record: Record) -> Progress:
     """Return how far the training is, with the weights and the optimiser of that moment."""
     run = job.run
-    found = find_checkpoint(checkpoint, job.checkpoints)
-    if found:
+    if found := record.find():
         if _has_kept_epochs(job, found.progress):
             fit.restore(found.weights, found.optimizer_state)
             if fit.rank == 0:
@@ -270,7 +286,7 @@ def _tell(job: WorkerJob, progress: Progress, *, goes_on: bool = False) -> None:
     """Tell the driver how far this run is, or from where it goes on."""
     done = progress.epoch - progress.last_epoch + job.run.training.num_epochs
     entry = {"name": job.run.name, "done": done, "goes_on": goes_on, **progress.history[-1]}
-    job.board.put.remote(entry)
+    job.tell(entry)
 
 
 def _track(job: WorkerJob, *, rank: int) -> AbstractContextManager[Callable[[EpochResult], None]]:
