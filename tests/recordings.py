@@ -37,12 +37,15 @@ def without_count(samples, rate):
     return content[content.index(content[:2], 4) :]
 
 
+LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
+
+
 def by_ffmpeg(container, codec, *, rate=None, bits=64_000):
     """Return a function that encodes samples with FFmpeg; `rate` is what the codec takes alone."""
 
     def encode(samples, given):
-        layout = "stereo" if samples.shape[1] == 2 and rate is None else "mono"
-        samples = samples if layout == "stereo" else samples[:, :1]
+        samples = samples if rate is None else samples[:, :1]
+        layout = LAYOUTS[samples.shape[1]]
         file = io.BytesIO()
         with av.open(file, "w", format=container) as output:
             stream = output.add_stream(codec, rate=rate or given, layout=layout, bit_rate=bits)
@@ -54,7 +57,8 @@ def by_ffmpeg(container, codec, *, rate=None, bits=64_000):
             resampler = av.AudioResampler(stream.format, layout, rate or given, frame_size=size)
             for block in [*resampler.resample(frame), *resampler.resample(None)]:
                 output.mux(stream.encode(block))
-            output.mux(stream.encode(None))
+            # FLAC ends with a packet of no sound, which Ogg does not take.
+            output.mux([packet for packet in stream.encode(None) if packet.size])
         return file.getvalue()
 
     return encode

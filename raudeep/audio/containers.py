@@ -91,6 +91,12 @@ class ContainerSound:
             self._container.close()
             raise AudioError("holds no audio")
         self._stream = streams[0]
+        if self._stream.codec_context is None:
+            self._container.close()
+            raise ValueError("Decoder not found")  # as FFmpeg says where it looks for one
+        if (kind, self._stream.codec_context.name) == ("caf", "alac"):
+            # FFmpeg would take from the last frame what CAF counts too many for it, twice.
+            self._stream.codec_context.options = {"flags2": "+skip_manual"}
         self._whole_seconds: float | None = None
         """Up to where all streams together go, where that has to be checked."""
         self.samplerate: int = self._stream.codec_context.sample_rate
