@@ -16,6 +16,7 @@ __all__ = [
     "NOT_BY_NAME",
     "describe_files",
     "is_archive",
+    "is_audio",
     "is_hidden",
     "others_of_interest",
     "ways_to_use",
@@ -59,6 +60,7 @@ AUDIO_SUFFIXES = tuple(
     suffix for found in (BY_LIBSNDFILE, BY_FFMPEG) for each in found.values() for suffix in each
 )
 """Suffixes, in any case, of what is taken for audio."""
+_AUDIO_ENDINGS = tuple(f".{suffix}" for suffix in AUDIO_SUFFIXES)
 FILM_SUFFIXES = ("mp4", "m4v", "mov", "3gp", "3g2", "mkv", "webm", "wmv", "asf")
 """Suffixes of films in the same containers: that their sound is meant, a user has to say."""
 
@@ -84,6 +86,11 @@ _NAMED = "in the column 'file' of a manifest (.csv, .tsv or .parquet)"
 _SHOWN = 6  # suffixes of a line
 
 
+def is_audio(file: str) -> bool:
+    """Return whether a file is audio by its name, and not hidden."""
+    return file.lower().endswith(_AUDIO_ENDINGS) and not is_hidden(file)
+
+
 def is_hidden(file: str) -> bool:
     """Return whether a path has a name that starts with a dot, as macOS's ``._`` twins do."""
     return file.startswith(".") or "/." in file
@@ -99,7 +106,8 @@ def others_of_interest(files: Iterable[str]) -> list[str]:
 
     Plain it is of lists, texts, pictures and the like, of names as ``LICENSE``, and of hidden ones.
     """
-    return [file for file in files if not is_hidden(file) and not _is_plain(file)]
+    others = (file for file in files if not is_audio(file) and not is_hidden(file))
+    return [file for file in others if not _is_plain(file)]
 
 
 def describe_files(files: Collection[str]) -> str:
@@ -142,4 +150,4 @@ def _is_plain(file: str) -> bool:
         return False
     name = _COMPRESSED.sub("", file.rpartition("/")[2])
     suffix = _suffix(name)
-    return name.lower() in _TEXTS or suffix in _NO_SOUND or suffix in AUDIO_SUFFIXES
+    return name.lower() in _TEXTS or suffix in _NO_SOUND

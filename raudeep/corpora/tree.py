@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from raudeep.corpora.suffixes import AUDIO_SUFFIXES, is_hidden
+from raudeep.corpora.suffixes import is_audio
 from raudeep.manifest import Folds, Recording, uri_of
 
 __all__ = ["LayoutMismatch", "Tree", "audio_files"]
@@ -49,7 +49,4 @@ def audio_files(tree: Tree) -> list[str]:
 
     Hidden are names that start with a dot, among them the ``._`` twins that macOS writes.
     """
-    endings = tuple(f".{suffix}" for suffix in AUDIO_SUFFIXES)
-    return sorted(
-        file for file in tree.files if file.lower().endswith(endings) and not is_hidden(file)
-    )
+    return sorted(filter(is_audio, tree.files))

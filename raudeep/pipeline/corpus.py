@@ -159,13 +159,13 @@ def _manifest_of_files(places: Sequence[str]) -> pa.Table:
     recordings = []
     for place, (folder, name) in zip(places, divided, strict=True):
         size = _size(place)
+        if size is None:
+            raise ManifestError(f"no recording at {place}. Several sources are single files.")
         if is_archive(name):
             raise ManifestError(
                 f"{place} is an archive by its name, and no recording. Unpack it, and name the "
                 "folder with what was in it."
             )
-        if size is None:
-            raise ManifestError(f"no recording at {place}. Several sources are single files.")
         file = public_uri(f"{folder}/{name}".removeprefix(f"{root}/"))
         recordings.append(Recording(file=file, uri=place, bytes=size))
     manifest = manifest_table(recordings)

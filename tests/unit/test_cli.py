@@ -220,7 +220,7 @@ def test_unwritable_output_is_one_line(cli, tmp_path, corpus, command):
         (["report", "nowhere"], "no benchmark results at"),
         (["evaluate", "mlp", "nowhere", "--output", "out"], "holds no table"),
         (["embed", "nowhere", "--model", "model", "--output", "out"], "no corpus at"),
-        (["embed", "plain", "--model", "model", "--output", "out"], "no audio"),
+        (["embed", "plain", "--model", "model", "--output", "out"], "no finished autoencoder"),
         (["train", "time", "nowhere", "--output", "out"], "holds no table"),
         (["fuse", "a/x", "b/x", "--output", "out"], "holds no table"),
         (["fuse", "1/x/y/z", "2/x/y/z", "--output", "out"], "1/x/y/z holds no table"),

@@ -19,6 +19,7 @@ from raudeep.corpora.suffixes import (
 )
 from raudeep.errors import ManifestError
 from raudeep.pipeline.corpus import load_manifest
+from raudeep.storage import uri as uris
 
 
 def test_each_format_that_libsndfile_reads_has_suffixes_or_is_left_out_on_purpose():
@@ -73,6 +74,14 @@ def test_what_a_folder_holds_besides_is_counted_in_one_line(corpus, caplog):
         assert said in line
     assert "pip install 'raudeep[ffmpeg]'" in line
     assert "Unpack archives, such as 'e.tar.gz'" in line
+
+
+def test_a_store_is_counted_in_the_same_way(memory, caplog):
+    for name in ("a.wav", "b.ape", "c.zip"):
+        uris.write_bytes(uris.join(memory, name), b"x")
+    load_manifest(memory, labelled=False)
+    (line,) = warned(caplog)
+    assert line.startswith(f"{memory}: 2 files are passed over: 1 .ape, 1 .zip. Unpack archives")
 
 
 def test_what_nobody_takes_for_a_recording_is_not_mentioned(corpus, caplog):

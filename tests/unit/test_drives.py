@@ -5,10 +5,11 @@ import os
 
 import pytest
 
+from raudeep.config import SpectrogramConfig
 from raudeep.errors import AudioError, TableError
 from raudeep.manifest import Recording, manifest_table
 from raudeep.pipeline.corpus import load_manifest
-from raudeep.pipeline.recordings import reachable
+from raudeep.pipeline.recordings import planning, reachable
 from raudeep.pipeline.recordings.packing import _Packer, pack_corpus
 from raudeep.pipeline.recordings.reachable import Needs, Places, needed_places
 from raudeep.storage.index import read_index
@@ -141,6 +142,21 @@ def test_what_can_be_read_and_is_no_audio_is_not_asked_about(needs, monkeypatch)
     known.check("/a.parquet#000000003", OSError("the page is damaged"))
 
 
+def test_a_dry_run_stops_as_well(corpus, tmp_path, monkeypatch):
+    class Here:
+        def __init__(self, function, *, processes):
+            self.function = function
+
+        def map(self, items):
+            return map(self.function, items)
+
+    monkeypatch.setattr(planning, "Crew", Here)
+    manifest, _ = load_manifest(str(corpus))
+    corpus.rename(tmp_path / "away")
+    with pytest.raises(TableError, match="cannot be read, and may be good"):
+        planning.plan_spectrograms(manifest, {"a": SpectrogramConfig()}, str(tmp_path / "table"))
+
+
 def pack(corpus, output):
     manifest, _ = load_manifest(str(corpus))
     pack_corpus(manifest, str(output))
@@ -215,3 +231,11 @@ def test_what_could_not_be_read_is_tried_again_once_it_can_be(corpus, tmp_path, 
     assert sum(part.stat().st_mtime_ns != time for part, time in times.items()) == 1
     assert read_errors(str(output)).num_rows == 0
     assert read_table(str(output)).num_rows == 400
+
+
+def test_what_an_earlier_run_found_is_said_with_the_flag_that_tries_it_again(tmp_path, small_parts):
+    wrong = manifest_table([Recording(file="a", uri=str(tmp_path / "a.wav"))])
+    with pytest.raises(AudioError, match=r"1 of 1 recordings could not be used, .*a\.wav'$"):
+        pack_corpus(wrong, str(tmp_path / "pack"))
+    with pytest.raises(AudioError, match=r"An earlier run found that; --retry-errors tries them"):
+        pack_corpus(wrong, str(tmp_path / "pack"))

@@ -105,7 +105,7 @@ class Places:
     def __init__(self, needs: Needs) -> None:
         self._needs = needs
         self._root = None if needs.root is None else identity_of_folder(needs.root)
-        self._read: str | None = None  # the last local file that could be read
+        self._read: str | None = None  # the last local URI that could be read
         self._heard: dict[str, str] = {}  # the last URI that was answered, by store
         self._silent: set[str] = set()
 
@@ -122,22 +122,22 @@ class Places:
         if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
             raise _unknown(uri, error) from error
         if uris.is_local(uri):
-            path = _path_of(uri)
             if error is None:
-                self._read = path
-            elif isinstance(error, OSError) and error.errno and (gone := self._gone(path)):
+                self._read = uri
+            elif isinstance(error, OSError) and error.errno and (gone := self._gone(uri)):
                 raise _unknown(uri, error, f" {gone}.") from error
         elif not isinstance(error, StoreError):
             self._heard[store_of(uri)] = uri
         elif not self._is_to_blame(uri):
             raise _unknown(uri, error) from error
 
-    def _gone(self, path: str) -> str:
+    def _gone(self, uri: str) -> str:
         """Return in words what else is gone beside a local file; nothing where its drive is there.
 
         As the file itself may be: on a drive with a bad sector, or with files that are deleted.
         """
-        folder, root = os.path.dirname(path), self._needs.root
+        path, root = _path_of(uri), self._needs.root
+        folder = os.path.dirname(path)
         try:
             os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         except OSError as error:
@@ -146,8 +146,9 @@ class Places:
         if root is not None and identity_of_folder(root) != self._root:
             return f"The folder {root} is gone, or another one now"
         if self._read is not None:
-            said = f"{self._read}, which was read before, cannot be read now either"
-            return "" if _is_there(self._read) else said
+            read = _path_of(self._read)
+            said = f"{read}, which was read before, cannot be read now either"
+            return "" if _is_there(read) else said
         others = [file for file in self._needs.witnesses if file != path]
         if not others or any(_is_there(file, denied=True) for file in others):
             return ""

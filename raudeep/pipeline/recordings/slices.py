@@ -211,7 +211,8 @@ def write_recordings(
             labels=labels_of_plan(writer.uri),
         )
         if index.num_errors:
-            _check_errors(writer.uri, plan.recordings.num_rows, limits)
+            num_recordings, is_new = plan.recordings.num_rows, bool(missing[name])
+            _check_errors(writer.uri, num_recordings, limits, is_new=is_new)
         summaries.append(
             StageSummary.of_table(
                 title, writer.uri, index, made=len(missing[name]), started=started
@@ -343,10 +344,12 @@ def key_rows(recordings: pa.Table, spans: Mapping[int, Sequence[tuple[float, flo
     return pa.table(columns, schema=pa.schema([*KEYS, *FILE_METADATA]))
 
 
-def _check_errors(table: str, num_recordings: int, limits: Limits) -> None:
+def _check_errors(table: str, num_recordings: int, limits: Limits, *, is_new: bool) -> None:
     """Raise `AudioError` if more recordings failed than the limits allow, or all did."""
     errors = read_errors(table)
     said = _describe_errors(errors, num_recordings)
+    if not is_new:
+        said += ". An earlier run found that; --retry-errors tries them again"
     if errors.num_rows >= num_recordings:
         raise AudioError(said)
     allowed = limits.allowed_errors(num_recordings)
