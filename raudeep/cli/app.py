@@ -1,8 +1,10 @@
 """The application: global options, logging, what becomes of errors."""
 
+import difflib
 import logging
 import os
 import re
+import shlex
 import signal
 import sys
 import time
@@ -22,6 +24,7 @@ from cyclopts import (
     Group,
     MissingArgumentError,
     Parameter,
+    UnknownCommandError,
 )
 
 from raudeep.credentials import public_text
@@ -61,6 +64,8 @@ def _choices_in_any_case(
 
 def _explain(error: CycloptsError) -> Any:
     """Return what is said of wrong usage: of what is missing, its help, too; called by cyclopts."""
+    if isinstance(error, UnknownCommandError) and (said := _without_kind(error)):
+        return CycloptsPanel(public_text(said))
     argument = error.argument
     if argument is None or not isinstance(error, MissingArgumentError) or error.keyword is not None:
         return CycloptsPanel(public_text(str(error)))
@@ -68,6 +73,23 @@ def _explain(error: CycloptsError) -> Any:
     name = argument.name.removeprefix("--").upper() if is_positional else argument.name
     said = f"parameter {argument.name} requires an argument."
     return CycloptsPanel(str(error).replace(said, f"needs {name}: {argument.parameter.help}"))
+
+
+def _without_kind(error: UnknownCommandError) -> str | None:
+    """Return what is said of a path where a command is missing, or its kind, as of `train`."""
+    if error.app is None or not error.unused_tokens:
+        return None
+    kinds = [kind for kind in error.app if not kind.startswith("-")]
+    given = error.unused_tokens[0]
+    if difflib.get_close_matches(given, kinds, n=1):
+        return None
+    if not error.command_chain:
+        example = f"`raudeep inspect {shlex.quote(given)}`"
+        says = f"a command stands before {given!r}, such as {example}. `raudeep --help` lists all."
+        return says if os.path.exists(given) else None
+    name = error.command_chain[-1]
+    example = f"raudeep {name} {kinds[0]} {shlex.quote(given)}"
+    return f"{name} needs one of {', '.join(kinds)} before {given!r}: `{example}`."
 
 
 app = App(

@@ -27,6 +27,10 @@ def search(
     recording: Annotated[
         str | None, Parameter(help="Instead of a query: a recording of the table, by its file.")
     ] = None,
+    sample_rate: Annotated[
+        int | None,
+        Parameter(help="Resample the query to this rate in Hz, such as that of the table's audio."),
+    ] = None,
     num_results: Annotated[int, Parameter(help="Recordings to show.")] = 10,
     metric: Annotated[Literal["cosine", "euclidean"], Parameter(help="What is near.")] = "cosine",
     index: Annotated[
@@ -47,6 +51,8 @@ def search(
 
     if (query is None) == (recording is None) or (query is None) == bool(model):
         raise ConfigError("search takes a recording with --model, or --recording alone.")
+    if sample_rate is not None and (query is None or sample_rate < 1):
+        raise ConfigError(f"--sample-rate, at least 1, is of a query. Got {sample_rate}.")
     if num_results < 1:
         raise ConfigError(f"--num-results must be at least 1. Got {num_results}.")
     place = absolute(table)
@@ -55,7 +61,8 @@ def search(
         (print_json if as_json else print_facts)(plan_search(place, index=file))
         return
     if query is not None:
-        vectors = embed_query(absolute(query), place, [absolute(uri) for uri in model])
+        models = [absolute(uri) for uri in model]
+        vectors = embed_query(absolute(query), place, models, sample_rate=sample_rate)
     else:
         vectors = vectors_of(str(recording), place)
     found = find_nearest(

@@ -191,7 +191,7 @@ def embed(
     if len(source) == 1 and is_table(table) and read_index(table).stage == "spectrograms":
         if fuse or chunks or limits or corpus_layout or dry_run:
             raise ConfigError(
-                "--fuse, --chunk-seconds, --channels, --max-duration, --max-errors, "
+                "--fuse, --chunk-seconds, --channels, --sample-rate, --max-duration, --max-errors, "
                 "--retry-errors, --corpus-layout and --dry-run are for audio; this is a table of "
                 "spectrograms. Fuse embeddings with `raudeep fuse`."
             )

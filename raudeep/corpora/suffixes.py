@@ -67,7 +67,7 @@ FILM_SUFFIXES = ("mp4", "m4v", "mov", "3gp", "3g2", "mkv", "webm", "wmv", "asf")
 _ARCHIVE = re.compile(r".+\.(zip|7z|rar|tar|t[abgx]z|tbz2|tzst|tar\.(gz|bz2|xz|zst|lz4|z))")
 _COMPRESSED = re.compile(r"\.(gz|bz2|xz|zst)$")
 _NO_SOUND = {
-    *("arrow", "csv", "feather", "json", "jsonl", "ndjson", "npy", "npz", "parquet", "tsv"),
+    *("arrow", "csv", "feather", "json", "jsonl", "ndjson", "npy", "npz", "parquet", "pq", "tsv"),
     *("arff", "db", "h5", "hdf5", "mat", "nc", "pkl", "pt", "sqlite", "safetensors", "xlsx", "xls"),
     *("cfg", "css", "doc", "docx", "htm", "html", "ini", "js", "log", "md", "nfo", "odt", "pdf"),
     *("py", "ipynb", "r", "rst", "rtf", "sh", "tex", "toml", "txt", "url", "xml", "yaml", "yml"),

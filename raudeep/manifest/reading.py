@@ -25,6 +25,8 @@ MANIFEST_SUFFIXES = (".csv", ".tsv", ".parquet")
 
 _KNOWN = (*MANIFEST.names, "fold")
 _TEXTS = ("file", "uri", "partition", "folds")
+_FILE = re.compile(r".+\.[a-z][a-z0-9]{1,3}", re.IGNORECASE)
+"""The name of a file, which no column has."""
 _INDEX = re.compile(r"|unnamed: \d+|__index_level_\d+__")
 """What pandas calls the row numbers that it writes beside the columns."""
 _MEANT = {
@@ -169,6 +171,8 @@ def _way_out(names: Sequence[str]) -> str:
     for given in names:
         if _meaning(given) == "file":
             return f"{got} Rename {given!r} to 'file'."
+    if any(_FILE.fullmatch(given) for given in names):
+        return f"{got} Put a line with the names of the columns first, such as: file,label"
     return got
 
 

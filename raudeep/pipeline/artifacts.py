@@ -25,6 +25,7 @@ from raudeep.models.artifact import (
 from raudeep.parquet import open_parquet, read_rows
 from raudeep.storage import uri as uris
 from raudeep.storage.claim import check_claim, claimed
+from raudeep.storage.found import instead
 from raudeep.storage.identity import Identity, package_versions
 from raudeep.storage.outputs import Kind, check_folder, is_json, json_with
 
@@ -131,7 +132,12 @@ def load_autoencoder(uri: str, *, epoch: int | None = None) -> TrainedAutoencode
     def read(name: str) -> bytes:
         return uris.read_bytes(uris.join(uri, name))
 
-    final = load_artifact(read, where=uri)
+    try:
+        final = load_artifact(read, where=uri)
+    except TableError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise TableError(f"{error}{instead(uri, 'autoencoder')}") from error
+        raise
     if epoch is None or epoch == final.metrics.get("epoch"):
         return final
     owner = artifact_identity(uri).fingerprint
@@ -189,7 +195,10 @@ def artifact_identity(uri: str) -> Identity:
     if not is_artifact(uri):
         is_missing = uris.file_size(uris.join(uri, CONFIG_FILE)) is None
         why = "missing" if is_missing else "is of something else"
-        raise TableError(f"{uri} holds no finished autoencoder ({CONFIG_FILE} {why}).")
+        raise TableError(
+            f"{uri} holds no finished autoencoder ({CONFIG_FILE} {why})."
+            f"{instead(uri, 'autoencoder')}"
+        )
     described: _Described = _read_json(uri, CONFIG_FILE, _Described)
     return described.identity
 

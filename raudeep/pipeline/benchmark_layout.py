@@ -13,13 +13,14 @@ from raudeep.pipeline.baselines.layout import BASELINE
 from raudeep.pipeline.corpus import holds_demo_corpus
 from raudeep.recipe import FUSED, Recipe
 from raudeep.storage import uri as uris
+from raudeep.storage.found import BENCHMARK_FILES, is_benchmark
 from raudeep.storage.opening import check_stage, stored_stage
 from raudeep.storage.outputs import Kind, check_folder, is_json, json_with
 
 __all__ = ["BENCHMARK", "BenchmarkLayout", "check_output"]
 
-_RECIPE, _RESULTS, _REPORT = "recipe.json", "results.json", "report.html"
-_RECIPE_KEYS, _RESULTS_KEYS = ("views", "autoencoders"), ("scores", "autoencoders")
+_RECIPE, _RESULTS = BENCHMARK_FILES
+_REPORT = "report.html"
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def check_output(places: BenchmarkLayout, recipe: Recipe) -> None:
 
 def _is_benchmark(uri: str) -> bool:
     places = BenchmarkLayout(uri)
-    if is_json(places.recipe, *_RECIPE_KEYS) or is_json(places.results, *_RESULTS_KEYS):
+    if is_benchmark(uri):
         return True
     is_sweep = is_json(uris.join(places.output, "sweep.json"), "identity")
     begun = stored_stage(places.manifest) == "manifest" or holds_demo_corpus(places.output)
@@ -118,8 +119,7 @@ BENCHMARK = Kind(
     "benchmark",
     is_there=_is_benchmark,
     files={
-        _RECIPE: json_with(*_RECIPE_KEYS),
-        _RESULTS: json_with(*_RESULTS_KEYS),
+        **{name: json_with(*keys) for name, keys in BENCHMARK_FILES.items()},
         _REPORT: lambda content: (
             " · raudeep</title>".encode() in content or not content.strip(b"\0")
         ),

@@ -1,6 +1,7 @@
 """Looking at a corpus or a table without computing anything."""
 
 import difflib
+import shlex
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -16,8 +17,10 @@ from raudeep.errors import ManifestError, RaudeepError, TableError
 from raudeep.manifest import summarise
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.recordings.sources import describe_sources
+from raudeep.recipe import FUSED
 from raudeep.schema import PARTITIONS
 from raudeep.storage import uri as uris
+from raudeep.storage.found import find_below, is_benchmark
 from raudeep.storage.index import is_table, read_index
 from raudeep.storage.recordings import AUDIO, open_recording
 from raudeep.storage.silence import read_silence
@@ -27,6 +30,7 @@ __all__ = [
     "check_found",
     "inspect_corpus",
     "inspect_folds",
+    "inspect_output",
     "inspect_path",
     "inspect_recording",
     "inspect_table",
@@ -38,14 +42,21 @@ _VALUES = ("spectrogram", "embedding", "probabilities", AUDIO)
 
 
 def inspect_path(uri: str, *, layout: str | None = None) -> dict[str, Any]:
-    """Return facts about whatever lies at `uri`: a table, a model or a classifier, or a corpus."""
+    """Return facts about whatever lies at `uri`: a table, a model, a folder of these, a corpus."""
     uri = uris.absolute(uri)
     if is_table(uri):
         return inspect_table(uri)
     for weights, inspect in _TRAINED.items():
         if _is_there(uris.join(uri, weights)):
             return inspect(uri)
-    return inspect_corpus(uri, layout=layout)
+    if layout is None and is_benchmark(uri):
+        return inspect_output(uri)
+    try:
+        return inspect_corpus(uri, layout=layout)
+    except ManifestError:  # no corpus: what raudeep made may lie there
+        if layout is None and (facts := inspect_output(uri)):
+            return facts
+        raise
 
 
 def inspect_recording(uri: str, recording: str, *, layout: str | None = None) -> dict[str, Any]:
@@ -180,6 +191,46 @@ def inspect_table(uri: str) -> dict[str, Any]:
         "inputs": index.inputs,
         "versions": index.versions,
     }
+
+
+def inspect_output(uri: str) -> dict[str, Any]:
+    """Return which tables and models lie below a folder, and commands on them; empty if none do.
+
+    Of the output of a benchmark also its recipe and its report.
+    """
+    names = uris.list_files(uri)
+    found = find_below(uri, names)
+    stages = [*found.tables.values(), *found.models.values()]
+    below = {**found.tables, **found.models}
+    listed = {
+        kind: [name for name, each in below.items() if each == kind]
+        for kind in dict.fromkeys(stages)
+    }
+    if not listed:
+        return {}
+    commands = _commands_on(uri, listed)
+    if not is_benchmark(uri):
+        return {"folder": uri, **listed, "commands": commands}
+    report = {"report": uris.join(uri, "report.html")} if "report.html" in names else {}
+    commands.append(f"raudeep report {shlex.quote(uri)}")
+    return {"benchmark": uri, **report, **listed, "commands": commands}
+
+
+def _commands_on(uri: str, listed: Mapping[str, list[str]]) -> list[str]:
+    """Return commands on a table and a model of each kind below a folder: the fused, if any."""
+    first = {
+        kind: shlex.quote(uris.join(uri, min(names, key=lambda name: not name.endswith(FUSED))))
+        for kind, names in listed.items()
+    }
+    commands = [f"raudeep inspect {place}" for place in [*first.values()][:1]]
+    if model := first.get("autoencoder"):
+        commands.append(f"raudeep embed AUDIO --model {model} --output EMBEDDINGS")
+    if table := first.get("embeddings"):
+        commands.append(f"raudeep evaluate svm {table} --output PREDICTIONS")
+        commands.append(f"raudeep visualize {table} --output PICTURE.svg")
+    if classifier := first.get("classifier"):
+        commands.append(f"raudeep predict AUDIO --classifier {classifier} --output PREDICTIONS")
+    return commands
 
 
 def inspect_model(uri: str) -> dict[str, Any]:

@@ -122,7 +122,11 @@ def print_facts(facts: Mapping[str, Any]) -> None:
     failed = [*facts.get("unreadable", {}).items()]
     failed += [(row["file"], row["message"]) for row in facts.get("errors", ())]
     silent = [_silence(row) for row in facts.get("silent", ())]
-    listed = {"unusable": "\n".join(grouped(failed)), "silent": "\n".join(grouped(silent))}
+    listed = {
+        "unusable": "\n".join(grouped(failed)),
+        "silent": "\n".join(grouped(silent)),
+        "commands": "\n".join(facts.get("commands", ())),
+    }
     shown = {name: value for name, value in facts.items() if name not in ("unreadable", "errors")}
     for name, value in _lines({**shown, **listed}):
         if value not in (None, {}, [], (), ""):

@@ -37,6 +37,7 @@ __all__ = [
     "plan_name",
     "read_index",
     "table_files",
+    "table_folders",
 ]
 
 FOLDER = "__raudeep__"
@@ -142,10 +143,15 @@ def read_index(uri: str, *, stage: str | None = None) -> TableIndex:
     """
     try:
         content = _read_bytes(uri)
-    except FileNotFoundError as error:
-        unfinished = bool(table_files(uris.list_files(uri)).parts)
-        reason = "is unfinished. Run the same command again" if unfinished else "holds no table"
-        raise TableError(f"{uri} {reason} (no {INDEX}).") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        names = uris.list_files(uri)
+        if table_files(names).parts:
+            said = f"{uri} is unfinished. Run the same command again (no {INDEX})."
+            raise TableError(said) from error
+        from raudeep.storage.found import instead  # which reads indices itself
+
+        said = f"{uri} holds no table (no {INDEX}).{instead(uri, stage or 'table', names)}"
+        raise TableError(said) from error
     except OSError as error:
         raise TableError(f"{uri}: {INDEX} cannot be read: {error}") from error
     try:
@@ -214,6 +220,18 @@ def table_files(present: Iterable[str]) -> TableFiles:
             numbered[kind][number] = name
     parts, errors, plans = (dict(sorted(files.items())) for files in numbered.values())
     return TableFiles(parts, errors, plans, index, owner, tuple(others))
+
+
+def table_folders(names: Iterable[str]) -> list[str]:
+    """Return the folders of tables among files, sorted; ``""`` where one lies at the top."""
+    names = set(names)
+    found = {name.removesuffix(INDEX) for name in names if f"/{name}".endswith(f"/{INDEX}")}
+    for name in names:  # of an earlier version
+        folder, _, last = name.rpartition("/")
+        folder = f"{folder}/" if folder else ""
+        if last == _INDEX_BEFORE and f"{folder}{part_name(0)}" in names:
+            found.add(folder)
+    return sorted(folder.rstrip("/") for folder in found)
 
 
 def file_kind(name: str) -> tuple[str, int]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from raudeep.errors import TableError
 from raudeep.foreign import typed
 from raudeep.schema import KEYS, read_metadata, with_metadata
 from raudeep.storage.index import Silent, TableIndex, read_index
@@ -29,6 +30,7 @@ __all__ = [
 SILENT = pa.schema([*KEYS, pa.field("sound", pa.string(), nullable=False)])
 """Rows that hold no sound, and the channel of their recording that has one, or ``none``."""
 _SILENCE = "silence"
+_SOUNDS = ("left", "right", "none")
 _RUNS = dict[str, list[list[int]]]
 
 
@@ -111,7 +113,10 @@ def total_silence(index: TableIndex) -> Silent:
         if part.silent is not None:
             rows.update(part.silent.rows)
             recordings.update(part.silent.recordings)
-    return Silent(rows=dict(rows), recordings=dict(recordings))
+    return Silent(
+        rows={channel: rows[channel] for channel in _SOUNDS if channel in rows},
+        recordings={channel: recordings[channel] for channel in _SOUNDS if channel in recordings},
+    )
 
 
 def _said(schema: pa.Schema) -> dict[str, Any] | None:
@@ -120,10 +125,12 @@ def _said(schema: pa.Schema) -> dict[str, Any] | None:
         return None
     where = "what a part says of its silence"
     said = typed(dict[str, Any], said, where)
-    return {
-        "runs": typed(_RUNS, said.get("runs"), where),
-        "recordings": typed(dict[str, int], said.get("recordings"), where),
-    }
+    runs = typed(_RUNS, said.get("runs"), where)
+    recordings = typed(dict[str, int], said.get("recordings"), where)
+    pairs = [run for found in runs.values() for run in found]
+    if {*runs, *recordings} - {*_SOUNDS} or any(len(run) != 2 or min(run) < 0 for run in pairs):
+        raise TableError(f"{where}: it names other channels than left and right, or no rows")
+    return {"runs": runs, "recordings": recordings}
 
 
 def _silent_recordings(rows: pa.Table, silence: Sequence[str | None]) -> dict[str, int]:

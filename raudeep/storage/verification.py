@@ -14,6 +14,7 @@ from raudeep.errors import TableError
 from raudeep.schema import read_metadata
 from raudeep.storage import uri as uris
 from raudeep.storage.claim import claimed
+from raudeep.storage.found import instead
 from raudeep.storage.identity import Identity
 from raudeep.storage.index import (
     INDEX,
@@ -69,7 +70,7 @@ def verify_table(uri: str, *, repair: bool = False) -> list[Fault]:
     present = uris.list_files(uri)
     files = table_files(present)
     if not files.names:
-        raise TableError(f"{uri} holds no table (no {INDEX}).")
+        raise TableError(f"{uri} holds no table (no {INDEX}).{instead(uri, 'table', present)}")
     index: TableIndex | None = None
     faults: list[Fault] = []
     try:

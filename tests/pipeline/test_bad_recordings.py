@@ -75,6 +75,23 @@ def test_a_recording_that_vanished_after_the_listing_is_a_row_of_errors(damaged_
     errors = {row["file"]: row for row in read_errors(output).to_pylist()}
     assert errors["fold_1/hum/three.wav"]["error"] == "FileNotFoundError"
     assert errors["fold_1/hum/three.wav"]["stage"] == "read"
+    place = damaged_corpus / "fold_1" / "hum" / "three.wav"
+    assert errors["fold_1/hum/three.wav"]["message"] == f"there is no file {place}"
+
+
+def test_a_manifest_whose_paths_are_all_wrong_says_where_they_start(tmp_path, cli):
+    lines = [f"sounds/{number}.wav,a" for number in range(40)]
+    (tmp_path / "m.csv").write_text("\n".join(["file,label", *lines]))
+    first = f"'sounds/0.wav': there is no file {tmp_path}/sounds/0.wav"
+    code, out, err = cli("extract", tmp_path / "m.csv", "--output", tmp_path / "table")
+    assert (code, out) == (1, "")
+    assert err == (
+        f"raudeep: 40 of 40 recordings could not be used, e.g. {first}. Relative paths start in "
+        f"{tmp_path}\n"
+    )
+    code, _, err = cli("inspect", tmp_path / "m.csv")
+    assert code == 1
+    assert f"40 of 40 recordings are not found, e.g. {first}. Paths are relative to the" in err
 
 
 def test_bad_recordings_of_several_tables_are_named_once(damaged_corpus, tmp_path, caplog):

@@ -6,7 +6,6 @@ from unittest.mock import Mock
 import numpy as np
 import pyarrow as pa
 import pytest
-import soundfile
 
 from raudeep.config import ChunkConfig
 from raudeep.errors import ConfigError, EvaluationError, TableError
@@ -19,13 +18,11 @@ from raudeep.pipeline.searching.nearest import find_nearest
 from raudeep.pipeline.searching.queries import embed_query, vectors_of
 from raudeep.pipeline.stage import embedding_array, embedding_rows
 from raudeep.pipeline.tables.fusing import fuse_chunks, fuse_tables
-from raudeep.schema import FILE_METADATA, KEYS, read_metadata, with_metadata
+from raudeep.schema import FILE_METADATA, KEYS
 from raudeep.storage import uri as uris
 from raudeep.storage.identity import Identity
-from raudeep.storage.index import read_index
 from raudeep.storage.opening import open_table
-from raudeep.storage.table import read_part, read_table
-from raudeep.storage.writer import TableWriter
+from raudeep.storage.table import read_table
 from tests.models import write_model
 from tests.support import run
 
@@ -236,50 +233,6 @@ def test_joined_chunks_are_searched_with_a_recording_of_the_table(
         embed_query(str(corpus / file), place, models[:1])
     found = find_nearest(place, vectors_of(file, place), without=file)
     assert len(found) == 10
-
-
-def test_silence_in_a_query_is_near_to_nothing_unless_there_is_nothing_else(
-    models, tmp_path, rng, caplog
-):
-    times = np.arange(8000) / 16000
-    sounds = {"low": 300, "high": 3000}
-    for name, frequency in sounds.items():
-        tone = 0.5 * np.sin(2 * np.pi * frequency * times) + 0.01 * rng.standard_normal(8000)
-        place = tmp_path / "corpus" / f"{name}.wav"
-        place.parent.mkdir(exist_ok=True)
-        soundfile.write(place, np.concatenate([np.zeros(8000), tone]), 16000)
-    soundfile.write(tmp_path / "corpus" / "silence.wav", np.zeros(16000), 16000)
-    manifest, _ = load_manifest(str(tmp_path / "corpus"), labelled=False)
-    place = str(tmp_path / "chunks")
-    embedder = Embedder(name="a", model=models[0], outputs={"state": place})
-    embed_corpus(manifest, [embedder], chunks=ChunkConfig(chunk_seconds=0.5))
-    query = embed_query(str(tmp_path / "corpus" / "low.wav"), place, models[:1])
-    assert np.isnan(query).all(axis=1).tolist() == [True, False]
-    found = find_nearest(place, query)
-    assert (found["file"][0], found["query_chunk"][0], found["chunk"][0]) == ("low.wav", 1, 1)
-    assert found["score"][1] < 0.999  # not the silence of another
-    silence = embed_query(str(tmp_path / "corpus" / "silence.wav"), place, models[:1])
-    assert np.isfinite(silence).all()
-    assert (find_nearest(place, silence)["score"] > 0.999).all()
-    assert "silence.wav holds no sound as the table was made" in caplog.messages[-1]
-    np.testing.assert_allclose(vectors_of("low.wav", place), query, atol=1e-6)
-    _without_what_it_says_of_silence(place)  # as an earlier version wrote it
-    np.testing.assert_allclose(vectors_of("low.wav", place), query, atol=1e-6)
-    (tmp_path / "corpus" / "low.wav").unlink()
-    assert np.isfinite(vectors_of("low.wav", place)).all()
-    assert "low.wav cannot be read, so its silent chunks count" in caplog.messages[-1]
-
-
-def _without_what_it_says_of_silence(place):
-    index = read_index(place)
-    writer = TableWriter(place, index.identity)
-    for number, part in enumerate(index.parts):
-        rows = read_part(place, part.name)
-        metadata = {k: v for k, v in read_metadata(rows.schema).items() if k != "silence"}
-        kept = with_metadata(rows.schema, metadata).metadata
-        writer.write(number, rows.replace_schema_metadata(kept))
-    parts = len(index.parts)
-    writer.commit(parts, recordings=index.recordings, ends=[parts])
 
 
 def test_mistakes_are_said_in_one_line(corpus, models, table, file):

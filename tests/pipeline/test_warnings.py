@@ -84,6 +84,7 @@ def test_a_model_says_what_it_was_not_trained_on(manifest, tmp_path, caplog, tra
         (line,) = lines
         assert "Recordings at 8000 Hz" in line
         assert "trained at 16000 Hz" in line
+        assert line.endswith("`embed` and `search` with --sample-rate 16000 resample them.")
     else:
         assert lines == []
     planned = [replace(each, outputs={"pooled": f"{each.model}-p"}) for each in embedders]

@@ -127,6 +127,7 @@ def test_unknown_columns_are_ignored_with_one_warning_that_names_them(caplog):
         ("", "it is empty"),
         ("path\na.wav\n", "needs the column 'file'. .* Rename 'path' to 'file'"),
         ("a.wav:dog\n", "needs the column 'file'. Its first line names 'a.wav:dog'"),
+        ("a.wav,dog\nb.wav,cat\n", "names 'a.wav', 'dog'. Put a line with the names of the col"),
         ("file\n", "no recordings"),
         ("file,label\na\nb,x\n", "the header has 2 cells .*',', but line 2 has 1 cells: 'a'"),
         ("file,label\nb,x\na,dog,big\n", "line 3 has 3 cells: 'a,dog,big'. Put quotes around"),

@@ -94,7 +94,15 @@ def test_a_recording_is_silent_if_all_its_chunks_are():
 
 
 def test_what_a_part_says_of_silence_is_checked():
-    for wrong in ({"runs": {"left": 3}, "recordings": {}}, {"runs": {}}, [1]):
+    wrongs = [
+        {"runs": {"left": 3}, "recordings": {}},
+        {"runs": {"left": [[3]]}, "recordings": {}},
+        {"runs": {"left": [[-3, 1]]}, "recordings": {}},
+        {"runs": {"left; echo": [[0, 1]]}, "recordings": {}},
+        {"runs": {}},
+        [1],
+    ]
+    for wrong in wrongs:
         schema = with_metadata(rows(0, 1).schema, {"silence": wrong})
         with pytest.raises(TableError, match="what a part says of its silence"):
             silent_of(schema)

@@ -30,6 +30,7 @@ from raudeep.pipeline.recordings.sources import Source, checked_sources, embeddi
 from raudeep.pipeline.stage import StageSummary, embedding_array
 from raudeep.storage import uri as uris
 from raudeep.storage.claim import check_claim, claimed, claiming, release
+from raudeep.storage.found import instead
 from raudeep.storage.identity import Identity, package_versions
 from raudeep.storage.index import TableIndex, read_index
 from raudeep.storage.outputs import Kind, find_output, is_json, json_with
@@ -270,7 +271,8 @@ def load_classifier(uri: str) -> TrainedClassifier:
         stored = uris.read_bytes(uris.join(uri, WEIGHTS_FILE))
     except FileNotFoundError as error:
         missing = str(error.filename or error).rsplit("/", 1)[-1]
-        raise TableError(f"{uri} holds no finished classifier ({missing} missing).") from error
+        said = f"{uri} holds no finished classifier ({missing} missing)."
+        raise TableError(f"{said}{instead(uri, 'classifier')}") from error
     except OSError as error:
         raise TableError(f"{said}: {error}") from error
     version = typed(_Versioned, described, f"{said}: {CONFIG_FILE}").format_version

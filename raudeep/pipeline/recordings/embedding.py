@@ -6,6 +6,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -117,6 +118,7 @@ def embed_like(
     writer: TableWriter,
     *,
     finish: Callable[[pa.Table], pa.Table] | None = None,
+    sample_rate: int | None = None,
     limits: Limits,
     overwrite: bool = False,
 ) -> tuple[StageSummary, int]:
@@ -136,6 +138,8 @@ def embed_like(
         Of the table.
     finish : callable, optional
         Makes its rows of those of the embeddings, which they are without.
+    sample_rate : int, optional
+        Resample to this rate in Hz; that of the sources, if any, without.
 
     Returns
     -------
@@ -152,6 +156,8 @@ def embed_like(
     """
     embedders, pieces = embedders_like(sources, places)
     chunks = chunks_like(sources)
+    if sample_rate is not None:
+        chunks = replace(chunks, sample_rate=sample_rate)
     trained = load_models(embedders)
     targets = {title: Target(pieces, writer, finish)}
     summaries, num_recordings = _write_targets(

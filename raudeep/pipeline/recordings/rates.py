@@ -28,9 +28,9 @@ def warn_of_other_rates(found: Iterable[int], trained_at: Iterable[tuple[int, ..
         if known and (other := set(found) - set(known)):
             logger.warning(
                 "Recordings at %s are embedded by a model that was trained at %s, whose bands are "
-                "other frequencies there. Resample them, or train with a sample_rate.",
-                _listed(other),
-                _listed(known),
+                "other frequencies there. `embed` and `search` with --sample-rate %d resample "
+                "them.",
+                *(_listed(other), _listed(known), max(known)),
             )
 
 

@@ -23,9 +23,7 @@ def warn_of_silence(summaries: Sequence[StageSummary], num_recordings: Sequence[
         silent = total_silence(index)
         if silent.rows:
             line = describe_silence(silent, index.rows, count)
-            (first,) = next(iterate_silence(summary.table)).slice(0, 1).to_pylist()
-            since = f" from {first['start']:g} s on" if first["chunk"] else ""
-            line = f"{line}, e.g. {first['file']!r}{since}.{_way_out(silent)}"
+            line = f"{line}{_example(summary.table)}.{_way_out(silent)}"
             said.setdefault(line, summary.table)
     for line, table in said.items():
         logger.warning("%s `raudeep inspect %s` names all.", line, table)
@@ -38,6 +36,15 @@ def describe_silence(silent: Silent, num_rows: int, num_recordings: int) -> str:
     if rows == recordings:
         return f"{whole} hold no sound"
     return f"{rows} of {num_rows} chunks hold no sound, and so do {whole} as a whole"
+
+
+def _example(table: str) -> str:
+    """Return a row of a table that holds no sound, in words."""
+    for rows in iterate_silence(table):
+        for row in rows.slice(0, 1).to_pylist():
+            since = f" from {row['start']:g} s on" if row["chunk"] else ""
+            return f", e.g. {row['file']!r}{since}"
+    return ""
 
 
 def _way_out(silent: Silent) -> str:

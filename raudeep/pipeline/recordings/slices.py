@@ -360,7 +360,11 @@ def _check_errors(table: str, num_recordings: int, limits: Limits, *, is_new: bo
 def _describe_errors(errors: pa.Table, num_recordings: int) -> str:
     first = errors.slice(0, 1).to_pylist()[0]
     said = f"{errors.num_rows} of {num_recordings} recordings could not be used, e.g. "
-    return said + f"{first['file']!r}: {first['message'].rstrip('.')}"
+    said += f"{first['file']!r}: {first['message'].rstrip('.')}"
+    root, below, _ = (first["uri"] or "").rpartition(f"/{first['file']}")
+    if below and set(errors["error"].to_pylist()) == {FileNotFoundError.__name__}:
+        return f"{said}. Relative paths start in {root}"
+    return said
 
 
 def num_decoders(uri: str, cores: int) -> int:
@@ -375,6 +379,15 @@ def _clips(recordings: pa.Table) -> float:
     return float(np.maximum(1.0, sizes / _CLIP_BYTES).sum())
 
 
+def _reason(error: Exception, uri: str) -> str:
+    """Return why a recording could not be used, of a file that cannot be read in plain words."""
+    if isinstance(error, FileNotFoundError):
+        return f"there is no file {uri}"
+    if isinstance(error, OSError) and error.strerror and uris.is_local(uri):
+        return f"cannot be read: {error.strerror}"
+    return str(error)
+
+
 def _error_row(recording: RecordingRow, error: Exception) -> dict[str, str]:
     """Return the row of the errors table for a recording that could not be used."""
     stage = "decode" if isinstance(error, AudioError) else READ
@@ -383,5 +396,5 @@ def _error_row(recording: RecordingRow, error: Exception) -> dict[str, str]:
         "uri": recording["uri"],
         "stage": stage if isinstance(error, AudioError | OSError) else "spectrogram",
         "error": type(error).__name__,
-        "message": str(error),
+        "message": _reason(error, recording["uri"]),
     }

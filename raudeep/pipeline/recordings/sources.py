@@ -21,6 +21,7 @@ _KEYS: dict[str, Any] = {
     "chunk_seconds": float | None,
     "chunk_hop_seconds": float | None,
     "channels": Channels | None,
+    "sample_rate": int | None,
 }
 
 Source = dict[str, Any]
@@ -84,4 +85,6 @@ def _describe(source: Source) -> str:
         said += f", one every {source['chunk_hop_seconds']:g} s"
     if source.get("channels") is not None:
         said += f" of the channels {source['channels']!r}"
+    if source.get("sample_rate") is not None:
+        said += f" at {source['sample_rate']} Hz"
     return said

@@ -115,8 +115,14 @@ def input_views(
         If a model does not say how.
     """
     views = {name: model.spectrogram for name, model in trained.items()}
-    if chunks.channels is not None:
-        views = {name: replace(view, channels=chunks.channels) for name, view in views.items()}
+    views = {
+        name: replace(
+            view,
+            channels=chunks.channels or view.channels,
+            sample_rate=chunks.sample_rate or view.sample_rate,
+        )
+        for name, view in views.items()
+    }
     for name, view in views.items():
         if chunks.chunk_seconds is not None and chunks.chunk_seconds < view.window_seconds:
             raise ConfigError(
@@ -220,12 +226,13 @@ def chunks_like(sources: Sequence[Source]) -> ChunkConfig:
             chunk_seconds=source.get("chunk_seconds"),
             chunk_hop_seconds=source.get("chunk_hop_seconds"),
             channels=source.get("channels"),
+            sample_rate=source.get("sample_rate"),
         )
         for source in sources
     }
     if len(found) > 1:
         raise TableError(
-            "audio is embedded in one kind of chunks, of one mix of its channels. Got "
+            "audio is embedded in one kind of chunks, of one mix of its channels, at one rate. Got "
             f"{describe_sources(sources)}. Make such a table of it: embed it in each kind, and "
             "fuse."
         )
@@ -247,5 +254,6 @@ def _cut(chunks: ChunkConfig) -> dict[str, Any]:
         "chunk_seconds": chunks.chunk_seconds,
         "chunk_hop_seconds": chunks.hop_seconds,
         "channels": chunks.channels,
+        "sample_rate": chunks.sample_rate,
     }
     return {name: value for name, value in cut.items() if value is not None}

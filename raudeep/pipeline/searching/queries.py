@@ -41,7 +41,9 @@ logger = logging.getLogger(__name__)
 Vectors = NDArray[np.float32]
 
 
-def embed_query(query: str, table: str, models: Sequence[str]) -> Vectors:
+def embed_query(
+    query: str, table: str, models: Sequence[str], *, sample_rate: int | None = None
+) -> Vectors:
     """Return the embeddings (Q, E) of a recording, made as those of a table were.
 
     Silence is like silence: those of chunks without a sound are NaN, which is near to nothing,
@@ -55,6 +57,8 @@ def embed_query(query: str, table: str, models: Sequence[str]) -> Vectors:
         URI of an embeddings table.
     models : sequence of str
         URIs of the models that made it, all of them where it is fused, in any order.
+    sample_rate : int, optional
+        Resample the recording to this rate in Hz, such as that of the recordings of the table.
 
     Raises
     ------
@@ -83,7 +87,10 @@ def embed_query(query: str, table: str, models: Sequence[str]) -> Vectors:
         raise EvaluationError(f"{query} holds {manifest.num_rows} recordings; a query is one file.")
     with tempfile.TemporaryDirectory() as folder:
         writer = TableWriter(uris.join(folder, "query"), Identity("embeddings", {}))
-        embed_like("query", manifest, sources, places, writer, limits=Limits())
+        limits = Limits()
+        embed_like(
+            *("query", manifest, sources, places, writer), sample_rate=sample_rate, limits=limits
+        )
         (rows,) = (rows for _, rows in iterate_parts(writer.uri))
     silence = silence_of_part(rows) or []
     vectors = _without_silence(rows, np.array([each is not None for each in silence]))
