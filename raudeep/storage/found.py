@@ -11,7 +11,7 @@ from raudeep.storage import uri as uris
 from raudeep.storage.index import indexed_stage, table_folders
 from raudeep.storage.outputs import is_json
 
-__all__ = ["BENCHMARK_FILES", "Found", "find_below", "instead", "is_benchmark"]
+__all__ = ["BENCHMARK_FILES", "Found", "find_below", "instead", "is_benchmark", "step"]
 
 BENCHMARK_FILES = {
     "recipe.json": ("views", "autoencoders"),
@@ -81,7 +81,7 @@ def instead(uri: str, wanted: str, names: Iterable[str] | None = None) -> str:
         return ""
     kind = found.models.get("") or found.tables.get("")
     if kind is not None:
-        return f" It is {_named(kind)}.{_step(uri, kind, wanted)}"
+        return f" It is {_named(kind)}.{step(uri, kind, wanted)}"
     is_model = wanted in _WEIGHTS.values()
     below = found.models if is_model else found.tables
     fitting = [name for name, each in below.items() if wanted in (each, "table")]
@@ -92,15 +92,15 @@ def instead(uri: str, wanted: str, names: Iterable[str] | None = None) -> str:
         more = f" and {len(fitting) - _MOST_NAMED} more" if len(fitting) > _MOST_NAMED else ""
         return f" Below it are {what}: {', '.join(fitting[:_MOST_NAMED])}{more}. Name one of them."
     if found.has_audio:
-        return f" It is a folder of audio.{_step(uri, 'audio', wanted)}"
+        return f" It is a folder of audio.{step(uri, 'audio', wanted)}"
     return ""
 
 
 def _said_of_file(uri: str, wanted: str) -> str:
     if uri.lower().endswith(MANIFEST_SUFFIXES):
-        return f" It is a file, such as a manifest.{_step(uri, 'audio', wanted)}"
+        return f" It is a file, such as a manifest.{step(uri, 'audio', wanted)}"
     if uri.lower().endswith(tuple(f".{suffix}" for suffix in AUDIO_SUFFIXES)):
-        return f" It is a recording.{_step(uri, 'audio', wanted)}"
+        return f" It is a recording.{step(uri, 'audio', wanted)}"
     return " It is a file."
 
 
@@ -110,8 +110,8 @@ def _named(kind: str) -> str:
     return f"a table of {kind}"
 
 
-def _step(uri: str, kind: str, wanted: str) -> str:
-    """Return what makes what is wanted of what is there, as far as one command does."""
+def step(uri: str, kind: str, wanted: str) -> str:
+    """Return the command that makes what is wanted of what is there, if one does, after a space."""
     place = shlex.quote(uri)
     steps = {
         ("audio", "spectrograms"): f"`raudeep extract {place} --output SPECTROGRAMS`",
@@ -124,7 +124,7 @@ def _step(uri: str, kind: str, wanted: str) -> str:
         ("spectrograms", "autoencoder"): f"`raudeep train time {place} --output MODEL`",
         ("embeddings", "classifier"): f"`raudeep train-classifier svm {place} --output CLASSIFIER`",
     }
-    step = steps.get((kind, wanted))
-    if step is None and kind == "audio":
+    found = steps.get((kind, wanted))
+    if found is None and kind == "audio":
         return " Run `raudeep extract`, `raudeep train` and `raudeep embed` first, as needed."
-    return f" Run {step} first, and name its output here." if step else ""
+    return f" Run {found} first, and name its output here." if found else ""

@@ -172,7 +172,10 @@ def read_index(uri: str, *, stage: str | None = None) -> TableIndex:
             if named is None or named[1] != kind or min(part.rows, part.bytes) < 0:
                 raise TableError(f"{uri}: {INDEX} is not that of a table: it lists {part}.")
     if stage is not None and index.stage != stage:
-        raise TableError(f"{uri} is a table of {index.stage}; a table of {stage} is needed.")
+        from raudeep.storage.found import step
+
+        said = f"{uri} is a table of {index.stage}; a table of {stage} is needed."
+        raise TableError(f"{said}{step(uri, index.stage, stage)}")
     return index
 
 

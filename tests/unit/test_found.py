@@ -1,6 +1,7 @@
 """What lies where a table or a model was looked for, and what the message says to do."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -84,6 +85,20 @@ def test_a_table_or_a_model_in_place_of_the_other_is_called_what_it_is(output):
     said = refusal(read_index, model, stage="embeddings")
     assert f"It is an autoencoder. Run `raudeep embed AUDIO --model {model} --out" in said
     assert refusal(read_index, f"{model}/config.json").endswith("It is a file.")
+
+
+def test_a_table_of_another_stage_says_what_makes_the_one_that_is_needed(output, tmp_path):
+    place = str(tmp_path / "spectrograms")
+    writer = open_table(place, replace(IDENTITY, stage="spectrograms"))
+    writer.write(0, rows(0, 1))
+    writer.commit(1)
+    said = refusal(read_index, place, stage="embeddings")
+    assert said == (
+        f"{place} is a table of spectrograms; a table of embeddings is needed. Run `raudeep embed "
+        f"{place} --model MODEL --output EMBEDDINGS` first, and name its output here."
+    )
+    said = refusal(read_index, f"{output}/embeddings/state/a", stage="spectrograms")
+    assert said.endswith("is a table of embeddings; a table of spectrograms is needed.")
 
 
 def test_files_are_told_from_folders(tmp_path):
