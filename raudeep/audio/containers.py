@@ -39,7 +39,7 @@ _SHARED_MAGIC = {  # of what libsndfile reads as well, but not with every codec
 }
 _ADTS = 0xF6  # of the second byte of AAC what is always the same; MP3 differs in it
 _UNCOUNTED = ("aac", "amr")  # they do not say how long they are, and FFmpeg guesses
-_FILLED = 4096  # samples that an encoder adds at most to fill its last packet
+_FILLED = 4096  # samples that an encoder adds at most at the start, or to fill its last packet
 _SPARE_SECONDS = 0.1  # that headers, which round, may say too few or too many
 
 
@@ -120,8 +120,8 @@ class ContainerSound:
         joined = np.concatenate(blocks)
         self._waiting = joined[frames:]
         self._left -= len(joined[:frames])
-        if len(joined) < frames and self._left <= self._longest:
-            self.frames -= self._left  # some count the last packet as a full one
+        if len(joined) < frames and self._left <= min(2 * self._longest, _FILLED):
+            self.frames -= self._left  # some count the delay, and the last packet as a full one
             self._left = 0
         elif self._left == 0:
             self._check_rest()

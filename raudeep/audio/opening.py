@@ -24,7 +24,6 @@ __all__ = ["check_duration", "open_sound"]
 
 # An empty or damaged header can announce any rate; a filter bank for it would be nonsense.
 _MAX_SAMPLE_RATE = 1_000_000
-_MOST_BYTES = 2**62  # of a file
 _MOST_SAMPLES = 2**36  # that a header can promise; FLAC has so many bits for them
 
 
@@ -62,6 +61,8 @@ class _Careful:
 
     def __init__(self, file: Readable) -> None:
         self._file = file
+        self._size = file.seek(0, io.SEEK_END)
+        file.seek(0)
         self.error: Exception | None = None
 
     def read(self, size: int) -> bytes:
@@ -72,16 +73,13 @@ class _Careful:
             return b""
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place; stay where that is outside of any file, as damaged headers ask.
+        """Go to a place; stay before the start, and end at the end, as damaged headers ask.
 
         Files of different kinds do different things there: one in memory goes to its start.
         """
         here = self._file.tell()
-        if whence == io.SEEK_CUR:
-            offset += here
-        elif whence == io.SEEK_END:
-            offset += self._file.seek(0, io.SEEK_END)
-        return self._file.seek(offset if 0 <= offset < _MOST_BYTES else here)
+        place = offset + {io.SEEK_SET: 0, io.SEEK_CUR: here, io.SEEK_END: self._size}[whence]
+        return self._file.seek(min(place, self._size) if place >= 0 else here)
 
     def tell(self) -> int:
         return self._file.tell()

@@ -36,7 +36,7 @@ _REASONS = (  # the first that matches; the texts are those of libsndfile 1.2, F
         "its header claims a number of channels that cannot be: it is damaged; copy it again",
     ),
     (r"malloc|Cannot allocate|Unable to allocate|Maximum allowed|array is too big", _MEMORY),
-    (r"Invalid data|Invalid argument|negative dimensions", _DAMAGED),
+    (r"Invalid data|Invalid argument|not permitted|Input/output|negative dimensions", _DAMAGED),
 )
 
 

@@ -176,6 +176,8 @@ def _elements(file: Readable, length: int) -> Iterator[_Chunk]:
     while place + 2 <= length:
         header = _at(file, place)
         name_bytes = 9 - header[0].bit_length()
+        if name_bytes >= len(header):
+            return
         name = header[:name_bytes]
         first = header[name_bytes]
         size_bytes = 9 - first.bit_length()

@@ -114,3 +114,12 @@ def test_every_text_of_libsndfile_has_a_reason_that_says_what_to_do(number):
 )
 def test_texts_of_other_libraries(error, said):
     assert said in reason_of(error)
+
+
+@pytest.mark.parametrize("size", [2**40, 2**56, 2**63 - 1])
+def test_a_header_that_leads_beyond_any_file_ends_there(size):
+    content = bytearray(HANDED_ON["caf of ALAC"](noise(0.5, rate=RATE), RATE))
+    place = content.index(b"chan") + 4
+    content[place : place + 8] = size.to_bytes(8, "big")
+    with pytest.raises(AudioError):
+        decode(bytes(content))
