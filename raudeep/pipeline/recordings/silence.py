@@ -7,7 +7,7 @@ from raudeep.pipeline.stage import StageSummary
 from raudeep.storage.index import Silent, read_index
 from raudeep.storage.silence import iterate_silence, total_silence
 
-__all__ = ["describe_silence", "warn_of_silence"]
+__all__ = ["warn_of_silence"]
 
 logger = logging.getLogger(__name__)
 
@@ -22,20 +22,21 @@ def warn_of_silence(summaries: Sequence[StageSummary], num_recordings: Sequence[
         index = read_index(summary.table)
         silent = total_silence(index)
         if silent.rows:
-            line = describe_silence(silent, index.rows, count)
+            line = _describe(silent, index.rows, count)
             line = f"{line}{_example(summary.table)}.{_way_out(silent)}"
             said.setdefault(line, summary.table)
     for line, table in said.items():
         logger.warning("%s `raudeep inspect %s` names all.", line, table)
 
 
-def describe_silence(silent: Silent, num_rows: int, num_recordings: int) -> str:
+def _describe(silent: Silent, num_rows: int, num_recordings: int) -> str:
     """Return how many chunks and recordings hold no sound, in words."""
     rows, recordings = sum(silent.rows.values()), sum(silent.recordings.values())
     whole = f"{recordings} of {num_recordings} recordings"
     if rows == recordings:
         return f"{whole} hold no sound"
-    return f"{rows} of {num_rows} chunks hold no sound, and so do {whole} as a whole"
+    said = f"{rows} of {num_rows} chunks hold no sound"
+    return f"{said}, in {whole} all of them" if recordings else said
 
 
 def _example(table: str) -> str:
