@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raudeep.audio.tags import Readable, skip_tag
+from raudeep.audio.tags import CUT_OFF_HELP, Readable, skip_tag
 from raudeep.errors import AudioError
 
 __all__ = ["ENDLESS", "ContainerSound", "container_of", "has_ffmpeg", "shared_container_of"]
@@ -189,7 +189,9 @@ class ContainerSound:
         end = max((end for _, end in ends.values()), default=0.0)
         if end < self._whole_seconds - _SPARE_SECONDS:
             promised = f"{self._whole_seconds:.4g} s"
-            raise AudioError(f"is cut off: the header says {promised}, the file has {end:.4g} s")
+            raise AudioError(
+                f"is cut off: the header says {promised}, the file has {end:.4g} s. {CUT_OFF_HELP}"
+            )
 
     def _check_rest(self) -> None:
         """Raise `AudioError` if more follows than what an encoder adds to fill its packets."""

@@ -1,7 +1,8 @@
 """Decoding audio files, with libsndfile or FFmpeg: the one place where raudeep reads sound."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NamedTuple
 
@@ -10,20 +11,25 @@ from numpy.typing import NDArray
 
 from raudeep.audio.containers import ENDLESS
 from raudeep.audio.following import Followed
-from raudeep.audio.opening import check_duration, open_sound
+from raudeep.audio.opening import DECODER_ERRORS, audio_error, check_duration, open_sound
 from raudeep.audio.truncation import check_size, check_whole
 from raudeep.errors import AudioError
 
 __all__ = [
     "Block",
     "Header",
+    "OnFault",
     "decode",
     "decode_blocks",
     "read_header",
     "resample",
 ]
 
+OnFault = Callable[[AudioError], None]
+"""Called with what is wrong with a recording of which a part was read."""
+
 _PIECE = 2**18  # samples that are decoded at a time where nothing says how many there are
+_SALVAGED_PIECE = 2**12  # so that few are lost before a fault
 
 
 @dataclass(frozen=True)
@@ -62,12 +68,15 @@ def read_header(content: bytes | BinaryIO) -> Header:
         elif (walk := file.walk()[0]) is not None:
             duration = walk.seconds(rate)
         else:
-            duration = sum(map(len, _Reader(sound, file, None).pieces(ENDLESS))) / rate
+            duration = sum(map(len, _Reader(sound, file, None, None).pieces(ENDLESS))) / rate
         return Header(duration, rate, channels)
 
 
 def decode(
-    content: bytes | BinaryIO, *, max_duration: float | None = None
+    content: bytes | BinaryIO,
+    *,
+    max_duration: float | None = None,
+    on_fault: OnFault | None = None,
 ) -> tuple[NDArray[np.float32], int]:
     """Return the samples and the sample rate of an encoded recording.
 
@@ -77,6 +86,9 @@ def decode(
         WAV, FLAC, OGG, MP3, AIFF, AU, CAF, W64; with PyAV M4A, MP4, AAC, WMA, WebM, AMR, WavPack.
     max_duration : float, optional
         Longest recording to take, in seconds.
+    on_fault : callable, optional
+        Take what can be read of a recording that is cut off or damaged, or holds more than its
+        header says, and call this with the error. Without it the error is raised.
 
     Returns
     -------
@@ -92,7 +104,7 @@ def decode(
     """
     file = Followed(_file(content))
     with open_sound(file, max_duration) as sound:
-        samples = _Reader(sound, file, max_duration).read(ENDLESS)
+        samples = _Reader(sound, file, max_duration, on_fault).read(ENDLESS)
         return _checked(samples), sound.samplerate
 
 
@@ -102,6 +114,7 @@ def decode_blocks(
     length_seconds: float,
     hop_seconds: float,
     max_duration: float | None = None,
+    on_fault: OnFault | None = None,
 ) -> Iterator[Block]:
     """Yield a recording in blocks that overlap or follow each other, reading no more than one.
 
@@ -116,6 +129,8 @@ def decode_blocks(
         Length of a block and distance from one start to the next, greater than 0.
     max_duration : float, optional
         Longest recording to take, in seconds.
+    on_fault : callable, optional
+        As of `decode`.
 
     Raises
     ------
@@ -124,7 +139,7 @@ def decode_blocks(
     """
     followed = Followed(file)
     with open_sound(followed, max_duration) as sound:
-        reader = _Reader(sound, followed, max_duration)
+        reader = _Reader(sound, followed, max_duration, on_fault)
         rate = sound.samplerate
         length, hop = round(length_seconds * rate), round(hop_seconds * rate)
         if min(length, hop) < 1:
@@ -162,12 +177,22 @@ def resample(
 
 
 class _Reader:
-    """The samples of an opened sound from its start to its end, which must be that of the file."""
+    """The samples of an opened sound from its start to its end, which must be that of the file.
 
-    def __init__(self, sound: Any, file: Followed, max_duration: float | None) -> None:
-        check_size(sound, file)
+    Where it is not, `on_fault` is called with the error, once all is read that can be; without it
+    that error is raised.
+    """
+
+    def __init__(
+        self, sound: Any, file: Followed, max_duration: float | None, on_fault: OnFault | None
+    ) -> None:
         self._sound, self._file, self._max_duration = sound, file, max_duration
+        self._on_fault = on_fault
         self._passed = 0
+        self._fault: AudioError | None = None
+        self._is_over = False
+        with self._noted():
+            check_size(sound, file)
 
     def read(self, num_frames: int) -> NDArray[np.float32]:
         """Return the next samples, shape (samples, channels); fewer at the end."""
@@ -177,19 +202,52 @@ class _Reader:
 
     def pieces(self, num_frames: int, longest: int = _PIECE) -> Iterator[NDArray[np.float32]]:
         """Yield the next samples in pieces, at least one of them."""
+        longest = longest if self._on_fault is None else min(longest, _SALVAGED_PIECE)
         left = num_frames
         while True:
             wanted = max(0, min(left, longest, self._sound.frames - self._passed))
-            piece = self._sound.read(wanted, dtype="float32", always_2d=True)
+            piece = self._next(wanted)
             left -= len(piece)
             self._passed += len(piece)
             check_duration(self._passed / self._sound.samplerate, self._max_duration)
             if left > 0 and (len(piece) < wanted or self._passed >= self._sound.frames):
-                check_whole(self._sound, self._file, self._passed)
+                self._end()
                 left = 0
             yield piece
             if left <= 0:
                 return
+
+    def _next(self, num_frames: int) -> NDArray[np.float32]:
+        piece = np.empty((0, self._sound.channels), np.float32)
+        if not self._is_over:
+            with self._noted():
+                piece = self._sound.read(num_frames, dtype="float32", always_2d=True)
+        return piece
+
+    def _end(self) -> None:
+        """Check that all was read, and say once if it was not."""
+        if self._is_over and self._fault is None:
+            return
+        if self._fault is None:
+            with self._noted():
+                check_whole(self._sound, self._file, self._passed)
+        self._is_over = True
+        if self._fault is not None and self._on_fault is not None:
+            if not self._passed:
+                raise self._fault
+            self._on_fault(self._fault)
+            self._fault = None
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        """Keep what is raised as the fault where faults are asked for."""
+        try:
+            yield
+        except (AudioError, *DECODER_ERRORS) as error:
+            if self._on_fault is None:
+                raise
+            self._is_over |= not isinstance(error, AudioError)
+            self._fault = self._fault or audio_error(error)
 
 
 def _file(content: bytes | BinaryIO) -> BinaryIO:

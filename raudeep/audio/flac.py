@@ -2,7 +2,6 @@
 
 import re
 from collections import deque
-from collections.abc import Iterator
 
 from raudeep.audio.tags import SEVERAL
 from raudeep.errors import AudioError
@@ -13,7 +12,6 @@ _BUFFER = 2**14  # bytes that a decoder may have read beyond what it decoded
 _TAIL = 2**16  # bytes at the end in which the last two frames are
 _BEGIN = b"fLaC\0\0\0\x22"  # of a file, with that of its first block
 _FRAME = re.compile(rb"\xff[\xf8\xf9]")
-_FIRST = re.compile(rb"\xff[\xf8\xf9][\x10-\xff].[\0\1]", re.DOTALL)  # number 0 or 1
 _LEAST_HEADER, _MOST_HEADER = 6, 16  # bytes
 _SIZE, _LONGEST, _INFO_END = (10, 12), (15, 18), 42  # places in the first block of a file
 _SIZES = (0, 192, *(576 << each for each in range(4)), 0, 0, *(256 << each for each in range(8)))
@@ -48,39 +46,38 @@ class FlacWalk:
 
     def seconds(self, sample_rate: int) -> float:
         """Return where the last frame ends, which follows another one; 0 if there is none such."""
-        size, longest = (int.from_bytes(self._start[slice(*at)], "big") for at in (_SIZE, _LONGEST))
-        tail = b"".join(self._pieces)
-        end, last = 0, -1
-        for begin, samples in _frames(
-            _FRAME, tail, size, max(0, len(tail) - 3 * (longest or _TAIL))
-        ):
-            if begin in (0, last):
-                end = max(end, begin + samples)
-            last = begin + samples
-        return end / sample_rate
+        return self._scan(0)[0] / sample_rate
 
     def spare(self) -> float:
         """Return nothing: each sample is there."""
         return 0.0
 
     def check_end(self, num_unread: int) -> None:
-        """Raise `AudioError` if another stream follows: its header, or its first two frames."""
+        """Raise `AudioError` if another stream follows: its header, or frames that count anew."""
         tail = b"".join(self._pieces)[-num_unread - _BUFFER :]
         own = len(tail) == self._passed
-        numbers = [begin for begin, _ in _frames(_FIRST, tail, 1)]
-        begins = min(numbers.count(0), numbers.count(1))
-        if num_unread > _TAIL or tail.count(_BEGIN) > own or begins > own:
+        is_anew = self._scan(num_unread + _BUFFER)[1]
+        if num_unread > _TAIL or tail.count(_BEGIN) > own or is_anew:
             raise AudioError(SEVERAL)
 
+    def _scan(self, num_bytes: int) -> tuple[int, bool]:
+        """Return where the last frame ends in samples, and whether frames begin to count anew.
 
-def _frames(
-    pattern: re.Pattern[bytes], data: bytes, size: int, place: int = 0
-) -> Iterator[tuple[int, int]]:
-    """Yield what `_parse` says of the frames whose headers begin with a pattern."""
-    for match in pattern.finditer(data, place):
-        found = _parse(data[match.start() : match.start() + _MOST_HEADER], size)
-        if found is not None:
-            yield found
+        So many bytes at the end are looked at, and three frames before.
+        """
+        size, longest = (int.from_bytes(self._start[slice(*at)], "big") for at in (_SIZE, _LONGEST))
+        tail = b"".join(self._pieces)[-num_bytes - 3 * (longest or _TAIL) :]
+        end, last, is_anew = 0, -1, False
+        for match in _FRAME.finditer(tail):
+            found = _parse(tail[match.start() : match.start() + _MOST_HEADER], size)
+            if found is None:
+                continue
+            begin, samples = found
+            if begin in (0, last):
+                is_anew |= begin > 0 and begin + samples <= end
+                end = max(end, begin + samples)
+            last = begin + samples
+        return end, is_anew
 
 
 def _parse(header: bytes, size: int) -> tuple[int, int] | None:

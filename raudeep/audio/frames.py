@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from raudeep.audio.flac import FlacWalk
-from raudeep.audio.tags import SEVERAL, TAG_HEADER, tag_size
+from raudeep.audio.tags import CUT_OFF_HELP, SEVERAL, TAG_HEADER, tag_size
 from raudeep.errors import AudioError
 
 __all__ = ["FrameWalk", "OggWalk", "Walk", "says_count", "walk_of"]
@@ -235,7 +235,7 @@ class OggWalk:
         if self._is_several:
             raise AudioError(SEVERAL)
         if self._is_cut_off():
-            raise AudioError("is cut off: its last page is not whole")
+            raise AudioError(f"is cut off: its last page is not whole. {CUT_OFF_HELP}")
         if self._is_falling or self._num_strays > _OGG_STRAYS:
             raise AudioError(
                 "is damaged: its pages do not follow each other, or count in order. To mend it: "

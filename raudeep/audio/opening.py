@@ -20,7 +20,10 @@ from raudeep.audio.reasons import reason_of
 from raudeep.audio.tags import Readable
 from raudeep.errors import AudioError
 
-__all__ = ["check_duration", "open_sound"]
+__all__ = ["DECODER_ERRORS", "audio_error", "check_duration", "open_sound"]
+
+DECODER_ERRORS = (soundfile.LibsndfileError, RuntimeError, ValueError, MemoryError)
+"""What decoders raise of a file that they cannot read."""
 
 # An empty or damaged header can announce any rate; a filter bank for it would be nonsense.
 _MAX_SAMPLE_RATE = 1_000_000
@@ -48,12 +51,19 @@ def open_sound(file: Readable, max_duration: float | None = None) -> Iterator[An
                 raise careful.error
     except AudioError as error:
         raise (careful.error or error) from None
-    except (soundfile.LibsndfileError, RuntimeError, ValueError, MemoryError) as error:
+    except DECODER_ERRORS as error:
         if careful.error is not None:
             raise careful.error from error
         if file.seek(0, io.SEEK_END) == 0:
             raise AudioError("is empty") from error
-        raise AudioError(f"cannot be decoded: {reason_of(error)}") from error
+        raise audio_error(error) from error
+
+
+def audio_error(error: Exception) -> AudioError:
+    """Return the error of a recording for what a decoder raised."""
+    if isinstance(error, AudioError):
+        return error
+    return AudioError(f"cannot be decoded: {reason_of(error)}")
 
 
 class _Careful:

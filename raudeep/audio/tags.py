@@ -2,8 +2,10 @@
 
 from typing import Protocol
 
-__all__ = ["SEVERAL", "TAG_HEADER", "Readable", "skip_tag", "tag_size"]
+__all__ = ["CUT_OFF_HELP", "SEVERAL", "TAG_HEADER", "Readable", "skip_tag", "tag_size"]
 
+CUT_OFF_HELP = "Copy it again, or take what is there: `raudeep embed --salvage`"
+"""What to do about a file that is cut off."""
 SEVERAL = (
     "holds several streams, one behind the other, of which only the first can be read; split it, "
     "or encode it as one"

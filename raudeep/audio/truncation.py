@@ -9,7 +9,7 @@ from typing import Any
 from raudeep.audio.containers import ENDLESS
 from raudeep.audio.following import Followed
 from raudeep.audio.sizes import extent_of
-from raudeep.audio.tags import SEVERAL
+from raudeep.audio.tags import CUT_OFF_HELP, SEVERAL
 from raudeep.errors import AudioError
 
 __all__ = ["check_size", "check_whole"]
@@ -77,7 +77,7 @@ def check_whole(sound: Any, file: Followed, num_frames: int) -> None:
 
 
 def _cut_off(promised: str, held: str) -> str:
-    return f"is cut off: the header says {promised}, the file has {held}"
+    return f"is cut off: the header says {promised}, the file has {held}. {CUT_OFF_HELP}"
 
 
 def _more(used: str, held: str, sound: Any) -> str:

@@ -191,9 +191,9 @@ def embed(
     if len(source) == 1 and is_table(table) and read_index(table).stage == "spectrograms":
         if fuse or chunks or limits or corpus_layout or dry_run:
             raise ConfigError(
-                "--fuse, --chunk-seconds, --channels, --sample-rate, --max-duration, --max-errors, "
-                "--retry-errors, --corpus-layout and --dry-run are for audio; this is a table of "
-                "spectrograms. Fuse embeddings with `raudeep fuse`."
+                "--fuse, --chunk-seconds, --channels, --sample-rate, --salvage, --max-duration, "
+                "--max-errors, --retry-errors, --corpus-layout and --dry-run are for audio; this "
+                "is a table of spectrograms. Fuse embeddings with `raudeep fuse`."
             )
         tables = {each.name: table for each in embedders}
         print_summary_rows(embed_tables(embedders, tables, overwrite=overwrite), as_json=as_json)

@@ -22,6 +22,9 @@ class ChunkConfig:
     sample_rate: int | None = None
     """Resample to this rate in Hz before, such as that of what a model was trained on."""
 
+    salvage: bool = False
+    """Embed what can be read of recordings that are cut off or damaged; the errors name them."""
+
     def __post_init__(self) -> None:
         settle(self)
         for name in ("chunk_seconds", "chunk_hop_seconds", "sample_rate"):

@@ -92,6 +92,12 @@ def test_a_flac_that_has_more_frames_than_its_header_counts_is_an_error():
     assert "the header says 1 s, the file has 2 s" in both(bytes(content))
 
 
+def test_flac_frames_that_come_twice_are_an_error():
+    content = encode("FLAC")
+    for share in (0.5, 0.8):
+        assert "holds several streams" in both(content + content[int(share * len(content)) :])
+
+
 def test_an_ogg_whose_last_page_counts_too_few_is_an_error():
     content = bytearray(encode("OGG", 20.0))
     page = content.rindex(b"OggS")
@@ -129,6 +135,19 @@ def test_pictures_in_a_tag_are_no_frames():
     tag = b"ID3\4\0\0" + bytes(size) + content
     assert both(tag + content) == both(content)
     assert read_header(tag + content) == read_header(content)
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3", "AIFF", "CAF"])
+def test_what_can_be_read_of_a_damaged_recording_is_handed_out_with_the_reason(kind):
+    content = encode(kind, 4.0)
+    for damaged, least in ((content[: len(content) // 2], 1.5), (content + content, 3.9)):
+        faults = []
+        try:
+            samples, _ = decode(damaged, on_fault=faults.append)
+        except AudioError:  # which libsndfile does not open
+            continue
+        assert samples.shape[1] > least * RATE
+        assert len(faults) == 1
 
 
 class Remote(io.BytesIO):

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -116,7 +116,8 @@ def plan_embedding(
             collector.add(0, piece)
         collector.flush()
 
-    load = partial(load_views, views=views, chunks=chunks, max_duration=limits.max_duration)
+    whole = replace(chunks, salvage=False)  # a sample of what is whole tells enough
+    load = partial(load_views, views=views, chunks=whole, max_duration=limits.max_duration)
     sample = _sample(manifest, limits)
     cluster = find_resources()
     memory = _memory(sample, chunks) + _ENCODER_BYTES
@@ -212,7 +213,7 @@ def _sample(manifest: pa.Table, limits: Limits) -> _Sample:
 def _time(
     manifest: pa.Table,
     sample: _Sample,
-    load: Callable[[RecordingRow], Iterator[Views]],
+    load: Callable[[RecordingRow], Iterator[Any]],
     compute: Callable[[Sequence[Views]], None],
     chunks: ChunkConfig,
 ) -> float:
@@ -251,7 +252,7 @@ def _time(
 
 
 def _begin(
-    recording: RecordingRow, *, load: Callable[[RecordingRow], Iterator[Views]]
+    recording: RecordingRow, *, load: Callable[[RecordingRow], Iterator[Any]]
 ) -> Iterator[Views]:
     """Yield the first chunks of a recording."""
     yield from islice(load(recording), _TIMED_CHUNKS)

@@ -15,9 +15,10 @@ from threadpoolctl import threadpool_limits
 
 from raudeep.config import Limits
 from raudeep.errors import AudioError, TableError
-from raudeep.pipeline.recordings.decoding import RecordingRow, Views
+from raudeep.pipeline.recordings.decoding import RecordingRow, Salvaged, Views
 from raudeep.pipeline.recordings.isolation import Crew, keep_memory
 from raudeep.pipeline.recordings.reachable import Needs, Places, needed_places
+from raudeep.pipeline.recordings.salvage import salvaged_row, unusable_rows, warn_of_salvaged
 from raudeep.pipeline.runtime import metrics
 from raudeep.pipeline.runtime.cluster import assigned_cores, is_fresh_cpu_actor
 from raudeep.pipeline.runtime.progress import stage_progress
@@ -228,12 +229,14 @@ def warn_of_errors(summaries: Sequence[StageSummary], num_recordings: Sequence[i
     """
     said: dict[str, str] = {}
     for summary, count in zip(summaries, num_recordings, strict=True):
-        if summary.errors:
-            said.setdefault(_describe_errors(read_errors(summary.table), count), summary.table)
+        errors = unusable_rows(read_errors(summary.table)) if summary.errors else ()
+        if len(errors):
+            said.setdefault(_describe_errors(errors, count), summary.table)
     for line, table in said.items():
         logger.warning(
             "%s. `raudeep inspect %s` names all; --retry-errors tries them again.", line, table
         )
+    warn_of_salvaged(summaries)
 
 
 class _SliceWorker:
@@ -267,22 +270,25 @@ class _SliceWorker:
         rows = recordings.select(["file", "uri"]).to_pylist()
         self._collector.begin(list(item["targets"]))
         self._used = self._recorded = 0.0
-        errors = []
+        errors, salvaged = [], {}
         for number, (recording, pieces) in enumerate(zip(rows, self._decode(rows), strict=True)):
             try:
-                self._take(number, pieces)
+                if (part := self._take(number, pieces)) is not None:
+                    salvaged[number] = salvaged_row(recording, part)
                 self._places.check(recording["uri"], None)
             except Exception as error:  # one bad recording must not cost the others
                 self._places.check(recording["uri"], error)
                 self._collector.drop(number)
+                salvaged.pop(number, None)
                 errors.append(_error_row(recording, error))
             metrics.add("raudeep_recordings", 1, stage=self._title)
         for number, reason in self._collector.unusable().items():
             self._collector.drop(number)
+            salvaged.pop(number, None)
             errors.append(_error_row(rows[number], reason))
         if errors:
             metrics.add("raudeep_errors", len(errors), stage=self._title)
-        failed = pa.Table.from_pylist(errors, schema=ERRORS)
+        failed = pa.Table.from_pylist([*errors, *salvaged.values()], schema=ERRORS)
         self._collector.write(item["part"], recordings, failed)
         example = f"{errors[0]['file']!r}: {errors[0]['message']}" if errors else ""
         return {
@@ -304,9 +310,14 @@ class _SliceWorker:
             self._crew = Crew(self._load, processes=num_decoders(uri, assigned_cores()), run=run)
         return self._crew.map(recordings)
 
-    def _take(self, number: int, pieces: Iterator[Any]) -> None:
+    def _take(self, number: int, pieces: Iterator[Any]) -> Salvaged | None:
+        """Hand on what is made of a recording; return what says that it is not all of it."""
         until = used = recorded = 0.0
+        salvaged = None
         for piece in pieces:
+            if isinstance(piece, Salvaged):
+                salvaged = piece
+                continue
             try:
                 taken = self._collector.add(number, piece)
             except AudioError:
@@ -318,6 +329,7 @@ class _SliceWorker:
             until = taken.until
             used, recorded = used + taken.used, recorded + taken.recorded
         self._used, self._recorded = self._used + used, self._recorded + recorded
+        return salvaged
 
 
 def taken_of(views: Views) -> Taken:
@@ -346,7 +358,9 @@ def key_rows(recordings: pa.Table, spans: Mapping[int, Sequence[tuple[float, flo
 
 def _check_errors(table: str, num_recordings: int, limits: Limits, *, is_new: bool) -> None:
     """Raise `AudioError` if more recordings failed than the limits allow, or all did."""
-    errors = read_errors(table)
+    errors = unusable_rows(read_errors(table))
+    if not errors.num_rows:
+        return
     said = _describe_errors(errors, num_recordings)
     if not is_new:
         said += ". An earlier run found that; --retry-errors tries them again"

@@ -22,6 +22,7 @@ _KEYS: dict[str, Any] = {
     "chunk_hop_seconds": float | None,
     "channels": Channels | None,
     "sample_rate": int | None,
+    "salvage": bool | None,
 }
 
 Source = dict[str, Any]
@@ -87,4 +88,6 @@ def _describe(source: Source) -> str:
         said += f" of the channels {source['channels']!r}"
     if source.get("sample_rate") is not None:
         said += f" at {source['sample_rate']} Hz"
+    if source.get("salvage"):
+        said += ", of damaged recordings what can be read"
     return said

@@ -227,6 +227,7 @@ def chunks_like(sources: Sequence[Source]) -> ChunkConfig:
             chunk_hop_seconds=source.get("chunk_hop_seconds"),
             channels=source.get("channels"),
             sample_rate=source.get("sample_rate"),
+            salvage=bool(source.get("salvage")),
         )
         for source in sources
     }
@@ -255,5 +256,6 @@ def _cut(chunks: ChunkConfig) -> dict[str, Any]:
         "chunk_hop_seconds": chunks.hop_seconds,
         "channels": chunks.channels,
         "sample_rate": chunks.sample_rate,
+        "salvage": chunks.salvage or None,
     }
     return {name: value for name, value in cut.items() if value is not None}
