@@ -21,7 +21,6 @@ class ChunkConfig:
     """Which mix of the channels is embedded; the model's own if not given."""
     sample_rate: int | None = None
     """Resample to this rate in Hz before, such as that of what a model was trained on."""
-
     salvage: bool = False
     """Embed what can be read of recordings that are cut off or damaged; the errors name them."""
 

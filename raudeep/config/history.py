@@ -13,6 +13,7 @@ from raudeep.config.training import TrainingConfig
 __all__ = ["ADDED", "LIMITS", "PLANNED", "at_default_limits", "settled"]
 
 ADDED: Mapping[str, Mapping[str, Any]] = {
+    "chunks": {"channels": None, "sample_rate": None, "salvage": False},
     "evaluation": {"group_pattern": None, "folds": []},
     "mlp": {"batch_size": None},
 }
