@@ -37,7 +37,7 @@ def without_count(samples, rate):
     return content[content.index(content[:2], 4) :]
 
 
-LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
+LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 
 
 def by_ffmpeg(container, codec, *, rate=None, bits=64_000):
