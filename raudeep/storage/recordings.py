@@ -39,6 +39,7 @@ __all__ = [
     "packs_of",
     "place_of",
     "read_recording",
+    "reason_of",
 ]
 
 AUDIO = "audio"
@@ -52,6 +53,15 @@ READ_TOGETHER = 8
 _BUFFER_BYTES = 2**20
 _LOCK = threading.Lock()
 _OPEN_FILES = 4  # of a process; slices follow the rows, so that one or two are in use
+
+
+def reason_of(error: Exception, uri: str) -> str:
+    """Return why a recording could not be used; of a file that cannot be read, in plain words."""
+    if isinstance(error, FileNotFoundError):
+        return f"there is no file {uri}"
+    if isinstance(error, OSError) and error.strerror and uris.is_local(uri):
+        return f"cannot be read: {error.strerror}"
+    return str(error)
 
 
 def packed_uris(uri: str, num_rows: int) -> list[str]:

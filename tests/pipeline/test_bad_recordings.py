@@ -89,6 +89,9 @@ def test_a_manifest_whose_paths_are_all_wrong_says_where_they_start(tmp_path, cl
         f"raudeep: 40 of 40 recordings could not be used, e.g. {first}. Relative paths start in "
         f"{tmp_path}\n"
     )
+    code, _, err = cli("extract", tmp_path / "m.csv", "--output", tmp_path / "new", "--dry-run")
+    assert code == 1
+    assert f"recordings could be used, e.g. {first}" in err
     code, _, err = cli("inspect", tmp_path / "m.csv")
     assert code == 1
     assert f"40 of 40 recordings are not found, e.g. {first}. Paths are relative to the" in err

@@ -34,6 +34,7 @@ from raudeep.pipeline.recordings.targets import (
 from raudeep.pipeline.runtime.cluster import Resources, find_resources
 from raudeep.pipeline.stage import recording_slices
 from raudeep.storage.opening import check_tables
+from raudeep.storage.recordings import reason_of
 from raudeep.storage.writer import TableWriter
 
 __all__ = ["plan_embedding", "plan_spectrograms"]
@@ -197,7 +198,7 @@ def _sample(manifest: pa.Table, limits: Limits) -> _Sample:
             places.check(recording["uri"], None)
         except (OSError, ValueError, RaudeepError) as error:
             places.check(recording["uri"], error)
-            reasons.append(f"{recording['file']!r}: {error}")
+            reasons.append(f"{recording['file']!r}: {reason_of(error, recording['uri'])}")
             continue
         if limits.max_duration is None or header.duration <= limits.max_duration:
             headers[row] = header
@@ -234,7 +235,8 @@ def _time(
         try:
             (found,) = map(list, worker.map([recordings[number]]))
         except (OSError, ValueError, RaudeepError) as error:
-            reasons.append(f"{recordings[number]['file']!r}: {error}")
+            recording = recordings[number]
+            reasons.append(f"{recording['file']!r}: {reason_of(error, recording['uri'])}")
             continue
         if number:  # the first starts the process
             spent += time.perf_counter() - started

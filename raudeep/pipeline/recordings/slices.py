@@ -28,7 +28,7 @@ from raudeep.schema import ERRORS, FILE_METADATA, KEYS
 from raudeep.storage import uri as uris
 from raudeep.storage.plan import extend_plan
 from raudeep.storage.plan_files import Plan, labels_of_plan
-from raudeep.storage.recordings import READ_TOGETHER, is_in_pack
+from raudeep.storage.recordings import READ_TOGETHER, is_in_pack, reason_of
 from raudeep.storage.retries import READ
 from raudeep.storage.table import read_errors
 from raudeep.storage.writer import TableWriter
@@ -393,15 +393,6 @@ def _clips(recordings: pa.Table) -> float:
     return float(np.maximum(1.0, sizes / _CLIP_BYTES).sum())
 
 
-def _reason(error: Exception, uri: str) -> str:
-    """Return why a recording could not be used, of a file that cannot be read in plain words."""
-    if isinstance(error, FileNotFoundError):
-        return f"there is no file {uri}"
-    if isinstance(error, OSError) and error.strerror and uris.is_local(uri):
-        return f"cannot be read: {error.strerror}"
-    return str(error)
-
-
 def _error_row(recording: RecordingRow, error: Exception) -> dict[str, str]:
     """Return the row of the errors table for a recording that could not be used."""
     stage = "decode" if isinstance(error, AudioError) else READ
@@ -410,5 +401,5 @@ def _error_row(recording: RecordingRow, error: Exception) -> dict[str, str]:
         "uri": recording["uri"],
         "stage": stage if isinstance(error, AudioError | OSError) else "spectrogram",
         "error": type(error).__name__,
-        "message": _reason(error, recording["uri"]),
+        "message": reason_of(error, recording["uri"]),
     }
