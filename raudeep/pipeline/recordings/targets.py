@@ -233,9 +233,8 @@ def chunks_like(sources: Sequence[Source]) -> ChunkConfig:
     }
     if len(found) > 1:
         raise TableError(
-            "audio is embedded in one kind of chunks, of one mix of its channels, at one rate. Got "
-            f"{describe_sources(sources)}. Make such a table of it: embed it in each kind, and "
-            "fuse."
+            f"audio is embedded in one kind of chunks. Got {describe_sources(sources)}. Make such "
+            "a table of it: embed it in each kind, and fuse."
         )
     return found.pop()
 
