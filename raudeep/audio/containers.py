@@ -120,7 +120,7 @@ class ContainerSound:
         joined = np.concatenate(blocks)
         self._waiting = joined[frames:]
         self._left -= len(joined[:frames])
-        if len(joined) < frames and self._left <= min(2 * self._longest, _FILLED):
+        if len(joined) < frames and self._left < min(2 * self._longest, _FILLED):
             self.frames -= self._left  # some count the delay, and the last packet as a full one
             self._left = 0
         elif self._left == 0:
