@@ -188,9 +188,9 @@ class ContainerSound:
                 yield from packet.decode()
         end = max((end for _, end in ends.values()), default=0.0)
         if end < self._whole_seconds - _SPARE_SECONDS:
-            promised = f"{self._whole_seconds:.4g} s"
+            promised = f"{self._whole_seconds:.6g} s"
             raise AudioError(
-                f"is cut off: the header says {promised}, the file has {end:.4g} s. {CUT_OFF_HELP}"
+                f"is cut off: the header says {promised}, the file has {end:.6g} s. {CUT_OFF_HELP}"
             )
 
     def _check_rest(self) -> None:
@@ -200,8 +200,8 @@ class ContainerSound:
         if rest > max(_SPARE_SECONDS * self.samplerate, min(2 * self._longest, _FILLED)):
             promised, held = (n / self.samplerate for n in (self.frames, self.frames + rest))
             raise AudioError(
-                f"is longer than its header: the header says {promised:.4g} s, the file has "
-                f"{held:.4g} s. To use all of it: ffmpeg -i FILE NEW.wav"
+                f"is longer than its header: the header says {promised:.6g} s, the file has "
+                f"{held:.6g} s. To use all of it: ffmpeg -i FILE NEW.wav"
             )
 
 

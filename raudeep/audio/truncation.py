@@ -70,7 +70,7 @@ def check_whole(sound: Any, file: Followed, num_frames: int) -> None:
         if sound.frames < ENDLESS:
             raise AudioError(_more(_amount(promised), _amount(held), sound))
         raise AudioError(
-            f"cannot be decoded beyond {read:.4g} s of {held:.4g} s: it is damaged there, or "
+            f"cannot be decoded beyond {read:.6g} s of {held:.6g} s: it is damaged there, or "
             f"changes its sample rate or channels. To mend it: {_command(sound)}"
         )
     walk.check_end(num_unread)
@@ -95,5 +95,5 @@ def _command(sound: Any) -> str:
 def _amount(size: float, seconds_per_byte: float | None = None) -> str:
     """Return a duration in words; with the other, of some bytes."""
     if seconds_per_byte is None:
-        return f"{size:.4g} s"
-    return f"{size:.0f} bytes" + (f" ({size * seconds_per_byte:.4g} s)" if seconds_per_byte else "")
+        return f"{size:.6g} s"
+    return f"{size:.0f} bytes" + (f" ({size * seconds_per_byte:.6g} s)" if seconds_per_byte else "")

@@ -24,7 +24,7 @@ def salvaged_row(recording: RecordingRow, found: Salvaged) -> dict[str, str]:
         "uri": recording["uri"],
         "stage": _SALVAGED,
         "error": "AudioError",
-        "message": f"taken up to {found.until:.4g} s: {found.reason}",
+        "message": f"taken up to {found.until:.6g} s: {found.reason}",
     }
 
 
