@@ -375,8 +375,9 @@ def _describe_errors(errors: pa.Table, num_recordings: int) -> str:
     first = errors.slice(0, 1).to_pylist()[0]
     said = f"{errors.num_rows} of {num_recordings} recordings could not be used, e.g. "
     said += f"{first['file']!r}: {first['message'].rstrip('.')}"
-    root, below, _ = (first["uri"] or "").rpartition(f"/{first['file']}")
-    if below and set(errors["error"].to_pylist()) == {FileNotFoundError.__name__}:
+    uri = first["uri"] or ""
+    root = uri.removesuffix(f"/{first['file']}")
+    if root != uri and set(errors["error"].to_pylist()) == {FileNotFoundError.__name__}:
         return f"{said}. Relative paths start in {root}"
     return said
 
