@@ -235,9 +235,8 @@ def test_what_could_not_be_read_is_tried_again_once_it_can_be(corpus, tmp_path, 
 
 def test_what_an_earlier_run_found_is_said_with_the_flag_that_tries_it_again(tmp_path, small_parts):
     wrong = manifest_table([Recording(file="a", uri=str(tmp_path / "a.wav"))])
-    with pytest.raises(
-        AudioError, match=r"1 of 1 recordings could not be used, .*no file .*a\.wav$"
-    ):
+    with pytest.raises(AudioError, match=r"1 of 1 recordings could not be used") as caught:
         pack_corpus(wrong, str(tmp_path / "pack"))
+    assert "--retry-errors" not in str(caught.value)
     with pytest.raises(AudioError, match=r"An earlier run found that; --retry-errors tries them"):
         pack_corpus(wrong, str(tmp_path / "pack"))
