@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from raudeep.pipeline.recordings import slices
+from raudeep.pipeline.recordings import slice_worker
 from raudeep.storage.disc import OWN_PREFIX
 
 
@@ -53,7 +53,7 @@ def run(folder: Path, words: str | Callable[[Path], None]) -> int:
 
     said = io.StringIO()
     # Processes that only decode take longer to start than all the rest.
-    alone = mock.patch.object(slices, "is_fresh_cpu_actor", return_value=True)
+    alone = mock.patch.object(slice_worker, "is_fresh_cpu_actor", return_value=True)
     with alone, mock.patch.dict(os.environ), redirect_stdout(said), redirect_stderr(said):
         try:
             main([word.replace("@", str(folder)) for word in words.split()])

@@ -8,7 +8,7 @@ import shutil
 import time
 from pathlib import Path
 
-from raudeep.pipeline.recordings import slices
+from raudeep.pipeline.recordings import slice_worker
 from raudeep.pipeline.runtime import streaming
 from tests.benchmarks.corpus import BUILD, Ratio
 from tests.benchmarks.crash_points import write_clips
@@ -26,7 +26,7 @@ def bench_fsync() -> list[Ratio]:
     write_clips(folder / "corpus", CLIPS)
     write_model(folder / "model", units=4, fixed_seconds=0.3, n_mels=8)
     streaming._START_SECONDS = float("inf")  # no other process
-    slices.is_fresh_cpu_actor = lambda: True
+    slice_worker.is_fresh_cpu_actor = lambda: True
     with_it, without = [], []
     _embed(folder, os.fsync)  # what is read once is in memory from now on
     for _ in range(TURNS):

@@ -176,8 +176,8 @@ def assert_same(output, undisturbed):
 def small_parts(monkeypatch):
     """Parts of 40 recordings, which this process reads itself."""
     monkeypatch.setattr("raudeep.pipeline.recordings.packing._MOST_ROWS", 40)
-    monkeypatch.setattr("raudeep.pipeline.recordings.slices.is_fresh_cpu_actor", lambda: True)
-    monkeypatch.setattr("raudeep.pipeline.recordings.slices.keep_memory", lambda: None)
+    monkeypatch.setattr("raudeep.pipeline.recordings.slice_worker.is_fresh_cpu_actor", lambda: True)
+    monkeypatch.setattr("raudeep.pipeline.recordings.slice_worker.keep_memory", lambda: None)
 
 
 @pytest.mark.parametrize("after", [0, 200])

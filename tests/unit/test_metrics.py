@@ -13,7 +13,8 @@ import pytest
 
 from raudeep.audio.spectrogram import Spectrogram
 from raudeep.errors import AudioError
-from raudeep.pipeline.recordings import slices
+from raudeep.pipeline.recordings import slice_worker
+from raudeep.pipeline.recordings.reachable import Needs
 from raudeep.pipeline.runtime import metrics
 from raudeep.pipeline.stage import to_ipc
 from raudeep.schema import MANIFEST
@@ -80,7 +81,7 @@ class Collector:
     def add(self, number, piece):
         if number == 1:
             raise AudioError("is empty")
-        return slices.taken_of(piece)
+        return slice_worker.taken_of(piece)
 
     def drop(self, number):
         pass
@@ -102,8 +103,8 @@ def load(recording):
 
 def test_a_slice_tells_its_recordings_errors_and_seconds_once_each(told, tmp_path):
     rows = [{"file": name, "uri": str(tmp_path / name)} for name in ("good", "bad", "better")]
-    worker = slices._SliceWorker(
-        title="spectrograms", load=load, make_collector=Collector, stores=[]
+    worker = slice_worker.SliceWorker(
+        title="spectrograms", load=load, make_collector=Collector, needs=Needs()
     )
     worker = pickle.loads(pickle.dumps(worker))  # as Ray does
     slice_ = to_ipc(pa.Table.from_pylist(rows, schema=MANIFEST))

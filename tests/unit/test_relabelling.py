@@ -95,7 +95,7 @@ def test_rows_take_over_labels_and_folds_and_keep_their_vectors(
 ):
     tables = [f"{place}/{name}" for name in ("a", "b", "fused")]
     before = {uri: (read_index(uri), read_table(uri)) for uri in tables}
-    monkeypatch.setattr("raudeep.pipeline.recordings.slices._SliceWorker.__call__", None)
+    monkeypatch.setattr("raudeep.pipeline.recordings.slice_worker.SliceWorker.__call__", None)
     with caplog.at_level("INFO", logger="raudeep"):
         embed(corpus, "labelled.csv", models, place)
         summary = fuse(place, models)

@@ -15,7 +15,8 @@ from raudeep.errors import AudioError, TableError
 from raudeep.evaluation.fusion import are_cut_alike
 from raudeep.pipeline.artifacts import load_autoencoder
 from raudeep.pipeline.recordings.decoding import Views
-from raudeep.pipeline.recordings.slices import Taken, key_rows, taken_of
+from raudeep.pipeline.recordings.slice_worker import Taken, taken_of
+from raudeep.pipeline.recordings.slices import key_rows
 from raudeep.pipeline.recordings.targets import Embedder, Target
 from raudeep.pipeline.stage import (
     embedding_rows,

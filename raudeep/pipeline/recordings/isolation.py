@@ -3,7 +3,7 @@
 A decoder in C can be killed by what it decodes, or by the kernel for the memory that it asks for.
 So recordings are decoded in processes of their own, next to the one that encodes and writes: they
 run ahead of it by a few items, and are started again when they die. Where that one can be lost
-as well, it decodes by itself until it is: see `raudeep.pipeline.recordings.slices`.
+as well, it decodes by itself until it is: see `raudeep.pipeline.recordings.slice_worker`.
 """
 
 import ctypes

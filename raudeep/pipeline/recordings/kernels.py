@@ -16,8 +16,8 @@ from threadpoolctl import threadpool_limits
 from raudeep.config import Limits
 from raudeep.errors import AudioError
 from raudeep.pipeline.recordings.decoding import load_mono
+from raudeep.pipeline.recordings.slice_worker import Taken
 from raudeep.pipeline.recordings.slices import (
-    Taken,
     key_rows,
     plan_recordings,
     warn_of_errors,

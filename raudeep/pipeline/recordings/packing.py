@@ -26,7 +26,8 @@ from raudeep.foreign import blamed, parse_json, typed
 from raudeep.manifest import complete_manifest
 from raudeep.parquet import footer_of, open_parquet, read_rows, size_of
 from raudeep.pipeline.recordings.decoding import RecordingRow
-from raudeep.pipeline.recordings.slices import Taken, warn_of_errors, write_recordings
+from raudeep.pipeline.recordings.slice_worker import Taken
+from raudeep.pipeline.recordings.slices import warn_of_errors, write_recordings
 from raudeep.pipeline.stage import StageSummary
 from raudeep.schema import MANIFEST, RECORDINGS
 from raudeep.storage import uri as uris

@@ -19,7 +19,7 @@ from raudeep.pipeline.recordings.encoding import EmbeddingCollector
 from raudeep.pipeline.recordings.isolation import Crew
 from raudeep.pipeline.recordings.rates import warn_of_mixed_rates, warn_of_other_rates
 from raudeep.pipeline.recordings.reachable import Places, needed_places
-from raudeep.pipeline.recordings.slices import num_decoders
+from raudeep.pipeline.recordings.slice_worker import num_decoders
 from raudeep.pipeline.recordings.spectrograms import (
     bytes_per_recording,
     spectrograms_identity,

@@ -19,11 +19,10 @@ from raudeep.pipeline.recordings.decoding import Views, load_header, load_views
 from raudeep.pipeline.recordings.isolation import Crew
 from raudeep.pipeline.recordings.rates import warn_of_mixed_rates
 from raudeep.pipeline.recordings.silence import warn_of_silence
+from raudeep.pipeline.recordings.slice_worker import Taken, taken_of
 from raudeep.pipeline.recordings.slices import (
-    Taken,
     key_rows,
     plan_recordings,
-    taken_of,
     warn_of_errors,
     write_recordings,
 )
