@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from raudeep.audio.containers import ENDLESS
 from raudeep.audio.following import Followed
 from raudeep.audio.opening import DECODER_ERRORS, audio_error, check_duration, open_sound
-from raudeep.audio.truncation import check_size, check_whole
+from raudeep.audio.truncation import check_size, check_whole, lengthening_of
 from raudeep.errors import AudioError
 
 __all__ = [
@@ -102,10 +102,8 @@ def decode(
     AudioError
         If the content is empty, not audio, cut off, too long, or holds no finite sample.
     """
-    file = Followed(_file(content))
-    with open_sound(file, max_duration) as sound:
-        samples = _Reader(sound, file, max_duration, on_fault).read(ENDLESS)
-        return _checked(samples), sound.samplerate
+    with _open_reader(_file(content), max_duration, on_fault) as (reader, sound):
+        return _checked(reader.read(ENDLESS)), sound.samplerate
 
 
 def decode_blocks(
@@ -137,9 +135,7 @@ def decode_blocks(
     AudioError
         As `decode`, or if a block is shorter than a sample.
     """
-    followed = Followed(file)
-    with open_sound(followed, max_duration) as sound:
-        reader = _Reader(sound, followed, max_duration, on_fault)
+    with _open_reader(file, max_duration, on_fault) as (reader, sound):
         rate = sound.samplerate
         length, hop = round(length_seconds * rate), round(hop_seconds * rate)
         if min(length, hop) < 1:
@@ -184,12 +180,17 @@ class _Reader:
     """
 
     def __init__(
-        self, sound: Any, file: Followed, max_duration: float | None, on_fault: OnFault | None
+        self,
+        sound: Any,
+        file: Followed,
+        max_duration: float | None,
+        on_fault: OnFault | None,
+        fault: AudioError | None = None,
     ) -> None:
         self._sound, self._file, self._max_duration = sound, file, max_duration
         self._on_fault = on_fault
         self._passed = 0
-        self._fault: AudioError | None = None
+        self._fault = fault
         self._is_over = False
         with self._noted():
             check_size(sound, file)
@@ -248,6 +249,18 @@ class _Reader:
                 raise
             self._is_over |= not isinstance(error, AudioError)
             self._fault = self._fault or audio_error(error)
+
+
+@contextmanager
+def _open_reader(
+    file: BinaryIO, max_duration: float | None, on_fault: OnFault | None
+) -> Iterator[tuple[_Reader, Any]]:
+    """Open encoded sound and what reads it, to the file's end where faults are asked for."""
+    longer = None if on_fault is None else lengthening_of(file)
+    followed = Followed(file)
+    with open_sound(followed, max_duration, longer) as sound:
+        fault = None if longer is None else longer.fault
+        yield _Reader(sound, followed, max_duration, on_fault, fault), sound
 
 
 def _file(content: bytes | BinaryIO) -> BinaryIO:

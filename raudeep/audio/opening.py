@@ -18,6 +18,7 @@ from raudeep.audio.containers import (
 )
 from raudeep.audio.reasons import reason_of
 from raudeep.audio.tags import Readable
+from raudeep.audio.truncation import Lengthening
 from raudeep.errors import AudioError
 
 __all__ = ["DECODER_ERRORS", "audio_error", "check_duration", "open_sound"]
@@ -37,9 +38,11 @@ def check_duration(duration: float, max_duration: float | None) -> None:
 
 
 @contextmanager
-def open_sound(file: Readable, max_duration: float | None = None) -> Iterator[Any]:
+def open_sound(
+    file: Readable, max_duration: float | None = None, lengthening: Lengthening | None = None
+) -> Iterator[Any]:
     """Open encoded sound; whatever libsndfile does not like in it is an `AudioError`."""
-    careful = _Careful(file)
+    careful = _Careful(file, lengthening)
     try:
         with _open(careful) as sound:
             if not 0 < sound.samplerate <= _MAX_SAMPLE_RATE:
@@ -67,20 +70,28 @@ def audio_error(error: Exception) -> AudioError:
 
 
 class _Careful:
-    """A file for decoders, which drop what is raised while they read; `error` keeps it."""
+    """A file for decoders, which drop what is raised while they read; `error` keeps it.
 
-    def __init__(self, file: Readable) -> None:
+    With a `lengthening`, its header says how long the file is.
+    """
+
+    def __init__(self, file: Readable, lengthening: Lengthening | None) -> None:
         self._file = file
+        self._lengthening = lengthening
         self._size = file.seek(0, io.SEEK_END)
         file.seek(0)
         self.error: Exception | None = None
 
     def read(self, size: int) -> bytes:
+        begin = self._file.tell()
         try:
-            return self._file.read(size)
+            data = self._file.read(size)
         except Exception as error:
             self.error = error
             return b""
+        if self._lengthening is None:
+            return data
+        return _replaced(data, self._lengthening.place - begin, self._lengthening.size)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Go to a place; stay before the start, and end at the end, as damaged headers ask.
@@ -93,6 +104,14 @@ class _Careful:
 
     def tell(self) -> int:
         return self._file.tell()
+
+
+def _replaced(data: bytes, place: int, new: bytes) -> bytes:
+    """Return data with what stands at a place, as far as that is in it, replaced."""
+    first, last = max(0, place), min(len(data), place + len(new))
+    if first >= last:
+        return data
+    return data[:first] + new[first - place : last - place] + data[last:]
 
 
 class _Sequential(soundfile.SoundFile):  # type: ignore[misc]  # it has no types

@@ -31,6 +31,8 @@ class Extent(NamedTuple):
     is_samples: bool
     is_several: bool = False
     """Whether it begins once more, as another recording."""
+    size_place: int | None = None
+    """Where a WAV file says its promise, in four bytes."""
 
 
 class _Layout(NamedTuple):
@@ -123,7 +125,8 @@ def _of_samples(chunks: Iterator[_Chunk], layout: _Layout, length: int) -> Exten
         end = chunk.end or length
     if promised is None:
         return None
-    return Extent(promised, promised + max(0, length - end), is_samples=True)
+    place = None if layout != _WAV or begin is None else begin - layout.size
+    return Extent(promised, promised + max(0, length - end), is_samples=True, size_place=place)
 
 
 def _of_all(chunks: Iterator[_Chunk], length: int) -> Extent:

@@ -4,24 +4,54 @@ What a header promises, what is there and what was decoded are three numbers. Wh
 is an error that says two of them.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from raudeep.audio.containers import ENDLESS
 from raudeep.audio.following import Followed
 from raudeep.audio.sizes import extent_of
-from raudeep.audio.tags import CUT_OFF_HELP, SEVERAL
+from raudeep.audio.tags import CUT_OFF_HELP, SEVERAL, Readable
 from raudeep.errors import AudioError
 
-__all__ = ["check_size", "check_whole"]
+__all__ = ["Lengthening", "check_size", "check_whole", "lengthening_of"]
 
 _SPARE_BYTES = 8192  # that a careless header may promise too many
 _TAG_BYTES = 256  # of what may follow the sound, as ID3v1 does
 _SPARE_SECONDS = 0.1  # likewise; MP3 counts the delay of its decoder
+_MOST_BYTES = 2**32 - 1  # that a WAV file can name
 _WAV = ("WAV", "WAVEX", "RF64")
 _SAMPLE_BYTES = {
     **{"PCM_S8": 1, "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8},
     **{"ULAW": 1, "ALAW": 1},
 }
+
+
+class Lengthening(NamedTuple):
+    """How a header is read so that all samples of the file are."""
+
+    place: int
+    """Where it says how many bytes of samples there are."""
+    size: bytes
+    """What is to stand there."""
+    fault: AudioError
+    """What is wrong with the header."""
+
+
+def lengthening_of(file: Readable) -> Lengthening | None:
+    """Return how a WAV file that says too little is read to its end; None for any other file.
+
+    A recorder that loses its power leaves a header that was written at the start.
+    """
+    extent = extent_of(file)
+    if extent is None or extent.promised is None or extent.size_place is None:
+        return None
+    if extent.held - extent.promised <= _spare_after(extent.promised):
+        return None
+    fault = AudioError(
+        f"is longer than its header: the header says {extent.promised} bytes, the file has "
+        f"{extent.held} bytes"
+    )
+    size = min(extent.held, _MOST_BYTES).to_bytes(4, "little")
+    return Lengthening(extent.size_place, size, fault)
 
 
 def check_size(sound: Any, file: Followed) -> None:
@@ -49,7 +79,7 @@ def check_size(sound: Any, file: Followed) -> None:
         if missing > min(_SPARE_BYTES, extent.promised // 100):
             promised, held = _amount(extent.promised, rate), _amount(extent.held, rate)
             raise AudioError(_cut_off(promised, held))
-    if extent.held - used > max(_TAG_BYTES, min(_SPARE_BYTES, used // 100)):
+    if extent.held - used > _spare_after(used):
         raise AudioError(_more(_amount(used, rate), _amount(extent.held, rate), sound))
 
 
@@ -74,6 +104,11 @@ def check_whole(sound: Any, file: Followed, num_frames: int) -> None:
             f"changes its sample rate or channels. To mend it: {_command(sound)}"
         )
     walk.check_end(num_unread)
+
+
+def _spare_after(used: int) -> int:
+    """Return how many bytes behind the sound are no sound that is left out."""
+    return max(_TAG_BYTES, min(_SPARE_BYTES, used // 100))
 
 
 def _cut_off(promised: str, held: str) -> str:

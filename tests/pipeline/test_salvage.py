@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from raudeep.audio.decode import decode, decode_blocks
 from raudeep.config import ChunkConfig, Limits
 from raudeep.errors import TableError
 from raudeep.pipeline.corpus import load_manifest
@@ -65,6 +66,25 @@ def test_what_can_be_read_is_taken_and_the_errors_say_up_to_where(
         assert not [row for row in inspect_table(place)["errors"] if row["file"].startswith("wh")]
     with pytest.raises(TableError, match="salvage"):
         embed_corpus(manifest, [embedder], chunks=ChunkConfig(chunk_seconds=seconds))
+
+
+@pytest.mark.parametrize("promised", [0, 44, 2 * RATE])
+def test_a_wav_whose_recorder_lost_its_power_is_read_to_its_end(promised):
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, 2 * RATE).astype(np.float32)
+    file = io.BytesIO()
+    soundfile.write(file, samples, RATE, format="WAV", subtype="FLOAT")
+    content = file.getvalue()
+    place = content.index(b"data") + 4
+    early = content[:place] + promised.to_bytes(4, "little") + content[place + 4 :]
+    faults = []
+    found, _ = decode(early, on_fault=faults.append)
+    np.testing.assert_array_equal(found[0], samples)
+    blocks = decode_blocks(
+        io.BytesIO(early), length_seconds=0.5, hop_seconds=0.5, on_fault=faults.append
+    )
+    assert [block.end for block in blocks] == [0.5, 1.0, 1.5, 2.0]
+    said = f"the header says {promised} bytes, the file has {4 * len(samples)} bytes"
+    assert [said in str(fault) for fault in faults] == [True, True]
 
 
 def test_without_it_tables_are_what_they_were(manifest, models, tmp_path):
