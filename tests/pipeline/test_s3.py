@@ -312,6 +312,7 @@ def test_the_main_job_runs_with_everything_in_a_store(store, recipe, corpus, sho
     place = "s3://out/signed.csv"
     command = ("benchmark", recipe, "--corpus", place, "--output", "s3://out/benchmark")
     command += ("--training.in-memory-gb", "0", "--json")
+    command += ("--resources.cpus-per-worker", "2")  # a training of one core is too short for Ray
     said, found = [], []
     with web_server(corpus) as host, arguments_with_secrets(secrets) as arguments:
         for signature in sorted(SIGNATURES):

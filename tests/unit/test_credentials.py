@@ -123,7 +123,7 @@ def test_recordings_are_read_with_credentials_that_nothing_keeps(host, model, tm
         assert read_table(table)["file"].to_pylist() == ["one", "two", f"http://{host}/c.wav"]
         failed = {row["file"]: row for row in read_errors(table).to_pylist()}
         assert failed["gone"]["uri"] == f"http://{host}/gone.wav"
-        assert "no such object" in failed["gone"]["message"]
+        assert failed["gone"]["message"] == f"there is no file http://{host}/gone.wav"
         assert f"http://{host}/d.wav" in failed["refused"]["message"]
     assert planned_uri(str(out / "embed"), "two") == f"http://{host}/b.wav"
 

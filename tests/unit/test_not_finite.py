@@ -89,11 +89,13 @@ def test_a_vector_that_is_no_number_is_an_error_and_no_row(model, corpus, tmp_pa
 def test_hear_raises_for_a_vector_that_is_no_number(model, broken, monkeypatch):
     loaded = load_model(model)
     audio = torch.rand(2, loaded.sample_rate) * torch.tensor([[1], [0]])
-    with pytest.raises(AudioError, match="the embedding of sound 1 holds NaN"):
+    nan = pytest.raises(AudioError, match="the embedding of sound 1 holds NaN")
+    with pytest.warns(UserWarning, match="hold no sound"), nan:
         get_scene_embeddings(audio, loaded)
     encode = loaded.autoencoders[0].encode
     monkeypatch.setattr(
         loaded.autoencoders[0], "encode", lambda *given: [each * np.nan for each in encode(*given)]
     )
-    with pytest.raises(AudioError, match="the embedding of sound 0 holds NaN"):
+    nan = pytest.raises(AudioError, match="the embedding of sound 0 holds NaN")
+    with pytest.warns(UserWarning, match="hold no sound"), nan:
         get_timestamp_embeddings(audio, loaded)
