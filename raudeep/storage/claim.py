@@ -49,7 +49,7 @@ def claim(
         If the folder is claimed for another output (the message names the field that differs), or
         cannot be written.
     """
-    content = json.dumps({"identity": asdict(identity)}, indent=1).encode()
+    content = json.dumps({"identity": asdict(identity)}, indent=1, sort_keys=True).encode()
     found = claimed(uri, name=name)
     if found is None:
         try:
