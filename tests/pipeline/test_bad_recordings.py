@@ -108,6 +108,19 @@ def test_bad_recordings_of_several_tables_are_named_once(damaged_corpus, tmp_pat
     assert all(read_errors(output).num_rows == 3 for output in outputs.values())
 
 
+def test_the_most_common_error_is_the_example(tmp_path, caplog):
+    for number in range(5):
+        samples = np.random.default_rng(number).normal(0, 0.1, 4000)
+        # The first decides the bands; a file that holds nothing lies before all.
+        soundfile.write(tmp_path / f"{number}.wav", samples, 16000 if number == 0 else 44100)
+    (tmp_path / "00.wav").write_bytes(b"")
+    manifest, _ = load_manifest(str(tmp_path), labelled=False)
+    view = SpectrogramConfig(n_mels=None, fixed_seconds=0.2)
+    extract_spectrograms(manifest, {"v": view}, {"v": str(tmp_path / "table")})
+    (said,) = [line for line in caplog.messages if "could not be used" in line]
+    assert said.startswith("5 of 6 recordings could not be used, e.g. '1.wav': gives ")
+
+
 @pytest.mark.parametrize("fixed", [0.5, None])
 def test_empty_mel_bands_are_warned_of(corpus, tmp_path, fixed):
     view = SpectrogramConfig(n_mels=1000, fixed_seconds=fixed)

@@ -4,6 +4,7 @@
 """
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -227,7 +228,7 @@ def _check_errors(table: str, num_recordings: int, limits: Limits, *, is_new: bo
 
 
 def _describe_errors(errors: pa.Table, num_recordings: int) -> str:
-    first = errors.slice(0, 1).to_pylist()[0]
+    first = _example(errors.to_pylist())
     said = f"{errors.num_rows} of {num_recordings} recordings could not be used, e.g. "
     said += f"{first['file']!r}: {first['message'].rstrip('.')}"
     uri = first["uri"] or ""
@@ -235,6 +236,15 @@ def _describe_errors(errors: pa.Table, num_recordings: int) -> str:
     if root != uri and set(errors["error"].to_pylist()) == {FileNotFoundError.__name__}:
         return f"{said}. Relative paths start in {root}"
     return said
+
+
+def _example(errors: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the first error of those that are alike but for names and numbers, the most of all."""
+    alike: dict[str, list[dict[str, Any]]] = {}
+    for error in errors:
+        kind = re.sub(r"[\d.]+", "", error["message"].replace(error["file"], ""))
+        alike.setdefault(kind, []).append(error)
+    return max(alike.values(), key=len)[0]
 
 
 def _clips(recordings: pa.Table) -> float:
