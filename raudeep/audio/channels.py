@@ -1,4 +1,4 @@
-"""The order in which decoders give channels, and that of WAV: left, right, centre, bass, rear."""
+"""The order of channels that decoders give, put into WAV's: left, right, centre, bass, rear."""
 
 import re
 from typing import Any
@@ -17,7 +17,7 @@ _OF_VORBIS = {
     8: (0, 2, 1, 7, 5, 6, 3, 4),
 }
 _OPUS = b"OpusHead"
-_FAMILY = 18  # byte of its header that says whether channels have places; 1: those of Vorbis
+_FAMILY = 18  # byte of its header that says whether channels have places; 1: as in Vorbis
 _FIRST_PAGE = 128  # bytes that hold that header
 # libsndfile's log of the order that CAF and AIFF name, and the places of WAV in their order.
 _LAYOUT = re.compile(r"Layout : .*\((.*?),?\)")

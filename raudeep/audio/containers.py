@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raudeep.audio.tags import CUT_OFF_HELP, Readable, skip_tag
+from raudeep.audio.faults import cut_off, longer
+from raudeep.audio.tags import Readable, skip_tag
 from raudeep.errors import AudioError
 
 __all__ = ["ENDLESS", "ContainerSound", "container_of", "has_ffmpeg", "shared_container_of"]
@@ -188,10 +189,7 @@ class ContainerSound:
                 yield from packet.decode()
         end = max((end for _, end in ends.values()), default=0.0)
         if end < self._whole_seconds - _SPARE_SECONDS:
-            promised = f"{self._whole_seconds:.6g} s"
-            raise AudioError(
-                f"is cut off: the header says {promised}, the file has {end:.6g} s. {CUT_OFF_HELP}"
-            )
+            raise cut_off(f"{self._whole_seconds:.6g} s", f"{end:.6g} s")
 
     def _check_rest(self) -> None:
         """Raise `AudioError` if more follows than what an encoder adds to fill its packets."""
@@ -199,10 +197,7 @@ class ContainerSound:
         rest += sum(map(len, self._blocks))
         if rest > max(_SPARE_SECONDS * self.samplerate, min(2 * self._longest, _FILLED)):
             promised, held = (n / self.samplerate for n in (self.frames, self.frames + rest))
-            raise AudioError(
-                f"is longer than its header: the header says {promised:.6g} s, the file has "
-                f"{held:.6g} s. To use all of it: ffmpeg -i FILE NEW.wav"
-            )
+            raise longer(f"{promised:.6g} s", f"{held:.6g} s", "ffmpeg -i FILE NEW.wav")
 
 
 def _kind_of(file: Readable, magics: Mapping[tuple[int, bytes], str]) -> str | None:

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 OnFault = Callable[[AudioError], None]
-"""Called with what is wrong with a recording of which a part was read."""
+"""Called with the fault of a recording that was read in part."""
 
 _PIECE = 2**18  # samples that are decoded at a time where nothing says how many there are
 _SALVAGED_PIECE = 2**12  # so that few are lost before a fault
@@ -173,7 +173,7 @@ def resample(
 
 
 class _Reader:
-    """The samples of an opened sound from its start to its end, which must be that of the file.
+    """The samples of an opened sound from its start to its end. The file must end there, too.
 
     Where it is not, `on_fault` is called with the error, once all is read that can be; without it
     that error is raised.

@@ -3,14 +3,14 @@
 import re
 from collections import deque
 
-from raudeep.audio.tags import SEVERAL
+from raudeep.audio.faults import SEVERAL
 from raudeep.errors import AudioError
 
 __all__ = ["FlacWalk"]
 
 _BUFFER = 2**14  # bytes that a decoder may have read beyond what it decoded
 _TAIL = 2**16  # bytes at the end in which the last two frames are
-_BEGIN = b"fLaC\0\0\0\x22"  # of a file, with that of its first block
+_BEGIN = b"fLaC\0\0\0\x22"  # the start of a file, up to the size of its first block
 _FRAME = re.compile(rb"\xff[\xf8\xf9]")
 _LEAST_HEADER, _MOST_HEADER = 6, 16  # bytes
 _SIZE, _LONGEST, _INFO_END = (10, 12), (15, 18), 42  # places in the first block of a file

@@ -15,7 +15,7 @@ _FAR = 2**40  # bytes that no recording has
 
 
 class Followed:
-    """A binary file of which a decoder reads; what it reads, in order, reaches the file's walk.
+    """A binary file for a decoder. What the decoder reads, in order, reaches the file's walk.
 
     So each byte is read once, of remote files too.
 

@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from raudeep.audio.faults import LAST_PAGE, SEVERAL
 from raudeep.audio.flac import FlacWalk
-from raudeep.audio.tags import CUT_OFF_HELP, SEVERAL, TAG_HEADER, tag_size
+from raudeep.audio.tags import TAG_HEADER, tag_size
 from raudeep.errors import AudioError
 
 __all__ = ["FrameWalk", "OggWalk", "Walk", "says_count", "walk_of"]
@@ -87,7 +88,7 @@ def says_count(start: bytes) -> bool:
 
 
 class FrameWalk:
-    """The frames of MP3 (MPEG audio) or AAC (ADTS), each of which says how long it is.
+    """The frames of MP3 (MPEG audio) or AAC (ADTS). Each frame says how long it is.
 
     Tags and what else lies between frames are passed over. Where one is damaged, sound goes on
     where two frames follow each other.
@@ -235,7 +236,7 @@ class OggWalk:
         if self._is_several:
             raise AudioError(SEVERAL)
         if self._is_cut_off():
-            raise AudioError(f"is cut off: its last page is not whole. {CUT_OFF_HELP}")
+            raise AudioError(LAST_PAGE)
         if self._is_falling or self._num_strays > _OGG_STRAYS:
             raise AudioError(
                 "is damaged: its pages do not follow each other, or count in order. To mend it: "
@@ -246,7 +247,7 @@ class OggWalk:
         return self._skip > 0 or self._rest.startswith(b"OggS")
 
     def _take(self, page: bytes) -> None:
-        """Count a page, of which this is the start."""
+        """Count the page that begins with these bytes."""
         serial = page[_OGG_SERIAL]
         if page[_OGG_KIND] & _OGG_BEGINS:
             self._is_several |= self._has_begun

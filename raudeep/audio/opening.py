@@ -83,7 +83,6 @@ class _Careful:
         self.error: Exception | None = None
 
     def read(self, size: int) -> bytes:
-        begin = self._file.tell()
         try:
             data = self._file.read(size)
         except Exception as error:
@@ -91,7 +90,8 @@ class _Careful:
             return b""
         if self._lengthening is None:
             return data
-        return _replaced(data, self._lengthening.place - begin, self._lengthening.size)
+        place = self._lengthening.place - (self._file.tell() - len(data))
+        return _replaced(data, place, self._lengthening.size)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Go to a place; stay before the start, and end at the end, as damaged headers ask.

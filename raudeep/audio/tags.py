@@ -1,16 +1,9 @@
-"""What may stand around sound of any kind: ID3v2 tags, with pictures in them, and other sound."""
+"""What may stand around sound of any kind: ID3v2 tags, with pictures in them."""
 
 from typing import Protocol
 
-__all__ = ["CUT_OFF_HELP", "SEVERAL", "TAG_HEADER", "Readable", "skip_tag", "tag_size"]
+__all__ = ["TAG_HEADER", "Readable", "skip_tag", "tag_size"]
 
-CUT_OFF_HELP = "Copy it again, or take what is there: `raudeep embed --salvage`"
-"""What to do about a file that is cut off."""
-SEVERAL = (
-    "holds several streams, one behind the other, of which only the first can be read; split it, "
-    "or encode it as one"
-)
-"""What is said of a file with other sound behind its own."""
 TAG_HEADER = 10
 """Bytes that say that there is a tag, and how long it is."""
 

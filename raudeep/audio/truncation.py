@@ -7,9 +7,10 @@ is an error that says two of them.
 from typing import Any, NamedTuple
 
 from raudeep.audio.containers import ENDLESS
+from raudeep.audio.faults import SEVERAL, cut_off, longer
 from raudeep.audio.following import Followed
 from raudeep.audio.sizes import extent_of
-from raudeep.audio.tags import CUT_OFF_HELP, SEVERAL, Readable
+from raudeep.audio.tags import Readable
 from raudeep.errors import AudioError
 
 __all__ = ["Lengthening", "check_size", "check_whole", "lengthening_of"]
@@ -46,10 +47,7 @@ def lengthening_of(file: Readable) -> Lengthening | None:
         return None
     if extent.held - extent.promised <= _spare_after(extent.promised):
         return None
-    fault = AudioError(
-        f"is longer than its header: the header says {extent.promised} bytes, the file has "
-        f"{extent.held} bytes"
-    )
+    fault = longer(_amount(extent.promised, 0.0), _amount(extent.held, 0.0))
     size = min(extent.held, _MOST_BYTES).to_bytes(4, "little")
     return Lengthening(extent.size_place, size, fault)
 
@@ -78,9 +76,9 @@ def check_size(sound: Any, file: Followed) -> None:
         missing = extent.promised - extent.held
         if missing > min(_SPARE_BYTES, extent.promised // 100):
             promised, held = _amount(extent.promised, rate), _amount(extent.held, rate)
-            raise AudioError(_cut_off(promised, held))
+            raise cut_off(promised, held)
     if extent.held - used > _spare_after(used):
-        raise AudioError(_more(_amount(used, rate), _amount(extent.held, rate), sound))
+        raise longer(_amount(used, rate), _amount(extent.held, rate), _command(sound))
 
 
 def check_whole(sound: Any, file: Followed, num_frames: int) -> None:
@@ -91,14 +89,14 @@ def check_whole(sound: Any, file: Followed, num_frames: int) -> None:
     rate = sound.samplerate
     read, promised = num_frames / rate, sound.frames / rate
     if sound.frames < ENDLESS and read < promised - _SPARE_SECONDS:
-        raise AudioError(_cut_off(_amount(promised), _amount(read)))
+        raise cut_off(_amount(promised), _amount(read))
     walk, num_unread = file.walk()
     if walk is None:
         return
     held = walk.seconds(rate)
     if held - read > _SPARE_SECONDS + walk.spare():
         if sound.frames < ENDLESS:
-            raise AudioError(_more(_amount(promised), _amount(held), sound))
+            raise longer(_amount(promised), _amount(held), _command(sound))
         raise AudioError(
             f"cannot be decoded beyond {read:.6g} s of {held:.6g} s: it is damaged there, or "
             f"changes its sample rate or channels. To mend it: {_command(sound)}"
@@ -109,17 +107,6 @@ def check_whole(sound: Any, file: Followed, num_frames: int) -> None:
 def _spare_after(used: int) -> int:
     """Return how many bytes behind the sound are no sound that is left out."""
     return max(_TAG_BYTES, min(_SPARE_BYTES, used // 100))
-
-
-def _cut_off(promised: str, held: str) -> str:
-    return f"is cut off: the header says {promised}, the file has {held}. {CUT_OFF_HELP}"
-
-
-def _more(used: str, held: str, sound: Any) -> str:
-    return (
-        f"is longer than its header: the header says {used}, the file has {held}. To use all of "
-        f"it: {_command(sound)}"
-    )
 
 
 def _command(sound: Any) -> str:

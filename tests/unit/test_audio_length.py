@@ -187,7 +187,7 @@ def test_counting_reads_no_byte_twice(kind):
 )
 def test_recordings_of_the_field(file, seconds, said):
     if not CASES.exists():
-        pytest.skip("there are no cases")
+        pytest.skip("RAUDEEP_TEST_DATA has no folder cases/audio with recordings of the field")
     found = both((CASES / file).read_bytes())
     if said is None:
         assert found == pytest.approx(seconds, abs=0.1)

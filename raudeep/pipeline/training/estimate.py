@@ -16,7 +16,7 @@ from raudeep.storage.table import read_table
 __all__ = ["is_short"]
 
 _START_SECONDS = 15.0  # of Ray and the processes of a first training, on two cores
-# Measured on one core without fast bfloat16; faster ones are a reason to stay here, too.
+# The step was measured on the demo recipe; the operations are what a slow core does in float32.
 _SECONDS_PER_ROW = 1e-4  # at the least
 _SECONDS_PER_STEP = 1.2e-3  # of all layers, for each frame of the longest row of a mini-batch
 _OPERATIONS_PER_SECOND = 2e10
