@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from raudeep.corpora.suffixes import AUDIO_SUFFIXES, is_hidden
+from raudeep.corpora.suffixes import is_audio
 from raudeep.errors import TableError
 from raudeep.manifest import MANIFEST_SUFFIXES
 from raudeep.storage import uri as uris
@@ -48,10 +48,9 @@ def find_below(uri: str, names: Iterable[str]) -> Found:
         for folder, _, name in (each.rpartition("/") for each in names)
         if name == weights
     }
-    endings = tuple(f".{suffix}" for suffix in AUDIO_SUFFIXES)
-    audio = (name for name in names if name.lower().endswith(endings) and not is_hidden(name))
+    has_audio = any(map(is_audio, names))
     tables = {folder: stage for folder, stage in stages.items() if stage is not None}
-    return Found(tables, dict(sorted(models.items())), any(True for _ in audio))
+    return Found(tables, dict(sorted(models.items())), has_audio)
 
 
 def is_benchmark(uri: str) -> bool:
@@ -99,7 +98,7 @@ def instead(uri: str, wanted: str, names: Iterable[str] | None = None) -> str:
 def _said_of_file(uri: str, wanted: str) -> str:
     if uri.lower().endswith(MANIFEST_SUFFIXES):
         return f" It is a file, such as a manifest.{step(uri, 'audio', wanted)}"
-    if uri.lower().endswith(tuple(f".{suffix}" for suffix in AUDIO_SUFFIXES)):
+    if is_audio(uri.rsplit("/", 1)[-1]):
         return f" It is a recording.{step(uri, 'audio', wanted)}"
     return " It is a file."
 
