@@ -1,6 +1,8 @@
 # make benchmark    set up, then run the main job on the demo recipe (RECIPE=, CORPUS=, OUTPUT=)
 # make test         set up, then the tests
 # make check        lint, types, tests
+# make docs         the pages of docs/ as a web site in build/docs; a warning is an error
+# make release-check  wheel and sdist: built, checked, installed in an empty environment, run
 # make bench        the timings of tests/benchmarks
 
 PYTHON ?= python3
@@ -8,7 +10,7 @@ RECIPE ?= demo
 OUTPUT ?= build/$(RECIPE)
 BIN := .venv/bin
 
-.PHONY: setup benchmark test lint types check bench clean
+.PHONY: setup benchmark test lint types check docs release-check bench clean
 
 setup: .venv/.installed
 
@@ -31,6 +33,14 @@ types: setup
 	$(BIN)/mypy
 
 check: lint types test
+
+docs: setup
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+release-check: setup
+	$(BIN)/python -m pip install --quiet --editable ".[release]"
+	$(BIN)/python -m pytest -m slow tests/pipeline/test_release.py
 
 bench: setup
 	$(BIN)/python -m tests.benchmarks

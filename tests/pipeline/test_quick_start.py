@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-import raudeep
 from raudeep.config import SpectrogramConfig
 from raudeep.corpora.demo import write_demo_corpus
 from raudeep.errors import TableError
@@ -82,30 +81,9 @@ def test_a_benchmark_and_a_sweep_do_not_replace_each_others_results(tmp_path):
             tune(load_recipe("demo"), space, None, str(tmp_path / "benchmark"))
 
 
-def test_the_stages_of_the_readme_run_one_by_one(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    write_demo_corpus(tmp_path / "corpus", clips_per_class=5)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    (stages,) = [block for block in blocks if "raudeep.Run(" in block]
-    smaller = {
-        '"/data/ESC-10"': '"corpus"',
-        "n_mels=128, fixed_seconds=5": "n_mels=16, fixed_seconds=1",
-        "num_units=256": "num_units=4",
-        "num_epochs=64": "num_epochs=1",
-        "MlpConfig()": "MlpConfig(num_epochs=20)",
-    }
-    for written, run in smaller.items():
-        assert written in stages
-        stages = stages.replace(written, run)
-    exec(stages, {"raudeep": raudeep})
-    accuracy, uar = map(float, capsys.readouterr().out.split())
-    assert 0 < accuracy <= 1
-    assert 0 < uar <= 1
-
-
-def test_the_readme_names_files_that_exist():
+def test_the_page_of_the_house_names_files_that_exist():
     folders, found = [], []
-    for line in (ROOT / "README.md").read_text().splitlines():
+    for line in (ROOT / "docs" / "development.md").read_text().splitlines():
         if named := re.match(r"    ( +)(\S+(?:/|\.py)(?: \S+(?:/|\.py))*)  ", line):
             folders = folders[: len(named[1]) // 2 - 1]
             found += [Path("raudeep", *folders, name) for name in named[2].split()]

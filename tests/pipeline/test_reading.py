@@ -1,14 +1,10 @@
 """Tables in the forms that others go on with, with raudeep and without."""
 
-import ast
 import json
-import re
 import subprocess
 import sys
-from pathlib import Path
 
 import audformat
-import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -32,7 +28,6 @@ from raudeep.storage.opening import open_table
 from tests.models import write_model
 
 FLOAT = np.dtype(np.float32)
-README = Path(__file__).parents[2] / "README.md"
 FOREIGN = """
 import json, sys
 import duckdb, pandas, polars, pyarrow as pa, pyarrow.dataset, pyarrow.parquet as pq
@@ -99,19 +94,6 @@ def test_others_read_a_table_without_raudeep(embeddings):
     polars, duckdb = found["types"]
     assert polars == f"Array(Float32, shape=({size},))"
     assert duckdb in (f"FLOAT[{size}]", "FLOAT[]")  # of a version that knows fixed sizes, or none
-
-
-def test_the_examples_of_the_readme_read_a_table(embeddings, tmp_path, monkeypatch):
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
-    (block,) = (each for each in blocks if "pandas.read_parquet" in each)
-    (place,) = set(re.findall(r"[^\"']+/fused", block))
-    (tmp_path / place).parent.mkdir(parents=True)
-    (tmp_path / place).symlink_to(embeddings)
-    monkeypatch.chdir(tmp_path)
-    known = {"duckdb": duckdb, "pandas": pd, "polars": pl}
-    examples = [ast.unparse(statement) for statement in ast.parse(block).body]
-    lengths = [len(eval(example, known)) for example in examples]
-    assert lengths == [25] * 3
 
 
 def by_file(files, values):

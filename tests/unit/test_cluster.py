@@ -55,7 +55,7 @@ def docker_lines():
 
 def shell_lines():
     """Every line of a shell that the cluster's files, READMEs and jobs name, with its place."""
-    for path in (ROOT / "README.md", CLUSTER / "README.md"):
+    for path in (ROOT / "README.md", ROOT / "docs" / "clusters.md", CLUSTER / "README.md"):
         text = path.read_text("utf-8")
         blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
         for line in "\n".join(blocks).replace("\\\n", " ").splitlines():

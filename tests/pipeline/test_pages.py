@@ -1,0 +1,92 @@
+"""README and docs/: every code block runs, or says why it does not."""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from raudeep.corpora.demo import write_demo_corpus
+from tests.pages import PAGES, PLAIN, ROOT, blocks_of, run_block
+
+MADE = {  # what pages that are not about making it find, by the commands of the README
+    "spectrograms": "extract my-sounds --n-mels 8 --clip-below-db -60",
+    "model": "train time spectrograms --num-units 4 --num-epochs 1",
+    "embeddings": "embed my-sounds --model model --readouts pooled",
+}
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory) -> Path:
+    """A folder with the recordings of the README: my-sounds/CLASS/*, and field/*.wav."""
+    folder = tmp_path_factory.mktemp("sounds")
+    write_demo_corpus(folder / "demo", clips_per_class=5)
+    for path in sorted((folder / "demo").glob("fold_*/*/*")):
+        place = folder / "my-sounds" / path.parent.name
+        place.mkdir(parents=True, exist_ok=True)
+        path.rename(place / path.name)
+    shutil.rmtree(folder / "demo")
+    (folder / "field").mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("dawn", "noon", "dusk"):
+        noise = rng.uniform(-0.5, 0.5, 60 * 4000).astype(np.float32)
+        soundfile.write(folder / "field" / f"{name}.wav", noise, 4000)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """A folder for what `MADE` makes, filled by the first page that needs it."""
+    return tmp_path_factory.mktemp("made")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, sounds) -> Path:
+    shutil.copytree(sounds, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def runs(page: Path) -> bool:
+    return any(block.reason is None and block.language not in PLAIN for block in blocks_of(page))
+
+
+@pytest.mark.parametrize("page", list(filter(runs, PAGES)), ids=lambda page: page.name)
+def test_the_blocks_of_a_page_run_one_after_the_other(page, folder, made, cli):
+    text = "\n".join(block.text for block in blocks_of(page) if block.reason is None)
+    own = {name for name in MADE if name not in re.split(rf"--output {name}\s", text)[0].split()}
+    if any(re.search(rf"\b{name}\b", text) for name in MADE.keys() - own):
+        if not list(made.iterdir()):
+            for name, command in MADE.items():
+                code, _, err = cli(*command.split(), "--output", name)
+                assert code == 0, err
+                shutil.copytree(name, made / name)
+        for name in MADE:
+            shutil.rmtree(name, ignore_errors=True)
+            if name not in own:
+                shutil.copytree(made / name, name)
+    names: dict = {"__name__": page.stem}
+    for block in blocks_of(page):
+        if block.reason is None:
+            try:
+                run_block(block, names, cli)
+            except Exception as error:
+                error.add_note(f"{page.relative_to(ROOT)}, line {block.line}")
+                raise
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_says_what_it_is(page):
+    blocks = blocks_of(page)
+    assert 2 * len(blocks) == page.read_text("utf-8").count("```")
+    assert {block.language for block in blocks} <= {"bash", "python", "toml", *PLAIN}
+
+
+def test_the_readme_is_short_and_its_links_lead_somewhere():
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert len(text.splitlines()) <= 150
+    links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in link]
+    assert len(links) > 15
+    assert [link for link in links if not (ROOT / link).exists()] == []
