@@ -18,6 +18,9 @@ from raudeep.cli import (
     tuning,
 )
 from raudeep.cli.app import app, main
+from raudeep.cli.arrangement import arrange
+
+arrange(app)
 
 __all__ = [
     "app",

@@ -27,6 +27,7 @@ from cyclopts import (
     UnknownCommandError,
 )
 
+from raudeep.cli.parameters import shown_default
 from raudeep.credentials import public_text
 from raudeep.errors import ConfigError, RaudeepError, error_for_user
 from raudeep.foreign import visible
@@ -92,16 +93,33 @@ def _without_kind(error: UnknownCommandError) -> str | None:
     return f"{name} needs one of {', '.join(kinds)} before {given!r}: `{example}`."
 
 
+_INPUT_AND_OUTPUT = Group("Input and output", sort_key=0)
+"""Of the flags that belong to the command, and to no class of settings."""
+
 app = App(
     name="raudeep",
     version=_version,
     config=_choices_in_any_case,
     error_formatter=_explain,
-    default_parameter=Parameter(negative_iterable=(), consume_multiple=1),
-    help="Unsupervised representations of sound: recurrent autoencoders on spectrograms, on Ray.",
+    default_parameter=Parameter(
+        negative_iterable=(), consume_multiple=1, show_default=shown_default
+    ),
+    help="Sound to vectors, without labels: autoencoders on spectrograms.\n\n"
+    "The usual way: extract, train, embed, then evaluate, search or export.",
+    help_epilogue="`raudeep COMMAND --help` shows the flags of a command and an example.",
     help_format="markdown",
+    group_parameters=_INPUT_AND_OUTPUT,
+    group_arguments=_INPUT_AND_OUTPUT,
 )
 app.meta.group_parameters = Group("Global options", sort_key=99)
+
+
+@app.command(name="help")
+def show_help(
+    *command: Annotated[str, Parameter(show=False)],
+) -> None:
+    """Show this page, or the help of a command: `raudeep help train time`."""
+    app.help_print(command)
 
 
 @app.meta.default

@@ -25,19 +25,16 @@ __all__ = ["extract", "inspect", "pack", "preview"]
 def inspect(
     path: Annotated[str, Parameter(help="A corpus, a manifest, a table, a model or a classifier.")],
     *,
-    recording: Annotated[
-        str | None, Parameter(help="Show what is known of this recording, given by its file.")
-    ] = None,
+    recording: Annotated[str | None, Parameter(help="Show one recording, by its `file`.")] = None,
     folds: Annotated[
         bool, Parameter(negative="", help="Show the classes of each fold and partition.")
     ] = False,
     corpus_layout: CorpusLayout = None,
     as_json: Json = False,
 ) -> None:
-    """Show what a corpus or a table holds: counts, labels, folds, durations, sample rates.
+    """Show a corpus, a table or a model: counts, labels, folds, durations, settings.
 
-    Of a model or a classifier, how it was made. The exit code is 1 if recordings that a manifest
-    names are not there.
+    The exit code is 1 if recordings of a manifest are missing.
     """
     from raudeep.pipeline import inspection
     from raudeep.report.console import print_facts, print_json
@@ -125,10 +122,9 @@ def pack(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Put many small recordings into few large Parquet files, which every command takes as corpus.
+    """Put many small recordings into a few Parquet files; every command takes them as a corpus.
 
-    Labels and splits go along. Run again, it goes on where it was, and adds the recordings that are
-    new.
+    Labels, partitions and folds are kept. Run again, it continues and adds new recordings.
     """
     from raudeep.pipeline.corpus import load_manifest
     from raudeep.pipeline.recordings.packing import pack_corpus

@@ -32,9 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["band_statistics", "cnn", "soundnet", "sparse_coding"]
 
-baseline_app = App(
-    name="baseline", help="Score what a representation is compared with, on the same folds."
-)
+baseline_app = App(name="baseline", help="Score other methods on the same folds, for comparison.")
 app.command(baseline_app)
 
 # Without the flags that these baselines have no use for.
@@ -128,7 +126,7 @@ def band_statistics(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Score mean and standard deviation over time of each band: the least that one can do."""
+    """Score the mean and standard deviation of each band: what every representation must beat."""
     from raudeep.pipeline.baselines.scores import score_band_statistics
     from raudeep.storage.uri import absolute
 

@@ -13,6 +13,7 @@ from raudeep.cli.parameters import (
     Output,
     Overwrite,
     RecipeLayout,
+    RecipeName,
     given,
     overrides_of,
 )
@@ -36,23 +37,21 @@ __all__ = ["benchmark", "report"]
 
 @app.command
 def benchmark(
-    recipe: Annotated[
-        str, Parameter(help="Name of a shipped recipe, or a TOML file, local or URI.")
-    ],
+    recipe: RecipeName,
     *,
     output: Output,
     corpus: Annotated[
-        str | None, Parameter(help="Folder or manifest; the demo recipe makes its own without.")
+        str | None, Parameter(help="Folder or manifest. Only the recipe demo needs none.")
     ] = None,
     corpus_layout: RecipeLayout = None,
     baselines: Annotated[
         tuple[Baseline, ...] | None,
         Parameter(
             negative="",
-            help="Published systems to score beside the embeddings; replaces the recipe's.",
+            help="Other methods to score on the same folds. Default: those of the recipe.",
         ),
     ] = None,
-    seed: Annotated[int | None, Parameter(help="Replaces the recipe's seed.")] = None,
+    seed: Annotated[int | None, Parameter(help="Seed. Default: the recipe's.")] = None,
     limits: Annotated[Limits | None, Flat] = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
@@ -66,7 +65,7 @@ def benchmark(
     cnn: overrides_of(CnnConfig, of="recipe") = None,  # type: ignore[valid-type]
     sparse_coding: overrides_of(SparseCodingConfig, of="recipe") = None,  # type: ignore[valid-type]
 ) -> None:
-    """Run a recipe on a corpus: spectrograms, autoencoders, embeddings, fusion, scores, report."""
+    """Run a recipe: spectrograms, autoencoders, embeddings, fusion, scores and a report."""
     from raudeep.pipeline.benchmark import plan_benchmark, run_benchmark
     from raudeep.report.benchmark import write_report
     from raudeep.report.console import print_benchmark, print_facts, print_json

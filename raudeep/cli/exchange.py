@@ -58,7 +58,7 @@ def import_(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Make a table of auDeep's CSV, ARFF or netCDF files."""
+    """Make a table from auDeep's CSV, ARFF or netCDF files."""
     from raudeep.pipeline.tables.importing import import_table
     from raudeep.storage.uri import absolute
 

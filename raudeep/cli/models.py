@@ -42,7 +42,7 @@ Spectrograms = Annotated[
 Name = Annotated[str | None, Parameter(help="Name of the model; the output's by default.")]
 ContinueFrom = Annotated[
     str | None,
-    Parameter(help="Model whose training goes on, with its architecture, for --num-epochs more."),
+    Parameter(help="Continue the training of this model for --num-epochs more epochs."),
 ]
 
 
@@ -95,7 +95,7 @@ for _kind in autoencoder_kinds().values():
     train_app.command(
         _training_command(_kind),
         name=_kind.kind,
-        help=f"Train an autoencoder of the kind {_kind.kind}; when interrupted, run it again.\n\n"
+        help=f"Train a {_kind.kind} autoencoder. If it is interrupted, run it again.\n\n"
         + str(getdoc(_kind)),
     )
 
@@ -135,8 +135,8 @@ def embed(
         bool,
         Parameter(
             negative="",
-            help="Decode, too, and add how far off each reconstruction is: large where the model "
-            "knows nothing like it.",
+            help="Add the error of each reconstruction; it is large for sounds that the model does "
+            "not know.",
         ),
     ] = False,
     corpus_layout: CorpusLayout = None,
@@ -213,7 +213,9 @@ def embed(
 
 @app.command
 def reconstruct(
-    table: Annotated[str, Parameter(help="Spectrogram table made as the model's own.")],
+    table: Annotated[
+        str, Parameter(help="Spectrogram table with the settings of the model's own.")
+    ],
     *,
     model: Annotated[str, Parameter(help="Trained autoencoder.")],
     output: Output,
@@ -233,7 +235,7 @@ def reconstruct(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Reconstruct spectrograms and say how far off each is (reconstruction_rmse)."""
+    """Reconstruct spectrograms, with the error of each (reconstruction_rmse)."""
     from raudeep.pipeline.tables.reconstruction import reconstruct_table
     from raudeep.report.reconstructions import write_reconstructions
     from raudeep.storage.outputs import check_writable_file

@@ -6,10 +6,29 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 from docstring_parser import parse_from_object
 
+from raudeep.config import (
+    CLASSIFIERS,
+    ArchitectureConfig,
+    ChunkConfig,
+    CnnConfig,
+    EvaluationConfig,
+    ExportConfig,
+    FitConfig,
+    ImportConfig,
+    Limits,
+    ResourceConfig,
+    SoundNetConfig,
+    SparseCodingConfig,
+    SpectrogramConfig,
+    TrainingConfig,
+    TuneConfig,
+    autoencoder_kinds,
+)
 from raudeep.errors import RaudeepError
+from raudeep.recipe import shipped_recipes
 
 if TYPE_CHECKING:
     from raudeep.pipeline.stage import StageSummary
@@ -24,39 +43,81 @@ __all__ = [
     "Overwrite",
     "OverwriteFile",
     "RecipeLayout",
+    "RecipeName",
     "TableUri",
     "given",
     "is_quiet",
     "named",
     "overrides_of",
     "print_summary_rows",
+    "shown_default",
 ]
+
+_LAYOUTS = (
+    "Layout of the folder: bare, class-folders, cross-validated, partitioned, esc-10, esc-50, "
+    "gtzan, tut-as-2017, dcase-2018, urbansound8k, compare, lhotse, audformat, or a function of "
+    "yours as FILE.py:FUNCTION."
+)
 
 Flat = Parameter(name="*")
 Corpus = Annotated[
     str, Parameter(help="Folder of audio, or a manifest (CSV, TSV, Parquet); local or URI.")
 ]
-CorpusLayout = Annotated[
-    str | None, Parameter(help="Name of the layout of a folder; detected if not given.")
-]
+CorpusLayout = Annotated[str | None, Parameter(help=f"{_LAYOUTS} Detected if not given.")]
 RecipeLayout = Annotated[
-    str | None,
+    str | None, Parameter(help=f"{_LAYOUTS} If not given, the recipe's, or detected.")
+]
+RecipeName = Annotated[
+    str,
     Parameter(
-        help="Name of the layout of a folder; the recipe's if not given, detected if it has none."
+        help=f"A shipped recipe ({', '.join(shipped_recipes())}), or a TOML file, local or URI."
     ),
 ]
-Output = Annotated[str, Parameter(help="Where the output goes, a local path or a URI.")]
+Output = Annotated[str, Parameter(help="Folder for the output, a local path or a URI.")]
 Overwrite = Annotated[
     bool,
     Parameter(
         negative="",
-        help="Replace an output made with another configuration, or of recordings that changed.",
+        help="Replace an output with other settings, or one whose recordings changed.",
     ),
 ]
-OverwriteFile = Annotated[bool, Parameter(negative="", help="Replace a file that is there.")]
+OverwriteFile = Annotated[bool, Parameter(negative="", help="Replace an existing file.")]
 TableUri = Annotated[str, Parameter(help="A table of raudeep.")]
-DryRun = Annotated[bool, Parameter(negative="", help="Print what would be done, and do nothing.")]
+DryRun = Annotated[
+    bool, Parameter(negative="", help="Print what would be done, and what it takes; do nothing.")
+]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON.")]
+
+_GROUPS: tuple[tuple[str, tuple[type[Any], ...]], ...] = (
+    ("Spectrogram", (SpectrogramConfig,)),
+    ("Chunks and channels", (ChunkConfig,)),
+    ("Autoencoder", (ArchitectureConfig, *autoencoder_kinds().values())),
+    ("Training", (TrainingConfig,)),
+    ("Sweep", (TuneConfig,)),
+    ("Evaluation", (EvaluationConfig, FitConfig)),
+    ("Classifier", (*CLASSIFIERS.values(),)),
+    ("Baselines", (CnnConfig, SparseCodingConfig, SoundNetConfig)),
+    ("Files", (ExportConfig, ImportConfig)),
+    ("Failed and long recordings", (Limits,)),
+    ("Resources", (ResourceConfig,)),
+)
+"""Titles of the help by the class whose fields stand there, in the order of the help."""
+_GROUP_OF = {
+    config: Group(title, sort_key=place)
+    for place, (title, configs) in enumerate(_GROUPS, 1)
+    for config in configs
+}
+for _config, _group in _GROUP_OF.items():
+    Parameter(group=_group)(_config)  # read by cyclopts wherever a command takes the class
+
+
+def shown_default(value: Any) -> str | None:
+    """Return a default as the help shows it; None for what says nothing, such as False."""
+    if value is None or value is False or value == ():
+        return None
+    if value is True:
+        return "yes"
+    return " ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
 def is_quiet() -> bool:
@@ -82,15 +143,20 @@ def overrides_of(
     (`--training.checkpoints-to-keep None`). What the class is made with are the flags that were
     given.
     """
-    described = {p.arg_name: p.description for p in parse_from_object(config).params}
+    described = {
+        each.arg_name: each.description
+        for base in reversed(config.__mro__[:-1])  # inherited fields have their text there
+        for each in parse_from_object(base).params
+    }
     fields = []
     for field in dataclasses.fields(config):
         if field.name not in without:
-            known = [] if of is None else [f"the {of}'s"]
-            if field.default != ():
-                known.append(str(field.default))
+            shown = shown_default(field.default)
+            known = [f"the {of}'s"] * (of is not None) + [shown] * (shown is not None)
             parameter = Parameter(
-                help=described.get(field.name), show_default=", or ".join(known) or False
+                help=described.get(field.name),
+                show_default=", or ".join(map(str, known)) or False,
+                group=_GROUP_OF.get(config),
             )
             hint: Any = field.type
             fields.append((field.name, Annotated[hint | None, parameter], None))

@@ -13,6 +13,7 @@ from raudeep.cli.parameters import (
     Output,
     Overwrite,
     RecipeLayout,
+    RecipeName,
     given,
     overrides_of,
 )
@@ -31,21 +32,21 @@ __all__ = ["tune"]
 
 @app.command
 def tune(
-    recipe: Annotated[
-        str,
-        Parameter(help="Where the search starts: a shipped recipe, or a TOML file, local or URI."),
-    ],
+    recipe: RecipeName,
     space: Annotated[
-        str, Parameter(help="TOML file of the searched fields, local or URI; see the README.")
+        str,
+        Parameter(
+            help="TOML file of the searched fields, local or URI; docs/sweeps.md explains it."
+        ),
     ],
     *,
     output: Output,
     corpus: Annotated[
-        str | None, Parameter(help="Folder or manifest; the demo recipe makes its own without.")
+        str | None, Parameter(help="Folder or manifest. Only the recipe demo needs none.")
     ] = None,
     corpus_layout: RecipeLayout = None,
     start_from: Annotated[
-        str | None, Parameter(help="Autoencoder of the recipe to vary; its first one without.")
+        str | None, Parameter(help="Autoencoder of the recipe to start from. Default: its first.")
     ] = None,
     settings: Annotated[overrides_of(TuneConfig, of="SPACE file"), Flat] = None,  # type: ignore[valid-type]
     limits: Annotated[Limits | None, Flat] = None,
@@ -58,10 +59,10 @@ def tune(
     training: overrides_of(TrainingConfig, of="recipe") = None,  # type: ignore[valid-type]
     evaluation: overrides_of(EvaluationConfig, of="recipe") = None,  # type: ignore[valid-type]
 ) -> None:
-    """Search the configuration of an autoencoder: a ranking, pictures, the best as a recipe.
+    """Search for good settings: a ranking, pictures, and the best as a recipe.
 
-    The same command goes on with a sweep that was interrupted. The lowest loss is not the best
-    representation: without --objective loss, trials are ranked by what their embeddings score.
+    Run again, an interrupted sweep continues. Trials are ranked by the score of their embeddings,
+    since the lowest loss is not the best representation; --objective loss ranks by loss.
     """
     from raudeep.pipeline.tuning.sweep import plan_sweep, tune_autoencoders
     from raudeep.report.console import print_facts, print_json, print_sweep

@@ -48,7 +48,7 @@ class ArchitectureConfig:
     """Whether the state is a vector for each frame instead of one for the spectrogram."""
 
     mask_silence: bool = False
-    """Leave cells at exactly -1 (below the clipping floor) out of the loss."""
+    """Leave cells at the clipping floor (-1) out of the loss."""
 
     def __post_init__(self) -> None:
         settle(self)
@@ -64,33 +64,33 @@ class ArchitectureConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class AutoencoderConfig(ArchitectureConfig):
-    """Architecture of a time-recurrent sequence-to-sequence autoencoder."""
+    """Autoencoder that reads and rebuilds a spectrogram frame by frame."""
 
     kind: ClassVar[str] = "time"
     implementation: ClassVar[str] = "raudeep.models.autoencoder:TimeAutoencoder"
 
     cell: Literal["gru", "lstm"] = "gru"
-    """Recurrent cell."""
+    """Type of the recurrent cells."""
     num_layers: int = 1
-    """Recurrent layers of encoder and decoder."""
+    """Recurrent layers of the encoder, and of the decoder."""
     num_units: int = 16
     """Hidden units of each layer and direction."""
     bidirectional_encoder: bool = False
     """Read the spectrogram in both directions."""
     bidirectional_decoder: bool = False
-    """Decode in both directions; the backward half sees the target frame itself, as in auDeep."""
+    """Decode in both directions; as in auDeep, the backward half sees the target frame."""
     dropout: float = 0.2
     """Probability of dropping a value during training."""
     dropout_placement: Literal["all", "between"] = "all"
     """Drop at each layer's input and output (auDeep), or between layers only (PyTorch)."""
     initialisation: Literal["glorot", "spread", "pytorch"] = "glorot"
-    """Glorot weights and gate biases of 1 (auDeep), gates that keep spread out, or PyTorch's."""
+    """First weights: Glorot and gate biases of 1 (auDeep), spread biases, or PyTorch's."""
     encoder_noise: float = 0.0
-    """Probability of zeroing a step of the encoder's input in training, a frame or part of one."""
+    """Probability of zeroing a step of the encoder's input during training."""
     feed_previous_prob: float = 0.0
-    """Probability of feeding the decoder its own output; not for a bidirectional decoder."""
+    """Probability that the decoder is fed its own output; 0 with a bidirectional decoder."""
     teacher: Literal["standard", "audeep"] = "standard"
-    """Decoder input: the step before, or (audeep) two before and a second output layer."""
+    """Input of the decoder: the previous step, or as in auDeep the one before it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -119,9 +119,9 @@ class AutoencoderConfig(ArchitectureConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class FrequencyAutoencoderConfig(AutoencoderConfig):
-    """Architecture of a frequency-recurrent autoencoder: the steps are windows over the bands.
+    """Autoencoder that reads and rebuilds each frame band by band.
 
-    Its embedding keeps the frames: a time-recurrent autoencoder can be trained on it again.
+    Its embedding keeps the frames, so that a time autoencoder can be trained on it.
     """
 
     kind: ClassVar[str] = "frequency"
@@ -129,7 +129,7 @@ class FrequencyAutoencoderConfig(AutoencoderConfig):
     keeps_time: ClassVar[bool] = True
 
     window_bands: int = 32
-    """Bands of a window, one step of the recurrence."""
+    """Bands of a window; a window is a step of the recurrence."""
     overlap_bands: int = 24
     """Bands that neighbouring windows share."""
 
@@ -148,9 +148,9 @@ class FrequencyAutoencoderConfig(AutoencoderConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class FrequencyTimeAutoencoderConfig(FrequencyAutoencoderConfig):
-    """Architecture of an autoencoder that is recurrent over the bands of a frame, then over time.
+    """Autoencoder that reads each frame band by band, then the frames one after the other.
 
-    The fields without a prefix are those of the time axis.
+    Fields without the prefix `frequency_` belong to the time axis.
     """
 
     kind: ClassVar[str] = "frequency-time"
@@ -158,11 +158,11 @@ class FrequencyTimeAutoencoderConfig(FrequencyAutoencoderConfig):
     keeps_time: ClassVar[bool] = False
 
     num_layers: int = 2
-    """Recurrent layers of encoder and decoder over time."""
+    """Recurrent layers over time."""
     num_units: int = 128
     """Hidden units of each layer and direction over time."""
     frequency_num_layers: int = 1
-    """Recurrent layers of encoder and decoder over the bands."""
+    """Recurrent layers over the bands."""
     frequency_num_units: int = 64
     """Hidden units of each layer and direction over the bands."""
     frequency_bidirectional_encoder: bool = False
@@ -170,9 +170,9 @@ class FrequencyTimeAutoencoderConfig(FrequencyAutoencoderConfig):
     frequency_bidirectional_decoder: bool = False
     """Decode the windows of a frame in both directions."""
     frequency_encoder_noise: float = 0.0
-    """Probability of zeroing a whole window of the encoder's input during training."""
+    """Probability of zeroing a window of the encoder's input during training."""
     frequency_feed_previous_prob: float = 0.0
-    """Probability of feeding the decoder of the bands its own output."""
+    """Probability that the decoder over the bands is fed its own output."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

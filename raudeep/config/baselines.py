@@ -1,4 +1,4 @@
-"""What a representation is compared with: published systems, with their own settings."""
+"""Settings of published systems that representations are compared with."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -17,13 +17,13 @@ class CnnConfig:
     """Convolutional network on segments of log-mel spectrograms and their deltas (Piczak 2015)."""
 
     segment_frames: int = 41
-    """Frames of 23 ms in a segment; the paper's long segments have 101."""
+    """Frames of 23 ms in a segment; 101 for the paper's long segments."""
     segment_overlap: float = 0.5
-    """Share of a segment that the next one repeats."""
+    """Share of a segment that overlaps with the next."""
     voting: Literal["probability", "majority"] = "probability"
-    """Score recordings by the mean probability, or the most frequent class, of their segments."""
+    """Score recordings by the mean probability or the most frequent class of segments."""
     num_delayed: int = 10
-    """Copies of each training recording, each delayed by up to a second (ESC-10: 10, ESC-50: 4)."""
+    """Copies of each training recording, delayed by up to 1 s (ESC-10: 10, ESC-50: 4)."""
     num_filters: int = 80
     """Filters of each convolutional layer."""
     num_units: int = 5000
@@ -31,11 +31,11 @@ class CnnConfig:
     num_epochs: int = 300
     """Passes over the training segments; 150 for the paper's long segments."""
     batch_size: int = 1000
-    """Segments per step."""
+    """Segments of a training step."""
     learning_rate: float = 0.002
     """Step size of SGD with Nesterov momentum 0.9; 0.01 for the paper's long segments."""
     l2: float = 0.001
-    """Weight of the sum of the squared weights in the loss."""
+    """Weight of the L2 penalty in the loss."""
     dropout: float = 0.5
     """Probability of dropping a value after the first pooling and after each dense layer."""
 
@@ -57,25 +57,25 @@ class SparseCodingConfig:
     """Sparse codes of constant-Q frames, pooled over windows (after Henaff et al. 2011)."""
 
     lowest_hz: float = 65.40639
-    """Centre of the lowest band; C2 by default."""
+    """Centre of the lowest band in Hz; the default is the note C2."""
     num_octaves: int = 4
-    """Octaves above it."""
+    """Octaves above the lowest band."""
     bands_per_octave: int = 24
-    """Bands of each octave; 24 are quarter tones."""
+    """Bands of each octave; 24: quarter tones."""
     patch: Literal["octave", "frame"] = "octave"
-    """Learn a dictionary for each octave of a frame, or one for whole frames."""
+    """A dictionary for each octave of a frame, or one for whole frames."""
     num_atoms: int = 512
     """Atoms of all dictionaries together."""
     sparsity: float = 0.5
     """Weight of the L1 norm of the codes."""
     num_patches: int = 100_000
-    """Patches, drawn from all recordings, that dictionaries and encoders are learned on."""
+    """Patches, drawn from all recordings, to learn dictionaries and encoders on."""
     num_steps: int = 300
-    """Steps of each dictionary, and as many of each encoder."""
+    """Training steps of each dictionary, and of each encoder."""
     batch_size: int = 1000
-    """Patches per step."""
+    """Patches of a training step."""
     window_seconds: float = 5.0
-    """Length of the windows that codes are pooled over; they overlap by half."""
+    """Seconds over which codes are pooled; the windows overlap by half."""
 
     def __post_init__(self) -> None:
         settle(self)
@@ -115,9 +115,9 @@ class SoundNetConfig:
         "conv7",
         "conv8",
     ] = "pool5"
-    """Layer to take; conv8 is the scores of 1000 objects and 401 scenes."""
+    """Layer to take; conv8: scores of 1000 objects and 401 scenes."""
     pooling: Literal["mean", "max"] = "mean"
-    """What is taken of each channel over time."""
+    """How each channel is pooled over time."""
 
     def __post_init__(self) -> None:
         settle(self)

@@ -14,15 +14,15 @@ class ChunkConfig:
     """How recordings are read to be embedded: in which chunks, which channels, at which rate."""
 
     chunk_seconds: float | None = None
-    """Embed chunks of this length, read one after the other; None embeds whole recordings."""
+    """Make a row for each chunk of this length. None: a row for each recording."""
     chunk_hop_seconds: float | None = None
-    """From the start of one chunk to that of the next; chunk_seconds if not given."""
+    """Seconds from the start of a chunk to the start of the next. None: chunk_seconds."""
     channels: Channels | None = None
-    """Which mix of the channels is embedded; the model's own if not given."""
+    """Mix of the channels. None: as in the training of the model."""
     sample_rate: int | None = None
-    """Resample to this rate in Hz before, such as that of what a model was trained on."""
+    """Resample to this rate in Hz, for example the rate of the training. None: do not."""
     salvage: bool = False
-    """Embed what can be read of recordings that are cut off or damaged; the errors name them."""
+    """Use the readable start of recordings that are cut off or damaged."""
 
     def __post_init__(self) -> None:
         settle(self)

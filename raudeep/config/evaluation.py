@@ -33,15 +33,15 @@ class MlpConfig:
     num_units: int = 150
     """Hidden units of each layer."""
     num_epochs: int = 400
-    """Times that all rows are trained on."""
+    """Passes over all rows."""
     batch_size: int | None = None
-    """Rows of each step; None takes all of them, as in auDeep, and needs memory for all."""
+    """Rows of a training step. None: all rows, as in auDeep; needs memory for all."""
     learning_rate: float = 1e-3
     """Step size of Adam."""
     dropout: float = 0.4
     """Probability of dropping a hidden value during training."""
     variant: Literal["standard", "audeep"] = "standard"
-    """Linear outputs, or outputs that are cut at 0 as in auDeep."""
+    """Linear outputs, or a ReLU on them as in auDeep."""
 
     def __post_init__(self) -> None:
         settle(self)
@@ -58,9 +58,9 @@ class SvmConfig:
     """Linear support vector machine, one class against the others."""
 
     complexity: float = 0.001
-    """C, the weight of the errors against the width of the margin."""
+    """C: larger values fit the training rows more closely."""
     max_iterations: int = 10_000
-    """Most steps of the solver."""
+    """Largest number of steps of the solver."""
 
     def __post_init__(self) -> None:
         settle(self)
@@ -81,14 +81,14 @@ CLASSIFIERS: dict[str, type[ClassifierConfig]] = {"mlp": MlpConfig, "svm": SvmCo
 
 @dataclass(frozen=True, kw_only=True)
 class FitConfig:
-    """What a classifier that is to predict is trained on, and how often."""
+    """How a classifier that predicts is trained."""
 
     repeats: int = 1
-    """Fits, each with its own seed; their probabilities are averaged."""
+    """Fits with different seeds; their probabilities are averaged."""
     upsample: bool = False
-    """Repeat the rows of smaller classes until the classes are about equally large."""
+    """Repeat rows of small classes until all classes are about equally large."""
     train_partitions: tuple[str, ...] = ()
-    """Train on these partitions; on all rows with a label without."""
+    """Train on these partitions. Default: on all rows with a label."""
     seed: int = 0
     """Seed of the fits."""
 
@@ -103,19 +103,19 @@ class EvaluationConfig:
     """How embeddings are scored."""
 
     repeats: int | None = None
-    """Fits per fold, each with its own seed; None: 5 for an MLP, 1 for an SVM or a CNN."""
+    """Fits for each fold, with different seeds. None: 5 for an MLP, 1 for an SVM or a CNN."""
     num_folds: int | None = None
-    """Make this many stratified folds by recording; None uses the corpus's own folds."""
+    """Make this many folds, stratified, by recording. None: the folds of the corpus."""
     group_pattern: str | None = None
-    """Keep recordings in one made fold in whose names this regular expression finds the same."""
+    """Regular expression on names; recordings with the same match stay in one made fold."""
     folds: tuple[int, ...] = ()
-    """Score these folds alone, from 0; all of them without."""
+    """Score only these folds, from 0. Default: all."""
     majority_vote: bool = False
-    """Score recordings by the most frequent class of their chunks instead of scoring chunks."""
+    """Score recordings, by the most frequent class of their chunks, instead of chunks."""
     upsample: bool = False
-    """Repeat the training rows of smaller classes until the classes are about equally large."""
+    """Repeat training rows of small classes until all classes are about equally large."""
     train_partitions: tuple[str, ...] = ()
-    """Train on these partitions instead of cross-validating; needs eval_partitions."""
+    """Train on these partitions, without cross-validation; needs eval_partitions."""
     eval_partitions: tuple[str, ...] = ()
     """Score these partitions; needs train_partitions."""
     seed: int = 0

@@ -16,13 +16,13 @@ class ExportConfig:
     """How CSV and ARFF are written."""
 
     name: str | None = None
-    """Name of the CSV or ARFF files, without suffix; the table's by default."""
+    """Name of the files, without suffix. Default: the name of the table."""
     labels_last: bool = False
     """Put the columns of the labels after the features."""
     escape_formulas: bool = False
-    """In CSV, put ' before texts that spreadsheets run as formulas; it is read back with them."""
+    """CSV: put ' before texts that spreadsheets would run. It stays when read back."""
     times: bool = False
-    """Write the columns start and end as well: the seconds of a chunk, which auDeep's have not."""
+    """Add the columns start and end, the seconds of a chunk; auDeep has none."""
 
     def __post_init__(self) -> None:
         settle(self)
@@ -34,15 +34,15 @@ class ImportConfig:
     """How CSV and ARFF are read."""
 
     name: str | None = None
-    """Name of the CSV or ARFF files, without suffix; needed where folders hold several."""
+    """Name of the files, without suffix; needed if a folder holds several."""
     filename_attribute: str = "filename"
-    """Column with the recording; without it, rows get names of their own."""
+    """Column with the recording; if it is missing, rows get made-up names."""
     chunk_nr_attribute: str = "chunk_nr"
-    """Column with the chunk's number; without it, every row is chunk 0."""
+    """Column with the number of the chunk; if it is missing, every row is chunk 0."""
     label_nominal_attribute: str = "label_nominal"
     """Column with the label."""
     label_numeric_attribute: str = "label_numeric"
-    """Column with the label's number; may be missing."""
+    """Column with the number of the label; may be missing."""
 
     def __post_init__(self) -> None:
         settle(self)

@@ -14,11 +14,11 @@ class Limits:
     """Which recordings a stage takes, and how many of them may fail."""
 
     max_duration: float | None = None
-    """Longest recording to take, in seconds; a longer one is a row of the errors."""
+    """Longest recording to use, in seconds; longer ones are errors."""
     max_errors: int | str | None = None
-    """Fail once more recordings than this could not be used: a number, or a share such as 1%."""
+    """Stop if more recordings than this fail: a number, or a share such as 1%."""
     retry_errors: bool = False
-    """Try the recordings again that could not be used before, with the others of their parts."""
+    """Try failed recordings again; parts that contain one are recomputed."""
 
     def __post_init__(self) -> None:
         settle(self)

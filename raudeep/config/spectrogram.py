@@ -9,7 +9,7 @@ from raudeep.errors import ConfigError
 __all__ = ["Channels", "SpectrogramConfig"]
 
 Channels = Literal["mean", "left", "right", "difference"]
-"""Which mix of the channels of a recording is taken."""
+"""Mixes of the channels of a recording."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,33 +17,33 @@ class SpectrogramConfig:
     """How audio becomes spectrograms: one view of a corpus."""
 
     window_seconds: float = 0.04
-    """Length of the analysis window; truncated to whole samples."""
+    """Length of the analysis window in seconds, cut to whole samples."""
     overlap_seconds: float = 0.02
-    """Overlap of neighbouring windows; truncated to whole samples on its own."""
+    """Overlap of neighbouring windows in seconds, cut to whole samples."""
     n_mels: int | None = None
-    """Number of mel bands; None keeps the linear spectrum."""
+    """Number of mel bands. None: the linear spectrum."""
     mel: Literal["audeep", "exact"] = "audeep"
-    """Edges of the mel bands: floored to FFT bins as in auDeep, or at their exact frequencies."""
+    """Edges of the mel bands: rounded down to FFT bins (auDeep), or exact."""
     channels: Channels = "mean"
-    """Which mix of the channels is analysed; mono recordings are used as they are."""
+    """Mix of the channels; mono recordings are used as they are."""
     pre_emphasis: float | None = 0.95
-    """Coefficient c of y[n] = x[n] - c x[n-1]; None switches it off."""
+    """Coefficient c of y[n] = x[n] - c x[n-1]. None: off."""
     fixed_seconds: float | None = None
-    """Cut or zero-pad every recording to this length."""
+    """Cut every recording to this length, or pad it with zeros. None: as long as it is."""
     center: bool = False
-    """With fixed_seconds: cut and pad on both sides instead of at the end."""
+    """With fixed_seconds: cut and pad on both sides, not only at the end."""
     clip_below_db: float | None = None
-    """Floor relative to the recording's maximum, which is 0 dB."""
+    """Clipping floor in dB: quieter values are set to it. 0 dB is the recording's maximum."""
     clip_above_db: float | None = None
-    """Ceiling relative to the recording's maximum, which is 0 dB."""
+    """Clipping ceiling in dB: louder values are set to it."""
     chunk_seconds: float | None = None
     """Cut each recording into chunks of this length; needs chunk_count."""
     chunk_count: int | None = None
-    """Chunks per recording; longer recordings lose the rest, shorter ones are errors."""
+    """Chunks of each recording. The rest is not used; too short recordings are errors."""
     normalise: bool = True
-    """Scale each chunk to [-1, 1]; off keeps decibels."""
+    """Scale each chunk to [-1, 1]; otherwise values stay decibels."""
     sample_rate: int | None = None
-    """Resample to this rate in Hz (soxr HQ); None keeps the native rate."""
+    """Resample to this rate in Hz. None: each recording's own rate."""
 
     def __post_init__(self) -> None:
         settle(self)

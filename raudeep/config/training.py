@@ -20,27 +20,27 @@ class TrainingConfig:
     """
 
     num_epochs: int = 10
-    """Epochs of ceil(chunks / batch_size) full batches each, floor where they are streamed."""
+    """Passes over the spectrograms."""
     batch_size: int = 64
-    """Chunks per step, over all workers."""
+    """Chunks of a training step, over all workers."""
     learning_rate: float = 1e-3
     """Step size of Adam."""
     gradient_clip: float | None = 2.0
-    """Clip each gradient value to [-gradient_clip, gradient_clip]; None switches it off."""
+    """Largest absolute value of a gradient. None: not clipped."""
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
-    """Arithmetic of the layers; auto takes bfloat16 where the device is faster with it."""
+    """Arithmetic of the layers; auto: bfloat16 where it is faster."""
     validation_fraction: float | None = None
-    """Share of the recordings held out for a validation loss each epoch; None trains on all."""
+    """Share of the recordings held out for a validation loss. None: train on all."""
     early_stopping_epochs: int | None = None
-    """Stop after so many epochs without a lower validation loss, and keep the best epoch."""
+    """Stop after this many epochs without a lower validation loss; keep the best. None: never."""
     in_memory_gb: float = 2.0
-    """Gigabytes of spectrograms that stay on the device; more than that is streamed each epoch."""
+    """Keep up to this many GB of spectrograms in memory; stream larger tables each epoch."""
     shuffle_buffer_gb: float = 0.5
-    """Gigabytes among which streamed ones are shuffled, and which each run then has in memory."""
+    """Size in GB of the buffer that shuffles streamed spectrograms."""
     checkpoints_to_keep: int | None = 1
-    """Epochs whose weights the artifact keeps, the last ones; None keeps all."""
+    """Keep the weights of this many last epochs. None: of all."""
     seed: int = 0
-    """Seed of initialisation, shuffling, dropout and the validation split."""
+    """Seed of first weights, shuffling, dropout and the validation split."""
 
     def __post_init__(self) -> None:
         settle(self)
@@ -65,23 +65,23 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ResourceConfig:
-    """What the runs may take, and who is told; part of no fingerprint.
+    """What training may use, and which tracker is told; changes no fingerprint.
 
     Only num_workers changes numbers: each worker draws dropout of its own.
     """
 
     num_workers: int = 1
-    """Data-parallel workers of each training run."""
+    """Workers that train one autoencoder together."""
     min_workers: int | None = None
-    """Fewest workers to start with while others hold the rest of the places; None waits for all."""
+    """Start with this many workers if there is no place for all yet. None: wait for all."""
     cpus_per_worker: int | None = None
-    """CPU cores of each training worker; None shares the cores evenly among the runs."""
+    """CPU cores of each worker. None: shared evenly among the runs."""
     gpus_per_worker: float | None = None
-    """GPU share of each training worker; None shares the GPUs evenly among the runs."""
+    """GPUs of each worker, such as 0.5. None: shared evenly among the runs."""
     max_concurrent_runs: int | None = None
-    """Training runs at the same time; None takes as many as the cluster carries."""
+    """Training runs at the same time. None: as many as fit."""
     tracker: Tracker | None = None
-    """Where configuration and losses of each epoch go besides TensorBoard; None to nowhere."""
+    """Also send settings and losses of each epoch to this tracker. None: TensorBoard only."""
 
     def __post_init__(self) -> None:
         settle(self)

@@ -12,30 +12,30 @@ __all__ = ["TuneConfig"]
 
 @dataclass(frozen=True, kw_only=True)
 class TuneConfig:
-    """How a sweep over configurations is done."""
+    """How a sweep tries configurations."""
 
     num_trials: int = 20
-    """Configurations to try, those of earlier runs of the sweep included."""
+    """Configurations to try, including those that earlier runs of this sweep tried."""
     searcher: Literal["tpe", "random", "grid"] = "tpe"
-    """Optuna's TPE, which learns from finished trials; random draws; or every point of a grid."""
+    """Optuna's TPE, which learns from finished trials; random draws; or a whole grid."""
     objective: Literal["uar", "loss"] = "uar"
-    """Rank by the UAR of a linear SVM on the embeddings, or by the validation loss."""
+    """Rank trials by the UAR of a linear SVM on the embeddings, or by validation loss."""
     readout: Readout = "pooled"
     """Readout whose embeddings are scored."""
     complexity: float = 0.001
-    """C of the SVM that scores them."""
+    """C of this SVM."""
     reserved_folds: tuple[int, ...] = ()
-    """Folds, from 0, that the final evaluation reports and no trial sees; the last one without."""
+    """Folds, from 0, that no trial sees and the best recipe is scored on. Default: the last."""
     scored_folds: tuple[int, ...] = ()
-    """Folds whose validation recordings score a trial; all that are not reserved without."""
+    """Folds, from 0, that score a trial. Default: all that are not reserved."""
     validation_fraction: float = 0.2
-    """Share of the recordings for the validation loss, where the recipe holds out none."""
+    """Share of the recordings for the validation loss, if the recipe holds out none."""
     scheduler: Literal["asha", "none"] = "asha"
-    """Stop trials early that are worse than most others were after as many epochs, or none."""
+    """ASHA stops trials that are worse than most others at the same epoch."""
     grace_epochs: int = 4
-    """Epochs before a trial can be stopped."""
+    """Epochs that every trial gets."""
     reduction_factor: int = 3
-    """Of so many trials about one goes on, after grace_epochs and this many times as many."""
+    """ASHA's k: about one trial in k continues after grace_epochs, k × grace_epochs, …"""
     seed: int = 0
     """Seed of the searcher."""
 

@@ -47,7 +47,7 @@ def test_help_of_the_benchmark_lists_the_fields_of_each_section(cli):
         "--dry-run",
     ):
         assert flag in out
-    assert "Recurrent layers of encoder and decoder." in out
+    assert "Recurrent layers of the encoder, and of the decoder." in out
     assert "[default: the recipe's, or 64]" in " ".join(out.replace("│", "").split())
 
 
@@ -102,7 +102,7 @@ def test_unknown_command_is_wrong_usage_with_a_suggestion(cli):
 @pytest.mark.parametrize(
     ("arguments", "missing"),
     [
-        (["benchmark", "demo"], "needs --output: Where the output goes, a local path or a URI."),
+        (["benchmark", "demo"], "needs --output: Folder for the output, a local path or a URI."),
         (["extract"], "needs CORPUS: Folder of audio"),
         (["embed", "audio", "--output", "out"], "needs --model: Trained autoencoders."),
         (["evaluate", "mlp", "table"], "needs --output: Where the predictions table goes."),
