@@ -16,7 +16,7 @@ setup: .venv/.installed
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --editable ".[dev,docs,release]"
 	touch $@
 
 benchmark: setup
@@ -35,11 +35,9 @@ types: setup
 check: lint types test
 
 docs: setup
-	$(BIN)/python -m pip install --quiet --editable ".[docs]"
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 release-check: setup
-	$(BIN)/python -m pip install --quiet --editable ".[release]"
 	$(BIN)/python -m pytest -m slow tests/pipeline/test_release.py
 
 bench: setup
