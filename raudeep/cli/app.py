@@ -1,4 +1,4 @@
-"""The application: global options, logging, what becomes of errors."""
+"""The application: global options, logging, and how errors are shown."""
 
 import difflib
 import logging
@@ -35,13 +35,12 @@ from raudeep.foreign import visible
 __all__ = ["app", "main"]
 
 _SPINS = "10000"
-"""Of a thread of PyTorch's that waits for another, before it leaves the core to who is next.
+"""How often a waiting thread of PyTorch looks again before it leaves its core to others.
 
-A tenth of a millisecond or so. By libgomp's default it is many times that, and where other work
-takes the cores, the thread that is waited for does not get its turn: commands took ten times as
-long and more.
+About a tenth of a millisecond. libgomp's default is much longer: on a busy machine the thread that
+others wait for then gets no core, and commands took ten times as long.
 """
-_REPEAT_SECONDS = 2.0  # in which another SIGTERM is the same one: the ending is not interrupted
+_REPEAT_SECONDS = 2.0  # a SIGTERM within this time after the first is ignored
 
 
 def _version() -> str:
@@ -54,7 +53,7 @@ def _version() -> str:
 def _choices_in_any_case(
     app: App, commands: tuple[str, ...], arguments: ArgumentCollection
 ) -> None:
-    """Take a word that is one of several in upper and lower case alike; called by cyclopts."""
+    """Accept choices in upper and lower case; called by cyclopts."""
     for argument in arguments:
         choices = {choice.lower(): choice for choice in argument.get_choices(force=True) or ()}
         argument.tokens = [
@@ -64,7 +63,7 @@ def _choices_in_any_case(
 
 
 def _explain(error: CycloptsError) -> Any:
-    """Return what is said of wrong usage: of what is missing, its help, too; called by cyclopts."""
+    """Return the message of wrong usage; called by cyclopts."""
     if isinstance(error, UnknownCommandError) and (said := _without_kind(error)):
         return CycloptsPanel(public_text(said))
     argument = error.argument
@@ -77,7 +76,7 @@ def _explain(error: CycloptsError) -> Any:
 
 
 def _without_kind(error: UnknownCommandError) -> str | None:
-    """Return what is said of a path where a command is missing, or its kind, as of `train`."""
+    """Return the message if a path stands where a command or a kind belongs; None otherwise."""
     if error.app is None or not error.unused_tokens:
         return None
     kinds = [kind for kind in error.app if not kind.startswith("-")]
@@ -126,17 +125,17 @@ def show_help(
 def _launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     verbose: Annotated[
-        bool, Parameter(name=["--verbose", "-v"], negative="", help="Say more on stderr.")
+        bool, Parameter(name=["--verbose", "-v"], negative="", help="Print more on stderr.")
     ] = False,
     quiet: Annotated[
-        bool, Parameter(name=["--quiet", "-q"], negative="", help="Say only what went wrong.")
+        bool, Parameter(name=["--quiet", "-q"], negative="", help="Print errors only.")
     ] = False,
     debug: Annotated[
         bool, Parameter(negative="", help="Show tracebacks and the output of Ray.")
     ] = False,
-    log_file: Annotated[Path | None, Parameter(help="Write the log to this file as well.")] = None,
+    log_file: Annotated[Path | None, Parameter(help="Write the log to this file, too.")] = None,
     endpoint_url: Annotated[
-        str | None, Parameter(help="Where the S3 store answers, if it is not Amazon's.")
+        str | None, Parameter(help="URL of the S3 store, if it is not Amazon's.")
     ] = None,
     anonymous: Annotated[
         bool, Parameter(negative="", help="Read public S3 buckets without credentials.")
@@ -184,7 +183,7 @@ def _launch(
 
 
 def _as_typed(message: str, tokens: Sequence[str]) -> str:
-    """Return a message that calls a field by the flag, among `tokens`, that gives it."""
+    """Return the message with the name of a field replaced by the flag that was typed."""
     flags = {token.partition("=")[0] for token in tokens if token.startswith("--")}
 
     def typed(found: re.Match[str]) -> str:
@@ -203,7 +202,7 @@ class _Termination:
 
     @property
     def was_asked_for(self) -> bool:
-        """Whether a SIGTERM came; the exception does not say, since Ray makes a new one of it."""
+        """Whether a SIGTERM came. The exception does not tell, since Ray replaces it."""
         return self._last is not None
 
     def __enter__(self) -> "_Termination":
@@ -224,7 +223,7 @@ class _Termination:
 
 
 class _PublicFormatter(logging.Formatter):
-    """The message alone, without secrets of URIs and what steers a terminal; of all libraries."""
+    """Formats the message alone, without secrets of URIs and without control characters."""
 
     def format(self, record: logging.LogRecord) -> str:
         return visible(public_text(super().format(record)))

@@ -1,4 +1,4 @@
-"""Parameters that several commands share, and what they print."""
+"""Parameters that several commands share, and how summaries are printed."""
 
 import dataclasses
 import functools
@@ -126,7 +126,7 @@ def is_quiet() -> bool:
 
 
 def given(overrides: Any) -> dict[str, Any]:
-    """Return the values of `overrides_of` that were given, None among them; none without."""
+    """Return the flags of `overrides_of` that were given, with their values (None is one)."""
     return {} if overrides is None else dict(overrides.given)
 
 
@@ -136,12 +136,11 @@ def overrides_of(
     of: str | None = None,
     without: Collection[str] = (),
 ) -> Any:
-    """Return `config` with every field optional: only given flags count, see `given`.
+    """Return a class like `config` in which every field is optional; see `given`.
 
-    The help says what holds without a flag: what a file `of` that name says, or the default of the
-    field. Fields `without` are no flags. None cannot stand for "not given": it is a value
-    (`--training.checkpoints-to-keep None`). What the class is made with are the flags that were
-    given.
+    The help shows the default: the value in a file `of` that name, or the default of the field.
+    Fields `without` get no flag. None cannot mean "not given", since it is a value
+    (`--training.checkpoints-to-keep None`): an instance remembers which flags were given.
     """
     described = {
         each.arg_name: each.description
@@ -174,7 +173,7 @@ def overrides_of(
 
 
 def named(uris: Sequence[str]) -> dict[str, str]:
-    """Return absolute URIs by their last name, or by as many names as tell them apart."""
+    """Return absolute URIs by their last name, or by as many names as make them differ."""
     from raudeep.storage.uri import absolute
 
     places = [absolute(uri) for uri in uris]
@@ -190,7 +189,7 @@ def named(uris: Sequence[str]) -> dict[str, str]:
 
 
 def print_summary_rows(summaries: "Sequence[StageSummary]", *, as_json: bool) -> None:
-    """Print what stages did, as a table or as JSON; with --quiet the stages with errors alone."""
+    """Print the summaries of stages, as a table or JSON; with --quiet only those with errors."""
     from raudeep.report.console import print_json, print_summaries
 
     rows: list[Mapping[str, Any]] = [summary.to_dict() for summary in summaries]

@@ -1,7 +1,7 @@
-"""One frozen dataclass per stage: the Python fields, the TOML keys and the flags are these.
+"""One frozen dataclass for each stage; its fields are also the TOML keys and the flags.
 
-The line under a field is its help on the command line. Checks live in ``__post_init__``; what holds
-between stages is checked by the recipe (`raudeep.recipe`).
+The line under a field is its help on the command line. ``__post_init__`` checks one class; the
+recipe (`raudeep.recipe`) checks what must hold between stages.
 """
 
 from raudeep.config.autoencoder import (

@@ -1,4 +1,4 @@
-"""The architectures of autoencoders, those of other packages among them."""
+"""The fields of each kind of autoencoder, including kinds of other packages."""
 
 import logging
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ Readout = Literal["state", "pooled"]
 
 
 def check_readouts(readouts: Iterable[str]) -> None:
-    """Raise `ConfigError` unless all are readouts."""
+    """Raise `ConfigError` if one of them is no readout."""
     if strange := [readout for readout in readouts if readout not in get_args(Readout)]:
         known = " or ".join(map(repr, get_args(Readout)))
         raise ConfigError(f"a readout is {known}. Got {strange[0]!r}.")
@@ -35,7 +35,7 @@ def check_readouts(readouts: Iterable[str]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ArchitectureConfig:
-    """What the architectures have in common; a class of fields for each kind is derived from it."""
+    """Fields that all kinds of autoencoders have; each kind derives its class from this one."""
 
     kind: ClassVar[str]
     """Name on the command line, in recipes and in artifacts."""
@@ -54,11 +54,11 @@ class ArchitectureConfig:
         settle(self)
 
     def check_bands(self, bands: int) -> None:
-        """Raise `ConfigError` unless spectrograms of so many bands can be trained on."""
+        """Raise `ConfigError` if spectrograms with this many bands cannot be trained on."""
 
     @property
     def runs_freely(self) -> bool:
-        """Whether there is a decoder that can be fed nothing but its own outputs."""
+        """Whether the decoder can run on its own outputs alone."""
         return False
 
 
@@ -99,7 +99,7 @@ class AutoencoderConfig(ArchitectureConfig):
 
     @property
     def runs_freely(self) -> bool:
-        """Whether the decoder can be fed nothing but its own outputs."""
+        """Whether the decoder can run on its own outputs alone."""
         return not self.bidirectional_decoder
 
     def _check_axis(self, prefix: str) -> None:
@@ -141,7 +141,7 @@ class FrequencyAutoencoderConfig(AutoencoderConfig):
         check(self, "overlap_bands", overlaps, rule)
 
     def check_bands(self, bands: int) -> None:
-        """Raise `ConfigError` unless a window is at most as wide as the spectrograms."""
+        """Raise `ConfigError` if a window is wider than the spectrograms."""
         rule = f"at most the {bands} bands of the spectrograms"
         check(self, "window_bands", self.window_bands <= bands, rule)
 
@@ -180,11 +180,11 @@ class FrequencyTimeAutoencoderConfig(FrequencyAutoencoderConfig):
 
     @property
     def runs_freely(self) -> bool:
-        """Whether the decoders of both axes can be fed nothing but their own outputs."""
+        """Whether the decoders of both axes can run on their own outputs alone."""
         return super().runs_freely and not self.frequency_bidirectional_decoder
 
     def frequency_axis(self) -> AutoencoderConfig:
-        """Return the architecture over the bands as that of a sequence of its own."""
+        """Return the fields of the frequency axis as an autoencoder over a sequence."""
         names = [each.name for each in fields(AutoencoderConfig)]
         values: dict[str, Any] = {
             name: getattr(self, f"frequency_{name}", getattr(self, name)) for name in names
@@ -198,10 +198,10 @@ _GROUP = "raudeep.autoencoders"
 
 @lru_cache(maxsize=1)
 def autoencoder_kinds() -> dict[str, type[ArchitectureConfig]]:
-    """Return the architectures by kind: raudeep's, then those of the packages that are installed.
+    """Return the classes of fields by kind: raudeep's, then those of installed packages.
 
-    A package names each of its own in an entry point of the group ``raudeep.autoencoders``, from
-    its kind to its class of fields. What cannot be used is left out, and a line of the log says so.
+    A package names each class in an entry point of the group ``raudeep.autoencoders``, under the
+    name of the kind. A class that cannot be used is left out, with a warning.
     """
     kinds: dict[str, type[ArchitectureConfig]] = {each.kind: each for each in _OURS}
     for entry in sorted(entry_points(group=_GROUP)):
@@ -219,7 +219,7 @@ def autoencoder_kinds() -> dict[str, type[ArchitectureConfig]]:
 
 
 def architecture_of(kind: object, *, where: str) -> type[ArchitectureConfig]:
-    """Return the class of fields of a kind; `where` names the place that asks for it.
+    """Return the class of fields of a kind; `where` starts the error message.
 
     Raises
     ------

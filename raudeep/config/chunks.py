@@ -1,4 +1,4 @@
-"""How recordings are read to be embedded: in which chunks, which channels, at which rate."""
+"""How `embed` reads recordings: chunks, channels, sample rate."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ __all__ = ["ChunkConfig"]
 
 @dataclass(frozen=True, kw_only=True)
 class ChunkConfig:
-    """How recordings are read to be embedded: in which chunks, which channels, at which rate."""
+    """How `embed` reads recordings: chunks, channels, sample rate."""
 
     chunk_seconds: float | None = None
     """Make a row for each chunk of this length. None: a row for each recording."""
@@ -37,5 +37,5 @@ class ChunkConfig:
 
     @property
     def hop_seconds(self) -> float | None:
-        """From the start of one chunk to that of the next; None for whole recordings."""
+        """Seconds between the starts of two chunks; None for whole recordings."""
         return self.chunk_hop_seconds or self.chunk_seconds

@@ -1,4 +1,4 @@
-"""How tables pass to other programs and back."""
+"""How tables are exported to other programs and imported from them."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -55,7 +55,7 @@ class ImportConfig:
 
     @property
     def attributes(self) -> tuple[str, str, str, str]:
-        """Names of the columns that are no features: recording, chunk, label, label's number."""
+        """Names of the columns that are no features: recording, chunk, label and its number."""
         return (
             self.filename_attribute,
             self.chunk_nr_attribute,

@@ -1,7 +1,7 @@
-"""What older outputs do not say of their configuration, and what no output depends on.
+"""Fields that older outputs lack, and fields that no output depends on.
 
-An output keeps the configuration that it was made with. A later raudeep has more fields. Each of
-them has, for what is older, the value that says what was done before the field was there.
+An output keeps the configuration that it was made with. A later raudeep has more fields. For older
+outputs such a field has the value that describes what raudeep did before the field existed.
 """
 
 from collections.abc import Mapping
@@ -17,24 +17,24 @@ ADDED: Mapping[str, Mapping[str, Any]] = {
     "evaluation": {"group_pattern": None, "folds": []},
     "mlp": {"batch_size": None},
 }
-"""By section of a configuration: each field that came later, and its value before.
+"""By section: fields that were added later, with the value that holds for older outputs.
 
-That value is the field's default, and as JSON gives it back. The sections are those of `settled`.
+The value is the default of the field, as JSON writes it. `settled` names the sections.
 """
 
 LIMITS: Mapping[str, frozenset[str]] = {
     "training": frozenset({"in_memory_gb", "shuffle_buffer_gb", "checkpoints_to_keep"}),
 }
-"""By section: what a run may take or leave behind. It does not say what is made."""
+"""By section: fields that limit a run and do not change its result."""
 
 PLANNED: Mapping[str, str] = {"frames": "manifest", "log-mel": "manifest"}
-"""By stage: an input that older outputs name, of which a table's plan says all there is to say."""
+"""By stage: an input that older outputs name; today the plan of the table holds it."""
 
 
 def settled(config: Any, section: str = "") -> Any:
-    """Return a configuration without limits, and without later fields that say what was before.
+    """Return a configuration without limits, and without later fields that have the older value.
 
-    Two configurations that are equal so make the same.
+    Two configurations that are equal in this form give the same output.
 
     Parameters
     ----------

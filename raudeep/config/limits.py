@@ -1,4 +1,4 @@
-"""Which recordings a stage takes, and how many of them may fail."""
+"""Which recordings a stage uses, and how many of them may fail."""
 
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -11,7 +11,7 @@ __all__ = ["Limits"]
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Which recordings a stage takes, and how many of them may fail."""
+    """Which recordings a stage uses, and how many of them may fail."""
 
     max_duration: float | None = None
     """Longest recording to use, in seconds; longer ones are errors."""
@@ -27,7 +27,7 @@ class Limits:
         self.allowed_errors(1)
 
     def allowed_errors(self, num_recordings: int) -> int | None:
-        """Return how many of some recordings may fail; None for any number."""
+        """Return how many of `num_recordings` may fail; None for any number."""
         if self.max_errors is None:
             return None
         given = str(self.max_errors).strip()

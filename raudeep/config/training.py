@@ -1,4 +1,4 @@
-"""How autoencoders are trained, and what their training may take."""
+"""How autoencoders are trained, and which resources they may use."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -15,8 +15,8 @@ Tracker = Literal["mlflow", "wandb"]
 class TrainingConfig:
     """How an autoencoder is trained.
 
-    `in_memory_gb`, `shuffle_buffer_gb` and `checkpoints_to_keep` are limits: they do not make a
-    model another one. What is streamed is shuffled otherwise, so that its losses differ a little.
+    `in_memory_gb`, `shuffle_buffer_gb` and `checkpoints_to_keep` are limits: a training continues
+    under other limits. Streamed spectrograms come in another order, so that losses differ a little.
     """
 
     num_epochs: int = 10
@@ -67,7 +67,7 @@ class TrainingConfig:
 class ResourceConfig:
     """What training may use, and which tracker is told; changes no fingerprint.
 
-    Only num_workers changes numbers: each worker draws dropout of its own.
+    Only num_workers changes results: each worker draws its own dropout.
     """
 
     num_workers: int = 1

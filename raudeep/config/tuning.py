@@ -1,4 +1,4 @@
-"""How a sweep searches: what it optimises, with which searcher, and what it must not look at."""
+"""How a sweep searches: its objective, its searcher, and the folds that it must not see."""
 
 from dataclasses import dataclass
 from typing import Literal
