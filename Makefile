@@ -35,7 +35,7 @@ types: setup
 check: lint types test
 
 docs: setup
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 release-check: setup
 	$(BIN)/python -m pytest -m slow tests/pipeline/test_release.py
