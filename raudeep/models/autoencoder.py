@@ -21,6 +21,7 @@ from raudeep.config import (
     Readout,
 )
 from raudeep.errors import ConfigError
+from raudeep.models.packing import Packing
 from raudeep.models.sequence import SequenceAutoencoder
 
 __all__ = [
@@ -127,16 +128,21 @@ class TimeAutoencoder(Autoencoder):
 
     def encode(self, spectrograms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the representation (B, S) and the encoder's top-layer outputs (T, B, H)."""
-        return self.core.encode(spectrograms.transpose(0, 1), lengths)
+        frames = spectrograms.transpose(0, 1)
+        packing = Packing(frames.shape, lengths)
+        state, outputs = self.core.encode(packing.pack(frames), packing)
+        return state, packing.unpack(outputs)
 
     def forward(
         self, spectrograms: Tensor, lengths: Tensor | None = None, *, free_running: bool = False
     ) -> tuple[Tensor, Tensor]:
         """Return the reconstruction and its target, both (B, T, F)."""
         frames = spectrograms.transpose(0, 1)
-        state, _ = self.core.encode(frames, lengths)
-        decoded = self.core.decode(state, frames, lengths, free_running=free_running)
-        return decoded.transpose(0, 1), spectrograms
+        packing = Packing(frames.shape, lengths)
+        packed = packing.pack(frames)
+        state, _ = self.core.encode(packed, packing)
+        decoded = self.core.decode(state, packed, packing, free_running=free_running)
+        return packing.unpack(decoded).transpose(0, 1), spectrograms
 
 
 class FrequencyAutoencoder(Autoencoder):
@@ -163,7 +169,7 @@ class FrequencyAutoencoder(Autoencoder):
 
     def encode(self, spectrograms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the representation of each frame, (B, T, S), and the same as (T, B, S)."""
-        state, _ = self.core.encode(self.windows.steps(spectrograms))
+        state, _ = self.core.encode(*self.windows.steps(spectrograms))
         state = state.view(*spectrograms.shape[:2], -1)
         return state, state.transpose(0, 1)
 
@@ -171,9 +177,9 @@ class FrequencyAutoencoder(Autoencoder):
         self, spectrograms: Tensor, lengths: Tensor | None = None, *, free_running: bool = False
     ) -> tuple[Tensor, Tensor]:
         """Return the reconstructed windows and their targets, both (B, T, K, W)."""
-        steps = self.windows.steps(spectrograms)
-        state, _ = self.core.encode(steps)
-        decoded = self.core.decode(state, steps, free_running=free_running)
+        steps, packing = self.windows.steps(spectrograms)
+        state, _ = self.core.encode(steps, packing)
+        decoded = self.core.decode(state, steps, packing, free_running=free_running)
         shape = spectrograms.shape
         return self.windows.unfold(decoded, shape), self.windows.unfold(steps, shape)
 
@@ -213,21 +219,27 @@ class FrequencyTimeAutoencoder(Autoencoder):
 
     def encode(self, spectrograms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the representation (B, S) and the time encoder's top-layer outputs (T, B, H)."""
-        steps = self.windows.steps(spectrograms)
-        return self.time.encode(self._frames(steps, spectrograms), lengths)
+        steps, windows = self.windows.steps(spectrograms)
+        packing = Packing(spectrograms.transpose(0, 1).shape, lengths)
+        frames = self._frames(steps, windows, packing)
+        state, outputs = self.time.encode(frames, packing)
+        return state, packing.unpack(outputs)
 
     def forward(
         self, spectrograms: Tensor, lengths: Tensor | None = None, *, free_running: bool = False
     ) -> tuple[Tensor, Tensor]:
         """Return the reconstructed windows and their targets, both (B, T, K, W)."""
-        steps = self.windows.steps(spectrograms)
-        frames = self._frames(steps, spectrograms)
-        state, _ = self.time.encode(frames, lengths)
-        decoded = self.time.decode(state, frames, lengths, free_running=free_running)
+        steps, windows = self.windows.steps(spectrograms)
+        packing = Packing(spectrograms.transpose(0, 1).shape, lengths)
+        frames = self._frames(steps, windows, packing)
+        state, _ = self.time.encode(frames, packing)
+        decoded = packing.unpack(
+            self.time.decode(state, frames, packing, free_running=free_running)
+        )
         states = decoded.transpose(0, 1).flatten(0, 1)  # (B T, S of the frequency axis)
-        windows = self.frequency.decode(states, steps, free_running=free_running)
+        decoded = self.frequency.decode(states, steps, windows, free_running=free_running)
         shape = spectrograms.shape
-        return self.windows.unfold(windows, shape), self.windows.unfold(steps, shape)
+        return self.windows.unfold(decoded, shape), self.windows.unfold(steps, shape)
 
     def to_spectrograms(self, reconstruction: Tensor) -> Tensor:
         """Return windows (B, T, K, W) as spectrograms (B, T, F) of the bands that they cover."""
@@ -238,10 +250,10 @@ class FrequencyTimeAutoencoder(Autoencoder):
         """Bands that the windows cover."""
         return self.windows.covered
 
-    def _frames(self, steps: Tensor, spectrograms: Tensor) -> Tensor:
-        """Return a vector for each frame, (T, B, S of the frequency axis)."""
-        state, _ = self.frequency.encode(steps)
-        return state.view(*spectrograms.shape[:2], -1).transpose(0, 1)
+    def _frames(self, steps: Tensor, windows: Packing, packing: Packing) -> Tensor:
+        """Return a vector for each frame, (N, S of the frequency axis), packed by `packing`."""
+        state, _ = self.frequency.encode(steps, windows)
+        return packing.pack(state.view(packing.batch, packing.steps, -1).transpose(0, 1))
 
 
 def build_autoencoder(bands: int, config: ArchitectureConfig) -> Autoencoder:
@@ -318,14 +330,17 @@ class _Windows:
                 stacklevel=2,
             )
 
-    def steps(self, spectrograms: Tensor) -> Tensor:
-        """Return the windows of spectrograms (B, T, F) as sequences (K, B T, W)."""
+    def steps(self, spectrograms: Tensor) -> tuple[Tensor, Packing]:
+        """Return the windows of spectrograms (B, T, F) as B T packed sequences, (K B T, W)."""
         windows = spectrograms.unfold(2, self.width, self.hop)  # (B, T, K, W)
-        return windows.flatten(0, 1).transpose(0, 1)
+        sequences = windows.flatten(0, 1).transpose(0, 1)
+        packing = Packing(sequences.shape)
+        return packing.pack(sequences), packing
 
     def unfold(self, steps: Tensor, shape: torch.Size) -> Tensor:
-        """Return sequences (K, B T, W) as (B, T, K, W); `shape` is that of the spectrograms."""
-        return steps.transpose(0, 1).reshape(*shape[:2], self.count, self.width)
+        """Return packed windows (K B T, W) as (B, T, K, W), for spectrograms of a shape."""
+        windows = steps.view(self.count, -1, self.width).transpose(0, 1)
+        return windows.reshape(*shape[:2], self.count, self.width)
 
     def overlap_mean(self, windows: Tensor) -> Tensor:
         """Return (B, T, covered bands), each the mean over the windows that hold it."""

@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from raudeep.config import TrainingConfig
 from raudeep.models.autoencoder import Autoencoder, reconstruction_error
 from raudeep.models.batching import Batch, Shard, SpectrogramSource, generator, mix_seed
+from raudeep.models.memory import kept_memory
 
 __all__ = ["EpochResult", "Fit", "bfloat16_is_faster", "split_by_recording"]
 
@@ -93,9 +94,11 @@ class Fit:
         self.model.train()
         config = self.config
         losses, num_rows = [], 0
-        for batch in spectrograms.shuffled(epoch, config.batch_size, config.seed, self._shard):
-            losses.append(self._step(batch))
-            num_rows += batch.num_rows
+        batches = spectrograms.shuffled(epoch, config.batch_size, config.seed, self._shard)
+        with kept_memory():
+            for batch in batches:
+                losses.append(self._step(batch))
+                num_rows += batch.num_rows
         loss = float(torch.stack(losses).mean())
         seconds = time.perf_counter() - started
         return EpochResult(

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from raudeep.models.packing import Packing
 
-__all__ = ["compiled", "recurrent_layer"]
+__all__ = ["compiled", "dropout", "recurrent_layer"]
 
 logger = logging.getLogger(__name__)
 
@@ -90,15 +90,50 @@ def recurrent_layer(
         bias = torch.cat([bias[: 2 * units] + gates, bias[2 * units :], candidate])
     if state is None:
         state = torch.zeros(2 if is_lstm else 1, packing.batch, units)
-    outputs, final = _RecurrentLayer.apply(
+    tensors = (
         inputs.to(dtype),
         state.to(exact),
         weights["weight_ih_l0"].to(dtype),
         weights["weight_hh_l0"].to(dtype),
         bias.to(exact),
-        packing,
     )
+    # Inside of an autograd function nobody can tell whether gradients are wanted.
+    keeps = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    outputs, final = _RecurrentLayer.apply(*tensors, packing, keeps)
     return outputs, final
+
+
+def dropout(values: Tensor, probability: float) -> Tensor:
+    """Return `values` with a share of them zeroed and the rest scaled up.
+
+    Which ones follows from a seed that PyTorch's generator draws. Under autocast the result is in
+    bfloat16.
+    """
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else values.dtype
+    seed = int(torch.randint(2**63 - 1, ()))
+    result: Tensor = _Dropout.apply(values.to(dtype).contiguous(), probability, seed)
+    return result
+
+
+class _Dropout(torch.autograd.Function):
+    """The same values are dropped from the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, probability: float, seed: int) -> Tensor:
+        ctx.drawn = probability, seed
+        result = torch.empty_like(values)
+        # As many of 65536 as can be told apart.
+        dropped = min(round(probability * 2**16), 2**16 - 1)
+        scale = 1 / (1 - probability)
+        library = compiled()
+        assert library is not None
+        arguments = values.data_ptr(), result.data_ptr(), values.numel(), _TYPES[values.dtype]
+        library.drop_values(*arguments, dropped, scale, seed)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return _Dropout.apply(gradients[0].contiguous(), *ctx.drawn), None, None
 
 
 class _RecurrentLayer(torch.autograd.Function):
@@ -113,6 +148,7 @@ class _RecurrentLayer(torch.autograd.Function):
         recurrent: Tensor,
         bias: Tensor,
         packing: Packing,
+        keeps: bool,
     ) -> tuple[Tensor, Tensor]:
         units = recurrent.shape[1]
         total = len(inputs)
@@ -120,8 +156,7 @@ class _RecurrentLayer(torch.autograd.Function):
         products = torch.mm(inputs, weight.t())
         outputs = inputs.new_empty(packing.batch + total, units)
         final = state.clone(memory_format=torch.contiguous_format)
-        needs_gradient = any(ctx.needs_input_grad)
-        saved = inputs.new_empty(total, (5 if is_lstm else 4) * units) if needs_gradient else None
+        saved = inputs.new_empty(total, (5 if is_lstm else 4) * units) if keeps else None
         _call(
             packing,
             recurrent,
@@ -133,7 +168,7 @@ class _RecurrentLayer(torch.autograd.Function):
             outputs=outputs,
             saved=saved,
         )
-        if needs_gradient:
+        if keeps:
             ctx.packing = packing
             ctx.save_for_backward(inputs, state, weight, recurrent, outputs, saved)
         return outputs[packing.batch :], final
@@ -164,7 +199,7 @@ class _RecurrentLayer(torch.autograd.Function):
             d_candidate=d_candidate,
             d_bias=d_bias,
         )
-        before = _states_before(outputs, packing)
+        before = packing.before(outputs)
         d_recurrent = torch.empty_like(recurrent)
         if is_lstm:
             torch.mm(d_products.t(), before, out=d_recurrent)
@@ -175,30 +210,20 @@ class _RecurrentLayer(torch.autograd.Function):
         return (
             torch.mm(d_products, weight) if ctx.needs_input_grad[0] else None,
             d_state,
-            torch.mm(d_products.t(), inputs),
+            torch.mm(inputs.t(), d_products).t(),  # faster than the product of d_products.t()
             d_recurrent,
             d_bias.sum(0),
             None,
+            None,
         )
-
-
-def _states_before(outputs: Tensor, packing: Packing) -> Tensor:
-    """Return the hidden values that each step began with, (N, H)."""
-    if packing.is_uniform:
-        return outputs[: -packing.batch]
-    # Step t's rows are the first of step t - 1, which are all B at first.
-    active = packing.active.tolist()
-    starts = [0, *(packing.active.cumsum(0) - packing.active + packing.batch).tolist()]
-    rows = [torch.arange(a, a + n) for a, n in zip(starts, active, strict=False)]
-    return outputs.index_select(0, torch.cat(rows))
 
 
 def _call(
     packing: Packing, weights: Tensor, *, is_lstm: bool, backward: bool, **tensors: Tensor | None
 ) -> None:
     """Run the kernel over all steps; it writes into the tensors."""
-    run = compiled()
-    assert run is not None
+    library = compiled()
+    assert library is not None
     weights = weights.contiguous()
     active = packing.active.contiguous()
     layer = _Layer(
@@ -211,7 +236,7 @@ def _call(
         weights=weights.data_ptr(),
         **{name: tensor.data_ptr() for name, tensor in tensors.items() if tensor is not None},
     )
-    run(ctypes.byref(layer), _TYPES[weights.dtype], is_lstm, backward)
+    library.run_layer(ctypes.byref(layer), _TYPES[weights.dtype], is_lstm, backward)
 
 
 def _block(batch: int) -> int:
@@ -221,10 +246,10 @@ def _block(batch: int) -> int:
 
 
 @functools.cache
-def compiled() -> Any | None:
-    """Return the kernel's function, compiled now if need be; None with a warning without it."""
+def compiled() -> ctypes.CDLL | None:
+    """Return the kernel, compiled now if need be, or None and a warning if it cannot be."""
     try:
-        function = ctypes.CDLL(str(_library())).run_layer
+        library = ctypes.CDLL(str(_library()))
     except (OSError, subprocess.SubprocessError) as error:
         said = getattr(error, "stderr", None) or str(error)
         logger.warning(
@@ -234,9 +259,13 @@ def compiled() -> Any | None:
             said.strip().splitlines()[-1] if said.strip() else type(error).__name__,
         )
         return None
-    function.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_bool, ctypes.c_bool]
-    function.restype = None
-    return function
+    address, number = ctypes.c_void_p, ctypes.c_int64
+    library.run_layer.argtypes = [address, ctypes.c_int, ctypes.c_bool, ctypes.c_bool]
+    library.run_layer.restype = None
+    library.drop_values.argtypes = [address, address, number, ctypes.c_int]
+    library.drop_values.argtypes += [ctypes.c_uint32, ctypes.c_double, ctypes.c_uint64]
+    library.drop_values.restype = None
+    return library
 
 
 def _library() -> Path:

@@ -3,7 +3,9 @@
 Shapes: T steps, B sequences, N the sum of the lengths, F values of a step.
 """
 
+from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,16 +22,15 @@ class Packing:
 
     Parameters
     ----------
-    steps, batch : int
-        T and B.
+    shape : sequence of int
+        The padded batch's; it begins with T and B.
     lengths : Tensor of int64, shape (B,), optional
         Steps of each sequence, on the CPU, at least 1; all T without.
     """
 
-    def __init__(self, steps: int, batch: int, lengths: Tensor | None = None) -> None:
-        self.steps = steps
-        self.batch = batch
-        if lengths is not None and bool((lengths == steps).all()):
+    def __init__(self, shape: Sequence[int], lengths: Tensor | None = None) -> None:
+        self.steps, self.batch = shape[:2]
+        if lengths is not None and bool((lengths == self.steps).all()):
             lengths = None
         self._lengths = lengths
 
@@ -67,7 +68,23 @@ class Packing:
         """Return (N, F) with each sequence from its end to its start."""
         if self.is_uniform:
             return packed.view(self.steps, self.batch, -1).flip(0).flatten(0, 1)
-        return packed.index_select(0, self._mirror.to(packed.device))
+        result: Tensor = _Permutation.apply(packed, self._mirror.to(packed.device))
+        return result
+
+    def delay(self, packed: Tensor, lag: int) -> Tensor:
+        """Return (N, F) with the value of `lag` steps before at each step, zeros at the first."""
+        for _ in range(lag):
+            packed = self.before(torch.cat([packed.new_zeros(self.batch, packed.shape[1]), packed]))
+        return packed
+
+    def before(self, packed: Tensor) -> Tensor:
+        """Return (N, F), the value of the step before at each step, from (B + N, F).
+
+        The first B rows are what precedes the first step.
+        """
+        if self.is_uniform:
+            return packed[: -self.batch]
+        return packed.index_select(0, self._previous.to(packed.device))
 
     def sort(self, values: Tensor) -> Tensor:
         """Return (..., B, H) in the order of the rows of a step: longest first."""
@@ -102,7 +119,30 @@ class Packing:
     def _mirror(self) -> Tensor:
         """Packed row of the step that is as far from the other end, int64 of shape (N,)."""
         assert self._lengths is not None
-        starts = self.active.cumsum(0) - self.active
         steps = self._lengths[self._order] - 1 - torch.arange(self.steps).unsqueeze(1)
-        rows = starts[steps.clamp_min(0)] + torch.arange(self.batch)
+        rows = self._starts[steps.clamp_min(0)] + torch.arange(self.batch)
         return rows[self._mask]
+
+    @cached_property
+    def _previous(self) -> Tensor:
+        """Row of the step before among B rows and all packed ones, int64 of shape (N,)."""
+        starts = torch.cat([torch.tensor([0]), self._starts[:-1] + self.batch])
+        return (starts.unsqueeze(1) + torch.arange(self.batch))[self._mask]
+
+    @cached_property
+    def _starts(self) -> Tensor:
+        """First packed row of each step, int64 of shape (T,)."""
+        return self.active.cumsum(0) - self.active
+
+
+class _Permutation(torch.autograd.Function):
+    """Rows in an order that is its own inverse: PyTorch's gradient would add rows up instead."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, order: Tensor) -> Tensor:
+        ctx.save_for_backward(order)
+        return values.index_select(0, order)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _Permutation.apply(gradients[0], *ctx.saved_tensors), None

@@ -191,6 +191,7 @@ struct Tiles : Product<Pairs> {  // 32 rows by 32 columns at once
       const BFloat16* left = packed.data() + j * deep;
       const BFloat16* right = left + 16 * deep;
       for (int64_t i = 0; i < m; i += 32) {
+        const bool both = m - i > 16;  // few rows are left at the end of mixed lengths
         float* to = c + i * ldc + j;
         if (add) {
           _tile_loadd(0, to, line);
@@ -209,14 +210,16 @@ struct Tiles : Product<Pairs> {  // 32 rows by 32 columns at once
           _tile_loadd(4, upper + u, row);
           _tile_loadd(6, left + u * 16, 64);
           _tile_loadd(7, right + u * 16, 64);
-          _tile_loadd(5, lower + u, row);
           _tile_dpbf16ps(0, 4, 6);
           _tile_dpbf16ps(1, 4, 7);
+          if (!both) continue;
+          _tile_loadd(5, lower + u, row);
           _tile_dpbf16ps(2, 5, 6);
           _tile_dpbf16ps(3, 5, 7);
         }
         _tile_stored(0, to, line);
         _tile_stored(1, to + 16, line);
+        if (!both) continue;
         _tile_stored(2, to + 16 * ldc, line);
         _tile_stored(3, to + 16 * ldc + 16, line);
       }
@@ -483,9 +486,50 @@ void run(const Layer& layer, bool lstm, bool backward) {
   else work(Run<S, P, Gru>(layer));
 }
 
+// ---- Dropout: whether a value is kept follows from the seed and its place, so that nothing has to
+// be remembered for the gradient.
+
+inline uint32_t mix(uint32_t x, uint64_t seed) {  // the end of MurmurHash3, with a seed
+  x ^= static_cast<uint32_t>(seed);
+  x ^= x >> 16;
+  x *= 0x85ebca6bu;
+  x += static_cast<uint32_t>(seed >> 32);
+  x ^= x >> 13;
+  x *= 0xc2b2ae35u;
+  return x ^ x >> 16;
+}
+
+// Each half of the values takes 16 of the 32 bits that are drawn for a place.
+template <class S>
+void drop(const void* source, void* target, int64_t count, uint32_t dropped, double scale,
+          uint64_t seed) {
+  const S* from = static_cast<const S*>(source);
+  S* to = static_cast<S*>(target);
+  const auto factor = static_cast<decltype(load(*from))>(scale);
+  const int64_t half = count / 2;
+#pragma omp simd
+  for (int64_t i = 0; i < half; ++i) {
+    const uint32_t bits = mix(static_cast<uint32_t>(i), seed);
+    store(to + i, (bits & 0xffff) < dropped ? 0 : load(from[i]) * factor);
+    store(to + half + i, (bits >> 16) < dropped ? 0 : load(from[half + i]) * factor);
+  }
+  if (count % 2) {
+    const uint32_t bits = mix(static_cast<uint32_t>(half), seed);
+    store(to + count - 1, (bits & 0xffff) < dropped ? 0 : load(from[count - 1]) * factor);
+  }
+}
+
 }  // namespace
 
-// type: 0 float32, 1 float64, 2 bfloat16.
+// type: 0 float32, 1 float64, 2 bfloat16. `dropped` of 65536 values are dropped, on average.
+extern "C" void drop_values(const void* from, void* to, int64_t count, int type, uint32_t dropped,
+                            double scale, uint64_t seed) {
+  if (type == 0) drop<float>(from, to, count, dropped, scale, seed);
+  else if (type == 1) drop<double>(from, to, count, dropped, scale, seed);
+  else drop<BFloat16>(from, to, count, dropped, scale, seed);
+}
+
+// type: as above.
 extern "C" void run_layer(const Layer* layer, int type, bool lstm, bool backward) {
   if (type == 0) return run<float, Product<Plain<float>>>(*layer, lstm, backward);
   if (type == 1) return run<double, Product<Plain<double>>>(*layer, lstm, backward);

@@ -1,7 +1,7 @@
 """Stacks of recurrent layers: PyTorch's fused layers, with auDeep's dropout and initialisation.
 
-Shapes: T frames, B batch, F features, H hidden units of a layer, D directions, L layers,
-S = D L H (twice that for an LSTM) state size.
+Shapes: B sequences, N the sum of their lengths, F features, H hidden units of a layer,
+D directions, L layers, S = D L H (twice that for an LSTM) state size.
 """
 
 import math
@@ -9,9 +9,12 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence
 
-__all__ = ["RecurrentStack", "dropout", "reverse"]
+from raudeep.models import kernel
+from raudeep.models.packing import Packing
+
+__all__ = ["RecurrentStack", "dropout"]
 
 
 class RecurrentStack(nn.Module):
@@ -73,48 +76,38 @@ class RecurrentStack(nn.Module):
             _spread_gates(self)
 
     def forward(
-        self, inputs: Tensor, state: Tensor | None = None, lengths: Tensor | None = None
+        self, inputs: Tensor, packing: Packing, state: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return the top layers' outputs (T, B, D H) and all layers' final states (B, S).
+        """Return the top layers' outputs (N, D H) and all layers' final states (B, S).
 
         Parameters
         ----------
-        inputs : Tensor, shape (T, B, F)
-            The sequences.
+        inputs : Tensor, shape (N, F)
+            The sequences, packed by `packing`.
+        packing : Packing
+            The lengths of the sequences.
         state : Tensor, shape (B, S), optional
             Initial states in the order in which the final ones are returned; zeros without.
-        lengths : Tensor of int64, shape (B,), optional
-            Steps of each sequence, on the CPU; what follows them is padding, which changes no state
-            and no output before it. All T without.
         """
-        batch = inputs.shape[1]
         initial = None
         if state is not None:  # (B, S) -> per direction and layer (1 or 2, B, H)
-            shape = (batch, len(self.directions), *self._state_shape)
-            initial = state.view(shape).permute(1, 2, 3, 0, 4)
+            shape = (packing.batch, len(self.directions), *self._state_shape)
+            initial = packing.sort(state.view(shape).permute(1, 2, 3, 0, 4))
         tops, final = [], []
         for direction, layers in enumerate(self.directions):
             assert isinstance(layers, nn.ModuleList)
-            outputs = reverse(inputs, lengths) if direction else inputs
+            outputs = packing.reverse(inputs) if direction else inputs
             outputs = dropout(outputs, self.dropouts[0], training=self.training)
             for index, layer in enumerate(layers):
                 start = None if initial is None else initial[direction, index]
-                outputs, last = _run(layer, outputs, start, lengths)
+                outputs, last = _run(layer, outputs, start, packing)
                 outputs = dropout(outputs, self.dropouts[index + 1], training=self.training)
                 final.append(last)
-            tops.append(reverse(outputs, lengths) if direction else outputs)
+            tops.append(packing.reverse(outputs) if direction else outputs)
         # (D L, 1 or 2, B, H) -> (B, S)
-        states = torch.stack(final).permute(2, 0, 1, 3).reshape(batch, self.state_size)
-        return torch.cat(tops, dim=-1), states
-
-
-def reverse(sequences: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """Return sequences (T, B, F) from end to start, each within its own length; padding stays."""
-    if lengths is None:
-        return sequences.flip(0)
-    steps = torch.arange(len(sequences)).unsqueeze(1)
-    order = torch.where(steps < lengths, lengths - 1 - steps, steps).to(sequences.device)
-    return sequences.gather(0, order.unsqueeze(-1).expand_as(sequences))
+        states = packing.unsort(torch.stack(final)).permute(2, 0, 1, 3)
+        outputs = tops[0] if len(tops) == 1 else torch.cat(tops, dim=-1)
+        return outputs, states.reshape(packing.batch, -1)
 
 
 def dropout(values: Tensor, probability: float, *, training: bool) -> Tensor:
@@ -127,6 +120,8 @@ def dropout(values: Tensor, probability: float, *, training: bool) -> Tensor:
         return values
     if values.device.type != "cpu":
         return nn.functional.dropout(values, probability)
+    if kernel.compiled():
+        return kernel.dropout(values, probability)
     if torch.is_autocast_enabled("cpu"):
         values = values.to(torch.get_autocast_dtype("cpu"))
     words = torch.randint(-(2**63), 2**63 - 1, ((values.numel() + 3) // 4,))
@@ -136,30 +131,51 @@ def dropout(values: Tensor, probability: float, *, training: bool) -> Tensor:
 
 
 def _run(
-    layer: nn.Module, inputs: Tensor, state: Tensor | None, lengths: Tensor | None
+    layer: nn.Module, inputs: Tensor, state: Tensor | None, packing: Packing
 ) -> tuple[Tensor, Tensor]:
-    """Return outputs (T, B, H) and the final state, as `state`: (1, B, H), or (2, B, H)."""
+    """Return outputs (N, H) and the final state, as `state`: (1, B, H), or (2, B, H)."""
     assert isinstance(layer, nn.GRU | nn.LSTM)
-    if torch.is_autocast_enabled("cpu") and not _takes_bfloat16(layer, inputs.device):
+    on_cpu = inputs.device.type == "cpu"
+    if on_cpu and kernel.compiled():
+        return kernel.recurrent_layer(layer, inputs, state, packing)
+    if on_cpu and torch.is_autocast_enabled("cpu") and not _takes_bfloat16(layer):
         with torch.autocast("cpu", enabled=False):
             state = None if state is None else state.float()
-            return _run(layer, inputs.float(), state, lengths)
-    initial: Any = None
-    if state is not None:
-        parts = [part.contiguous() for part in torch.split(state, 1)]
-        initial = parts[0] if isinstance(layer, nn.GRU) else tuple(parts)
-    if lengths is None:
-        outputs, final = layer(inputs, initial)
-    else:
-        packed = pack_padded_sequence(inputs, lengths, enforce_sorted=False)
-        packed, final = layer(packed, initial)
-        outputs, _ = pad_packed_sequence(packed, total_length=len(inputs))
-    return outputs, final if isinstance(layer, nn.GRU) else torch.cat(final)
+            return _run(layer, inputs.float(), state, packing)
+    if not on_cpu and not packing.is_uniform:
+        packed, last = layer(PackedSequence(inputs, packing.active), _start(layer, state))
+        return packed.data, _final(last)
+    # On the CPU PyTorch's own packing takes time that is quadratic in the number of frames.
+    pieces, ends = [], []
+    segments = packing.segments
+    split = torch.split(inputs, [steps * rows for steps, rows in segments])
+    for (steps, rows), values in zip(segments, split, strict=True):
+        if state is not None and rows < state.shape[1]:
+            ends.append(state[:, rows:])
+            state = state[:, :rows]
+        outputs, last = layer(values.view(steps, rows, -1), _start(layer, state))
+        state = _final(last)
+        pieces.append(outputs.flatten(0, 1))
+    assert state is not None
+    return torch.cat(pieces), torch.cat([state, *reversed(ends)], dim=1)
 
 
-def _takes_bfloat16(layer: nn.Module, device: torch.device) -> bool:
-    """Return whether a layer does: PyTorch's LSTM fails on a CPU without AVX-512."""
-    if device.type != "cpu" or isinstance(layer, nn.GRU):
+def _start(layer: nn.Module, state: Tensor | None) -> Any:
+    """Return an initial state (1 or 2, B, H) as PyTorch's layer takes it."""
+    if state is None:
+        return None
+    parts = [part.contiguous() for part in torch.split(state, 1)]
+    return parts[0] if isinstance(layer, nn.GRU) else tuple(parts)
+
+
+def _final(state: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+    """Return a final state of PyTorch's layer as (1, B, H), or (2, B, H)."""
+    return torch.cat(state) if isinstance(state, tuple) else state
+
+
+def _takes_bfloat16(layer: nn.Module) -> bool:
+    """Return whether a layer does on the CPU: PyTorch's LSTM fails without AVX-512."""
+    if isinstance(layer, nn.GRU):
         return True
     return bool(torch.cpu.get_capabilities().get("avx512_bw"))
 
@@ -182,9 +198,9 @@ def _initialise_like_tensorflow(stack: nn.Module) -> None:
         values["bias_ih_l0"].data[gates] = 1.0
         sizes = [2 * units, units] if layer.mode == "GRU" else [4 * units]
         for name in ("weight_ih_l0", "weight_hh_l0"):
-            for kernel in torch.split(values[name].data, sizes):
-                limit = math.sqrt(6 / (layer.input_size + units + len(kernel)))
-                kernel.uniform_(-limit, limit)
+            for part in torch.split(values[name].data, sizes):
+                limit = math.sqrt(6 / (layer.input_size + units + len(part)))
+                part.uniform_(-limit, limit)
 
 
 def _spread_gates(stack: nn.Module) -> None:

@@ -1,8 +1,8 @@
 """The core of every autoencoder: encode a sequence into a vector, decode it backwards from there.
 
 What a step of the sequence is (a frame, a window over the bands of a frame) is the business of
-`raudeep.models.autoencoder`. Shapes: L steps, B batch, F values of a step, S size of the
-representation.
+`raudeep.models.autoencoder`. Shapes: B sequences, N the sum of their lengths, F values of a step,
+S size of the representation.
 """
 
 from typing import Any
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from raudeep.config import AutoencoderConfig
-from raudeep.models.recurrent import RecurrentStack, reverse
+from raudeep.models.packing import Packing
+from raudeep.models.recurrent import RecurrentStack
 
 __all__ = ["SequenceAutoencoder"]
 
@@ -71,48 +72,45 @@ class SequenceAutoencoder(nn.Module):
         """S."""
         return self.decoder.state_size
 
-    def encode(self, sequences: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return the representation (B, S) and the encoder's top-layer outputs (L, B, H).
+    def encode(self, sequences: Tensor, packing: Packing) -> tuple[Tensor, Tensor]:
+        """Return the representation (B, S) and the encoder's top-layer outputs (N, H).
 
         Parameters
         ----------
-        sequences : Tensor, shape (L, B, F)
-            Values in [-1, 1].
-        lengths : Tensor of int64, shape (B,), optional
-            Steps of each sequence; the rest is padding.
+        sequences : Tensor, shape (N, F)
+            Values in [-1, 1], packed by `packing`.
+        packing : Packing
+            The lengths of the sequences.
         """
         if self.training and self.config.encoder_noise > 0:
             # A whole step of one instance is dropped, without scaling up the others.
-            noise = torch.rand(sequences.shape[:2], device=sequences.device)
-            sequences = sequences * (noise >= self.config.encoder_noise).unsqueeze(-1)
-        outputs, states = self.encoder(sequences, lengths=lengths)
+            noise = torch.rand(len(sequences), 1, device=sequences.device)
+            sequences = sequences * (noise >= self.config.encoder_noise)
+        outputs, states = self.encoder(sequences, packing)
         return torch.tanh(self.representation(states)), outputs
 
     def decode(
         self,
         representation: Tensor,
         sequences: Tensor,
-        lengths: Tensor | None = None,
+        packing: Packing,
         *,
         free_running: bool = False,
     ) -> Tensor:
-        """Return the reconstruction of `sequences`, in the same order and shape (L, B, F).
+        """Return the reconstruction of `sequences`, in the same order and shape (N, F).
 
         The decoder is fed the expected steps of `sequences`; in training, own outputs as often as
         the configuration says; with `free_running` only own outputs, so that nothing but the
         representation and the number of steps is known to it.
         """
-        targets = reverse(sequences, lengths)
-        lag = 2 if self._lags_twice else 1
-        # Nothing precedes the first.
-        previous = torch.cat([torch.zeros_like(targets[:lag]), targets[:-lag]])[: len(targets)]
+        previous = packing.delay(packing.reverse(sequences), 2 if self._lags_twice else 1)
         own = 1.0 if free_running else self.config.feed_previous_prob if self.training else 0.0
         if own > 0:
-            decoded = self._decode_with_own_outputs(previous, representation, own)
+            decoded = self._decode_with_own_outputs(previous, packing, representation, own)
         else:
-            hidden, _ = self.decoder(previous, representation, lengths)
+            hidden, _ = self.decoder(previous, packing, representation)
             decoded = self._second(torch.tanh(self.output(hidden)))
-        return reverse(decoded, lengths)
+        return packing.reverse(decoded)
 
     def _second(self, outputs: Tensor) -> Tensor:
         if self.second_output is None:
@@ -120,15 +118,18 @@ class SequenceAutoencoder(nn.Module):
         return torch.tanh(self.second_output(outputs))
 
     def _decode_with_own_outputs(
-        self, previous: Tensor, state: Tensor, probability: float
+        self, previous: Tensor, packing: Packing, state: Tensor, probability: float
     ) -> Tensor:
         """Decode step by step, replacing a share of the expected previous steps by own outputs."""
-        own = torch.rand(previous.shape[:2], device=previous.device) < probability
+        own = torch.rand(len(previous), 1, device=previous.device) < probability
+        state = packing.sort(state)
         outputs: list[Tensor] = []
-        for index, expected in enumerate(previous):
-            step = expected
+        active = packing.active.tolist()
+        for step, drawn in zip(
+            torch.split(previous, active), torch.split(own, active), strict=True
+        ):
             if outputs:
-                step = torch.where(own[index].unsqueeze(-1), outputs[-1].to(expected), expected)
-            hidden, state = self.decoder(step.unsqueeze(0), state)
-            outputs.append(torch.tanh(self.output(hidden[0])))
-        return self._second(torch.stack(outputs))
+                step = torch.where(drawn, outputs[-1][: len(step)].to(step), step)
+            hidden, state = self.decoder(step, Packing((1, len(step))), state[: len(step)])
+            outputs.append(torch.tanh(self.output(hidden)))
+        return self._second(torch.cat(outputs))

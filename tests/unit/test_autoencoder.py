@@ -6,6 +6,8 @@ import torch
 from raudeep.config import AutoencoderConfig
 from raudeep.errors import ConfigError
 from raudeep.models.autoencoder import TimeAutoencoder, reconstruction_error
+from raudeep.models.packing import Packing
+from tests.packed import run_stack
 
 B, T, F, H = 3, 6, 4, 5
 
@@ -19,7 +21,7 @@ def fix_state(model, monkeypatch):
     """Let the encoder give the same state whatever it is shown."""
     size = model.core.representation_size
     state = torch.rand(B, size, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    monkeypatch.setattr(model.core, "encode", lambda frames, lengths=None: (state, None))
+    monkeypatch.setattr(model.core, "encode", lambda frames, packing: (state, None))
 
 
 def decode(model, spectrograms):
@@ -81,8 +83,8 @@ def test_decoder_starts_from_the_state_and_is_shown_zeros_then_the_reversed_fram
     shown = []
     model.core.decoder.register_forward_pre_hook(lambda _, arguments: shown.append(arguments))
     model(spectrograms)
-    ((inputs, state, lengths),) = shown
-    assert lengths is None
+    ((packed, packing, state),) = shown
+    inputs = packing.unpack(packed)
     torch.testing.assert_close(state, model.encode(spectrograms)[0])
     assert not inputs[0].any()
     for step in range(1, T):
@@ -93,7 +95,8 @@ def test_reconstruction_is_in_the_order_of_the_input(spectrograms, monkeypatch):
     model = make()
     fix_state(model, monkeypatch)
     # The decoder's first output, which follows from the state alone, is the last frame.
-    hidden, _ = model.core.decoder(torch.zeros(1, B, F), model.encode(spectrograms)[0])
+    state, _ = model.core.encode(spectrograms, None)
+    hidden, _ = run_stack(model.core.decoder, torch.zeros(1, B, F), state)
     first = torch.tanh(model.core.output(hidden[0]))
     torch.testing.assert_close(decode(model, spectrograms)[:, -1], first)
 
@@ -136,9 +139,10 @@ def test_state_is_what_the_encoder_gives(spectrograms):
 
 def encoder_inputs(model, spectrograms):
     seen = []
-    model.core.encoder.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    model.core.encoder.register_forward_pre_hook(lambda _, arguments: seen.append(arguments))
     model(spectrograms)
-    return seen[0].transpose(0, 1)
+    packed, packing = seen[0]
+    return packing.unpack(packed).transpose(0, 1)
 
 
 def test_encoder_noise_of_1_shows_the_encoder_zeros(spectrograms):
@@ -177,14 +181,16 @@ def test_decoding_step_by_step_without_own_outputs_equals_the_ordinary_path(spec
     targets = spectrograms.transpose(0, 1).flip(0)
     previous = torch.cat([torch.zeros(1, B, F), targets[:-1]])
     state, _ = model.encode(spectrograms)
-    decoded = model.core._decode_with_own_outputs(previous, state, 0.0)
+    packing = Packing((T, B))
+    decoded = model.core._decode_with_own_outputs(packing.pack(previous), packing, state, 0.0)
+    decoded = packing.unpack(decoded)
     torch.testing.assert_close(decoded.flip(0).transpose(0, 1), decode(model, spectrograms))
 
 
 def test_own_outputs_replace_some_frames_of_some_instances(spectrograms):
     model = make(feed_previous_prob=0.5)
     shown = []
-    model.core.decoder.register_forward_pre_hook(lambda _, arguments: shown.append(arguments[0][0]))
+    model.core.decoder.register_forward_pre_hook(lambda _, arguments: shown.append(arguments[0]))
     model(spectrograms)
     expected = spectrograms.transpose(0, 1).flip(0)[:-1]
     assert not shown[0].any()

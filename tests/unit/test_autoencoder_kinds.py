@@ -22,6 +22,7 @@ from raudeep.models.autoencoder import (
 from raudeep.models.batching import Spectrograms
 from raudeep.models.fitting import Fit
 from raudeep.models.inference import embed_spectrograms, reconstruct_spectrograms
+from tests.packed import encode
 
 B, T, F = 3, 6, 12
 WINDOWS = {"window_bands": 4, "overlap_bands": 2}  # 5 windows
@@ -65,7 +66,7 @@ def test_frequency_autoencoder_reads_the_windows_of_each_frame_by_itself(spectro
     assert state.shape == (B, T, model.representation_size) == (B, T, 5)
     assert torch.equal(frames, state.transpose(0, 1))
     windows = torch.stack([spectrograms[1, 2, i : i + 4] for i in (0, 2, 4, 6, 8)])
-    wanted, _ = model.core.encode(windows.unsqueeze(1))
+    wanted, _ = encode(model.core, windows.unsqueeze(1))
     torch.testing.assert_close(state[1, 2], wanted[0])
 
 
@@ -95,10 +96,9 @@ def test_windows_wider_than_the_spectrogram_are_refused():
 def test_joint_representation_is_the_time_encoding_of_the_frequency_encodings(spectrograms):
     model = make(CONFIGS["frequency-time"])
     frequency = make(CONFIGS["frequency-time"])
-    windows = model.windows.steps(spectrograms)
-    frames, _ = frequency.frequency.encode(windows)
+    frames, _ = frequency.frequency.encode(*model.windows.steps(spectrograms))
     frames = frames.view(B, T, -1).transpose(0, 1)
-    wanted, outputs = frequency.time.encode(frames)
+    wanted, outputs = encode(frequency.time, frames)
     state, top = model.encode(spectrograms)
     torch.testing.assert_close(state, wanted)
     torch.testing.assert_close(top, outputs)

@@ -4,8 +4,9 @@ import math
 import pytest
 import torch
 
-from raudeep.models import recurrent
+from raudeep.models import kernel, recurrent
 from raudeep.models.recurrent import RecurrentStack, dropout
+from tests.packed import run_stack
 
 T, B, F, H = 8, 3, 4, 5
 
@@ -35,12 +36,12 @@ def inputs():
 def test_second_half_continues_from_the_final_state_of_the_first(inputs, cell, num_layers, drop):
     stack = make(cell=cell, num_layers=num_layers, dropout=drop)
     stack.train(drop == 0)
-    outputs, final = stack(inputs)
-    first, middle = stack(inputs[:3])
-    second, last = stack(inputs[3:], middle)
+    outputs, final = run_stack(stack, inputs)
+    first, middle = run_stack(stack, inputs[:3])
+    second, last = run_stack(stack, inputs[3:], middle)
     torch.testing.assert_close(torch.cat([first, second]), outputs)
     torch.testing.assert_close(last, final)
-    assert not torch.equal(stack(inputs[3:])[0], second)
+    assert not torch.equal(run_stack(stack, inputs[3:])[0], second)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_state_size_is_layers_times_units_times_cells_times_directions(
     directions = 2 if bidirectional else 1
     assert stack.state_size == num_layers * H * (2 if cell == "lstm" else 1) * directions
     assert stack.output_size == H * directions
-    outputs, final = stack(inputs)
+    outputs, final = run_stack(stack, inputs)
     assert outputs.shape == (T, B, stack.output_size)
     assert final.shape == (B, stack.state_size)
 
@@ -74,7 +75,7 @@ def test_each_direction_equals_a_multi_layer_network_of_torch(inputs, cell, bidi
         tops.append(top.flip(0) if direction else top)
         # (L, 1 or 2, B, H): hidden states, then an LSTM's cell states.
         states.append(torch.stack([final] if cell == "gru" else list(final), dim=1))
-    outputs, final = stack(inputs)
+    outputs, final = run_stack(stack, inputs)
     torch.testing.assert_close(outputs, torch.cat(tops, dim=-1))
     # (B, S): direction, layer, kind of state, unit.
     torch.testing.assert_close(final, torch.stack(states).permute(3, 0, 1, 2, 4).reshape(B, -1))
@@ -84,7 +85,7 @@ def test_forward_outputs_of_a_bidirectional_stack_do_not_depend_on_later_frames(
     stack = make(num_layers=2, bidirectional=True)
     changed = inputs.clone()
     changed[5:] += 1
-    outputs, altered = stack(inputs)[0], stack(changed)[0]
+    outputs, altered = run_stack(stack, inputs)[0], run_stack(stack, changed)[0]
     assert torch.equal(outputs[:5, :, :H], altered[:5, :, :H])
     assert not torch.equal(outputs[:5, :, H:], altered[:5, :, H:])
 
@@ -151,8 +152,8 @@ def test_dropout_is_placed_as_asked(placement, num_layers, expected):
 @pytest.mark.parametrize(("placement", "drops"), [("all", True), ("between", False)])
 def test_one_layer_drops_outputs_only_with_placement_all(inputs, placement, drops):
     stack = make(dropout=0.4, dropout_placement=placement)
-    assert bool((stack(inputs)[0] == 0).any()) is drops
-    assert not (stack.eval()(inputs)[0] == 0).any()
+    assert bool((run_stack(stack, inputs)[0] == 0).any()) is drops
+    assert not (run_stack(stack.eval(), inputs)[0] == 0).any()
 
 
 def test_glorot_gru_has_gate_biases_of_1_and_weights_within_the_limits():
@@ -163,9 +164,9 @@ def test_glorot_gru_has_gate_biases_of_1_and_weights_within_the_limits():
             assert not layer.bias_hh_l0.any()
             for weight in (layer.weight_ih_l0, layer.weight_hh_l0):
                 gates, candidate = weight.split([80, 40])
-                for kernel, fan_out in ((gates, 80), (candidate, 40)):
+                for part, fan_out in ((gates, 80), (candidate, 40)):
                     limit = math.sqrt(6 / (fan_in + fan_out))
-                    assert 0.9 * limit < kernel.abs().max().item() <= limit
+                    assert 0.9 * limit < part.abs().max().item() <= limit
 
 
 def test_glorot_lstm_has_forget_biases_of_1_and_weights_within_the_limits():
@@ -174,8 +175,8 @@ def test_glorot_lstm_has_forget_biases_of_1_and_weights_within_the_limits():
     assert layer.bias_ih_l0.tolist() == [0.0] * 40 + [1.0] * 40 + [0.0] * 80
     assert not layer.bias_hh_l0.any()
     limit = math.sqrt(6 / (F + 40 + 160))
-    for kernel in (layer.weight_ih_l0, layer.weight_hh_l0):
-        assert 0.9 * limit < kernel.abs().max().item() <= limit
+    for part in (layer.weight_ih_l0, layer.weight_hh_l0):
+        assert 0.9 * limit < part.abs().max().item() <= limit
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
@@ -202,7 +203,7 @@ def test_units_that_keep_little_follow_their_input_sooner():
     (layer,) = stack.directions[0]
     keeps = layer.bias_ih_l0[64:128].detach()
     step = torch.cat([torch.zeros(1, 1, F), torch.ones(40, 1, F)])
-    outputs = stack(step)[0][:, 0].detach()
+    outputs = run_stack(stack, step)[0][:, 0].detach()
     quick, slow = keeps < -0.5, keeps > 0.5
     reached = (outputs[1] / outputs[-1]).abs()
     assert reached[quick].median() > 1.5 * reached[slow].median()
@@ -218,12 +219,13 @@ def test_pytorch_initialisation_is_left_alone(cell, kind):
 
 @pytest.mark.parametrize("lengths", [None, torch.tensor([8, 5, 2])])
 def test_lstm_without_bfloat16_computes_in_float32(inputs, lengths, monkeypatch):
+    monkeypatch.setattr(kernel, "compiled", lambda: None)
     monkeypatch.setattr(recurrent, "_takes_bfloat16", lambda *_: False)
     stack = make(cell="lstm", num_layers=2, bidirectional=True).eval()
-    expected = stack(inputs, lengths=lengths)
+    expected = run_stack(stack, inputs, lengths=lengths)
     with torch.autocast("cpu", torch.bfloat16):
-        found = stack(inputs.bfloat16().float(), expected[1].bfloat16(), lengths)
-        outputs, final = stack(inputs, lengths=lengths)
+        found = run_stack(stack, inputs.bfloat16().float(), expected[1].bfloat16(), lengths)
+        outputs, final = run_stack(stack, inputs, lengths=lengths)
     assert found[0].dtype == outputs.dtype == torch.float32
     assert torch.equal(outputs, expected[0])
     assert torch.equal(final, expected[1])
