@@ -90,3 +90,15 @@ def test_the_readme_is_short_and_its_links_lead_somewhere():
     links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in link]
     assert len(links) > 15
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_messages_that_a_page_explains_are_those_of_the_code():
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "raudeep").rglob("*.py"))
+    code = re.sub(r'"\s+f?"', "", code)  # a message over several lines
+    rows = re.findall(r"(?m)^\| `([^`]+)`", (ROOT / "docs" / "errors.md").read_text("utf-8"))
+    parts = [part.strip(" .'`") for row in rows for part in re.split(r"…|\d+|\w+=|`", row)]
+    assert len(rows) > 8
+    foreign = {"raudeep: command not found", "No available agent"}  # of the shell, of Ray
+    assert [
+        part for part in parts if " " in part and part not in code and part not in foreign
+    ] == []
