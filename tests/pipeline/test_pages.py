@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from raudeep.cli import app
+from raudeep.cli.arrangement import leaves
 from raudeep.corpora.demo import write_demo_corpus
 from tests.pages import PAGES, PLAIN, ROOT, blocks_of, run_block
 
@@ -102,3 +104,29 @@ def test_the_messages_that_a_page_explains_are_those_of_the_code():
     assert [
         part for part in parts if " " in part and part not in code and part not in foreign
     ] == []
+
+
+def flags_of(command):
+    names = [name for argument in command.assemble_argument_collection() for name in argument.names]
+    return {name for name in names if name.startswith("--")}
+
+
+def test_the_flags_that_pages_name_exist():
+    known = {words: flags_of(command) for command, words in leaves(app)}
+    of_all = flags_of(app.meta) | {"--help", "--version"}
+    missing = []
+    for page in PAGES:
+        text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+        if page.stem == "audeep":  # the left column is auDeep's
+            text = "\n".join(re.findall(r"(?m)^\|.*\| (.*) \|$", text))
+        elif page.stem in ("decisions", "experiments"):
+            continue  # of the day on which they were written
+        for code in re.findall(r"`([^`\n]+)`", text):
+            if code.split()[0] in ("pip", "ray", "python", "docker", "git", "twine", "make"):
+                continue
+            flags = set(re.findall(r"(?<!\S)--[a-z][\w.-]*", code))
+            words = [word for word in code.split() if not word.startswith("-")]
+            named = [key for key in known if ["raudeep", *key] == words[: 1 + len(key)]]
+            allowed = of_all.union(*(known[key] for key in named or known))
+            missing += [(page.name, code, flag) for flag in flags - allowed]
+    assert missing == []
