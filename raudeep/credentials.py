@@ -1,4 +1,4 @@
-"""What leaves a run, without what is secret in it: URIs without passwords, tokens and signatures.
+"""Removes secrets from URIs and texts: passwords, tokens and signatures.
 
 A message, a log, a table or a result names a place by its URI without a query, such as a signature,
 and without user and password. What is needed to read there again is not kept: it is looked up
@@ -12,7 +12,7 @@ __all__ = ["public_column", "public_text", "public_uri", "public_values"]
 
 _WEB = ("http", "https")
 _NAMES_WITH_QUERIES = ("s3", "s3a", "gs", "gcs", "memory", "file")
-"""Schemes of which `?` and what follows is a part of a name, as in local paths."""
+"""Schemes in which `?` is part of a name, as in local paths."""
 _ROW = re.compile(r"#\d+$")  # of a packed file
 _SCHEME = r"\b([A-Za-z][A-Za-z0-9+.-]{0,30})://"
 # Of the second form is a password with a slash in it, which no server is asked with.

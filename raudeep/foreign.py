@@ -1,4 +1,4 @@
-"""Content that others wrote: what is wrong with it is one line and names the file.
+"""Reads content that others wrote; a fault is an error of one line that names the file.
 
 Parsers raise whatever they like, and there is no end to it: only their calls stand within `blamed`,
 so that a fault of raudeep's own stays one. What they give is checked for its types before anything
@@ -32,7 +32,7 @@ _NOT_SHOWN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\
 
 @contextmanager
 def blamed(what: str, kind: type[Exception] = TableError, then: str = "") -> Iterator[None]:
-    """Make an error of `kind` of all that content leads to; `what` says which and begins the line.
+    """Turn every error inside into one of `kind`, whose message begins with `what`.
 
     For calls of a parser, and for nothing else. `then` says what to do.
     """
@@ -47,7 +47,7 @@ def blamed(what: str, kind: type[Exception] = TableError, then: str = "") -> Ite
 
 
 def parse_json(content: bytes, what: str, kind: type[Exception] = TableError) -> Any:
-    """Return what JSON says, all of it text that can be written again.
+    """Return the value of a JSON text; all strings in it can be written again.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def parse_json(content: bytes, what: str, kind: type[Exception] = TableError) ->
 
 
 def typed(form: Any, value: Any, what: str, kind: type[Exception] = TableError) -> Any:
-    """Return a value of JSON as `form`: a dataclass, or a type as annotations name it.
+    """Return a JSON value as `form`: a dataclass or an annotated type.
 
     Members that a dataclass does not have are left out: a newer raudeep may write more.
 
@@ -96,7 +96,7 @@ def parse_yaml(content: bytes, what: str, kind: type[Exception] = TableError) ->
 
 
 def gunzip(content: bytes, what: str, kind: type[Exception] = TableError) -> bytes:
-    """Return what a gzip file holds, of which no more than a document may have is unpacked."""
+    """Return the content of a gzip file; a content larger than a document may be is refused."""
     unpacked = bytearray()
     with blamed(what, kind):
         while content:  # one member after the other

@@ -61,7 +61,7 @@ class HearModel(nn.Module):
     Raises
     ------
     ConfigError
-        If `readout` is ``"state"`` and that of an autoencoder is a vector for each frame.
+        If `readout` is ``"state"`` and an autoencoder has a state for each frame.
     TableError
         If an autoencoder does not say how audio becomes its input.
     """
@@ -168,7 +168,7 @@ def load_model(
     Raises
     ------
     ConfigError
-        If `readout` is ``"state"`` and that of an autoencoder is a vector for each frame.
+        If `readout` is ``"state"`` and an autoencoder has a state for each frame.
     TableError
         If there is no finished autoencoder, or one does not say how audio becomes its input.
     """

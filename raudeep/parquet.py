@@ -1,4 +1,4 @@
-"""Opening Parquet files that others may have written: no code in them, no more than they can hold.
+"""Opens Parquet files that others may have written: runs no code, and checks sizes first.
 
 A few bytes can stand for any number of rows, and for texts of any length, so that what is read is
 compared with the size of the file, first as its footer claims, then as it comes.
@@ -18,13 +18,13 @@ _LITTLE = 512 * 2**20  # bytes in memory that any file may take
 _MOST_COMPRESSED = 100  # times its size, beyond that
 _ROWS_AT_ONCE = 4096
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4}  # bytes; others take 8 or more
-# Ray registers types with PyArrow for the whole process, whose values, and in some of its versions
-# whose descriptions, are pickles.
+# Ray registers types with PyArrow for the whole process. Their values are pickles, and in some
+# versions their descriptions, too.
 _CODE = b"ray.data."
 
 
 def footer_of(file: Any) -> Any:
-    """Return what a Parquet file says of itself.
+    """Return the metadata of a Parquet file.
 
     Raises
     ------

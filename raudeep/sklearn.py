@@ -119,7 +119,7 @@ class _RecordingTransformer(
         return sum(model.embedding_size(self.readout) for model in models)
 
     def _check_gives_vectors(self, model: str) -> None:
-        """Refuse an autoencoder of which a recording has other than one vector."""
+        """Refuse an autoencoder that does not give one vector for each recording."""
         trained = load_autoencoder(model)
         trained.check_vector(self.readout)
         if trained.spectrogram.chunk_count not in (None, 1):
@@ -278,7 +278,7 @@ def _recordings(X: Iterable[object]) -> tuple[list[str], pa.Table]:
 
 
 def _named_by_content(manifest: pa.Table, table: str) -> pa.Table:
-    """Return recordings under names that none of another folder, or another content, has.
+    """Return recordings under names that depend on their folder and content.
 
     The first one that a table was given at a place, of each size, is named by these two alone.
     """

@@ -72,8 +72,8 @@ LAYOUTS: dict[str, Layout] = {
 _WITH_FIELD = {"lhotse": read_lhotse, "audformat": read_audformat}
 assert _WITH_FIELD.keys() == {*LAYOUTS_WITH_FIELD}
 
-# A bare folder fits anything, ESC-50's repository would be ESC-10 as well, genres without a folder
-# of their own are class folders, and what has an arousal has a valence.
+# Not tried: a bare folder fits anything, and a corpus with arousal labels also has valence labels.
+# ESC-50's repository also fits ESC-10, and genres at the root are class folders.
 _DETECTED = {
     name: read for name, read in LAYOUTS.items() if name not in ("bare", "compare-arousal")
 }
@@ -93,7 +93,7 @@ def read_corpus(
     layout : str, optional
         A name from `LAYOUTS`, ``lhotse`` and ``audformat`` also with the field of the labels, as in
         ``audformat:emotion``; or a user's own as ``module:function`` or ``file.py:function``. None
-        tries each labelled layout, of which exactly one must fit.
+        tries each labelled layout; exactly one must fit.
     labelled : bool
         Whether labels are needed. If not, and no labelled layout fits, the layout is ``bare``.
 
@@ -122,9 +122,9 @@ def read_corpus(
 
 
 def describe_others(tree: Tree) -> str | None:
-    """Return in a line which files of a corpus are no audio by their names; None where it is plain.
+    """Return a line about files that may hold sound but are not taken; None if there are none.
 
-    It says how many there are of which suffix, and what to do with films, archives and the like.
+    The line counts them by suffix, and says what to do with films and archives.
     """
     others = others_of_interest(tree.files)
     if not others:

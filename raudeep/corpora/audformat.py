@@ -114,7 +114,7 @@ def _tables(header: Any) -> list[_Table]:
 
 
 def _section(header: Any, name: str) -> dict[str, dict[str, Any]]:
-    """Return the named tables of a header, each of which is a table itself."""
+    """Return the named tables of a header; each of them must be a mapping."""
     section = (header.get(name) or {}) if isinstance(header, dict) else None
     if not isinstance(section, dict) or not all(
         isinstance(each, dict) for each in section.values()

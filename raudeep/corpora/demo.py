@@ -61,7 +61,7 @@ def write_demo_corpus(folder: Path, *, seed: int = 0, clips_per_class: int = 20)
 
 
 def is_demo_file(name: str) -> bool:
-    """Return whether a path below the folder of a demo corpus is that of one of its files."""
+    """Return whether a path below a demo corpus names one of its files."""
     fold, _, rest = name.partition("/")
     label, _, clip = rest.partition("/")
     return (

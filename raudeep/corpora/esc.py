@@ -25,7 +25,7 @@ _NUM_FOLDS = 5
 
 
 def read_esc_10(tree: Tree) -> list[Recording]:
-    """Return ESC-10 from its old layout, or from the part of ESC-50's repository that it is.
+    """Return ESC-10 from its old layout, or from the repository of ESC-50.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def _from_folders(tree: Tree) -> tuple[list[Recording], int]:
 
 
 def _meta_rows(tree: Tree) -> list[dict[str, Any]]:
-    """Return the rows of the repository's list, of which some must be on disk."""
+    """Return the rows of the repository's list; at least one must be on disk."""
     content = tree.read(_META)
     with blamed(f"{_META} is no CSV table", LayoutMismatch):
         table, others = read_text_columns(content, _COLUMNS)

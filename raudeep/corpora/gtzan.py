@@ -15,7 +15,7 @@ _FILE = re.compile(r"(?P<root>[^/]+/)?(?P<genre>[a-z]+)/(?P=genre)\.[0-9]{5}\.[A
 
 
 def read_gtzan(tree: Tree) -> list[Recording]:
-    """Return GTZAN, from its archive's folder or from that of the genres.
+    """Return GTZAN, from the folder of its archive or from the folder of the genres.
 
     Raises
     ------

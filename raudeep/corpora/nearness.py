@@ -29,7 +29,7 @@ _FOLDERS = {
 
 
 def near_misses(tree: Tree, reasons: Mapping[str, str]) -> list[str]:
-    """Return ``layout: reason`` for those that `tree` has marks of, but is not.
+    """Return ``layout: reason`` for layouts that `tree` resembles but does not fit.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ __all__ = ["load_layout"]
 
 
 def load_layout(name: str) -> Callable[[Tree], list[Recording]]:
-    """Return the layout that `name` says: a function of a `Tree` that returns its recordings.
+    """Return the layout function that `name` (``FILE.py:FUNCTION``) names.
 
     The last colon divides, so that a path may hold others.
 

@@ -1,4 +1,4 @@
-"""What the names of files say: which are audio, which may hold sound, and which are of no interest.
+"""Suffixes of files: which are audio, which may hold sound, and which never do.
 
 Of a folder only files with the name of audio are taken; decoding finds out whether they are. What
 a user names is tried, whatever it is called.
@@ -75,7 +75,7 @@ _NO_SOUND = {
     *("cue", "eaf", "lab", "lrc", "m3u", "m3u8", "pls", "srt", "textgrid", "vtt"),
     *("bak", "bib", "ds_store", "lock", "md5", "part", "sha1", "sha256", "sfv", "tmp"),
 }
-"""Suffixes of what lies beside recordings, and of which nobody thinks that it is one."""
+"""Suffixes of files that lie beside recordings and never hold sound."""
 _WITHOUT = ""
 _TEXTS = {
     *("authors", "changelog", "changes", "citation", "contents", "contributing", "copying"),
@@ -102,9 +102,9 @@ def is_archive(file: str) -> bool:
 
 
 def others_of_interest(files: Iterable[str]) -> list[str]:
-    """Return the files that are no audio by their names, without those of which that is plain.
+    """Return the files that are not taken as audio but may hold sound.
 
-    Plain it is of lists, texts, pictures and the like, of names as ``LICENSE``, and of hidden ones.
+    Lists, texts, pictures, names such as ``LICENSE`` and hidden files are left out.
     """
     others = (file for file in files if not is_audio(file) and not is_hidden(file))
     return [file for file in others if not _is_plain(file)]

@@ -1,4 +1,4 @@
-"""Cells as text, numbers and labels, so that every form of a table says the same.
+"""Cells as text, numbers and labels, equal for every form of a table.
 
 A CSV file knows no types, and programs write the same value in several ways: a whole number as
 ``1`` or, where another cell of the column is empty, as ``1.0``; a truth value as ``True`` or
@@ -57,7 +57,7 @@ def as_text(column: pa.ChunkedArray | pa.Array, report: Report) -> pa.Array:
 
 
 def as_labels(text: pa.Array) -> pa.Array:
-    """Return text as labels: those of a column of numbers, truth values or times in one spelling.
+    """Return text as labels; numbers, truth values and times get one spelling.
 
     Numbers have no exponents and whole ones no decimals, truth values are ``true`` and ``false``,
     times have a blank between day and time, and no time where all are midnight. All other labels
@@ -70,7 +70,7 @@ def as_labels(text: pa.Array) -> pa.Array:
 
 
 def as_numbers(column: pa.ChunkedArray | pa.Array, kind: pa.DataType, report: Report) -> pa.Array:
-    """Return a column as numbers of a type; what is empty or no number is null.
+    """Return a column as numbers of a type; empty cells and other text become null.
 
     A whole number may have decimals that are zeros.
     """

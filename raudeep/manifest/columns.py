@@ -1,4 +1,4 @@
-"""From the columns of a user's table to those of a manifest."""
+"""Makes the columns of a manifest from the columns of a user's table."""
 
 from collections.abc import Callable
 from functools import partial
@@ -25,7 +25,7 @@ __all__ = ["complete_manifest", "unusable"]
 
 
 def complete_manifest(table: pa.Table, *, name: str, root: str | None) -> pa.Table:
-    """Return a table with some of the columns of a manifest as a checked one, sorted by `file`.
+    """Return a checked manifest, sorted by `file`, from a table with some of its columns.
 
     It needs the column `file`; see `parse_manifest`. Columns may be of any type: what counts is
     what their cells say. Rows without anything are left out.

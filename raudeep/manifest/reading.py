@@ -80,7 +80,7 @@ def is_frame(value: object) -> bool:
 
 
 def manifest_of_frame(frame: Any, *, name: str, root: str) -> pa.Table:
-    """Return a frame of pandas or Polars, or an Arrow table, as `parse_manifest` does a file.
+    """Return a frame of pandas or Polars, or an Arrow table, as a checked manifest.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def manifest_of_frame(frame: Any, *, name: str, root: str) -> pa.Table:
 
 
 def _with_plain_objects(frame: Any) -> Any:
-    """Return a frame of pandas in which paths, and values of several types, are text.
+    """Return a frame of pandas with paths and mixed values turned into text.
 
     An index that has a name is a column.
     """
@@ -136,7 +136,7 @@ def _read_text(content: bytes, name: str) -> pa.Table:
 
 
 def _choose(names: Sequence[str], name: str) -> dict[str, str]:
-    """Return which columns are read and what a manifest calls them; warn of those that are not.
+    """Return the columns to read with their names in a manifest; warn of ignored ones.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Text files with a line for each row: CSV, TSV, and what spreadsheet programs call by these names.
+"""Text files with a line for each row: CSV and TSV, also as spreadsheet programs write them.
 
 Excel saves text as Windows-1252 with semicolons, or as UTF-16 with tabs; both are read.
 """
@@ -35,7 +35,7 @@ _DECIMAL_COMMA = r"^(\s*[+-]?\d+),(\d+\s*)$"
 def read_text_columns(
     content: bytes, wanted: Sequence[str], *, delimiter: str = ","
 ) -> tuple[pa.Table, list[str]]:
-    """Return those of the `wanted` columns that a CSV has, as text, and the names of the others.
+    """Return the `wanted` columns of a CSV as text, and the names of its other columns.
 
     Only an empty cell is null: labels such as ``NA`` or ``007`` are kept as they are written.
 
@@ -56,7 +56,7 @@ def read_text_columns(
 
 
 def as_utf8(content: bytes, name: str) -> bytes:
-    """Return a text file as UTF-8 without a byte order mark, whatever it was saved as.
+    """Return a text file as UTF-8 without a byte order mark, from any common encoding.
 
     What has no mark and is no UTF-8 is taken for Windows-1252, with a line.
 
@@ -116,7 +116,7 @@ def header_of(content: bytes, separator: str) -> list[str]:
 
 
 def find_separator(content: bytes, names: Iterable[str]) -> str:
-    """Return what separates the cells of the header such that one of `names` is a cell.
+    """Return the separator with which the header contains one of `names`.
 
     If there is no such separator, it is the one that makes the most cells.
     """

@@ -13,18 +13,18 @@ __all__ = ["label_map", "manifest_fingerprint", "recordings_fingerprint", "summa
 
 
 def manifest_fingerprint(manifest: pa.Table) -> str:
-    """Return what stands for the recordings of a manifest: keys, sizes, labels and splits.
+    """Return a fingerprint of the recordings of a manifest: keys, sizes, labels and splits.
 
-    Where the corpus lies is not part of it: a copy of a corpus gives the same tables.
+    It does not depend on the place of the corpus: a copy of a corpus gives the same tables.
     """
     columns = ("file", "bytes", "label", "partition", "folds")
     return fingerprint([manifest[name].to_pylist() for name in columns])
 
 
 def recordings_fingerprint(recordings: pa.Table) -> str:
-    """Return what stands for the sounds of a manifest: keys, sizes, and contents as far as known.
+    """Return a fingerprint of the sounds of a manifest: keys, sizes, and known contents.
 
-    Neither where they lie nor what is said of them is part of it.
+    It depends neither on their places nor on their labels.
     """
     columns = [name for name in ("file", "bytes", "content") if name in recordings.column_names]
     return fingerprint([recordings[name].to_pylist() for name in columns])
@@ -36,7 +36,7 @@ def label_map(table: pa.Table) -> list[str]:
 
 
 def summarise(table: pa.Table) -> dict[str, Any]:
-    """Return what a manifest holds, as plain values that JSON can carry.
+    """Return counts of a manifest as plain values that JSON can hold.
 
     `folds_overlap` tells whether some recording with folds is valid in several of them or in none,
     so that scores over the folds do not count every recording once. `duration` (in seconds) is

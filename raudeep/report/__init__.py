@@ -1,4 +1,4 @@
-"""What people see of results: pages, pictures, and tables in a terminal.
+"""Results for people: pages, pictures, and tables in a terminal.
 
 `benchmark`, `sweep`, `reconstructions` and `pictures` take what lies on storage; `html` arranges
 the page of a benchmark, whose templates lie beside it, `plots` and `sweep_plots` draw, `text`

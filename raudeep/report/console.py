@@ -76,7 +76,7 @@ def print_summaries(summaries: Sequence[Mapping[str, Any]]) -> None:
 
 
 def print_rules(results: Sequence[Mapping[str, Any]], *, detailed: bool) -> None:
-    """Print which rules hold, and what breaks the others: the first, or with `detailed` all.
+    """Print which rules hold, with the first violation of the others; `detailed`: all.
 
     A rule that need not hold is a note where something breaks it.
     """
@@ -101,7 +101,7 @@ def print_faults(faults: Sequence[Mapping[str, Any]]) -> None:
 
 def print_matches(matches: Sequence[Mapping[str, Any]]) -> None:
     """Print the recordings that were found, nearest first."""
-    # Of a query of one chunk there is nothing to say.
+    # A query of one chunk needs no column for its chunks.
     several = any(match["query_chunk"] for match in matches)
     table = _table("recording", "label", "start", "end", *["query chunk"] * several, "score")
     for match in matches:

@@ -31,10 +31,10 @@ def write_preview(
     layout: str | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Write the picture of one recording's spectrogram, and return what is known of it.
+    """Draw the spectrogram of one recording, and return facts about it.
 
-    The parameters are those of `raudeep.pipeline.preview.preview_recording`; `place` is the URI of
-    the picture, of which one that is there is replaced with `overwrite` only.
+    Parameters as in `raudeep.pipeline.preview.preview_recording`; `place` is the URI of the
+    picture. An existing picture is replaced with `overwrite` only.
     """
     check_picture(place, overwrite=overwrite)
     found = preview_recording(corpus, config, recording=recording, layout=layout)
@@ -52,7 +52,7 @@ def write_projection(
     max_points: int | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write the picture of an embedding table in the plane, a point for each row.
+    """Draw an embedding table in the plane, with a point for each row.
 
     Of a table with more than `max_points` rows a sample is drawn, with a warning.
 
@@ -132,7 +132,7 @@ def _projection_cost(table: str, method: Projection, max_points: int | None) -> 
 
 
 def check_picture(place: str, *, overwrite: bool, of: str | None = None) -> None:
-    """Raise unless a picture, maybe `of` a table, can be written, before the work that it shows.
+    """Raise if a picture (`of` a table) cannot be written, before the work begins.
 
     Raises
     ------

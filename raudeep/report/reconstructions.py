@@ -17,12 +17,12 @@ _KEYS = ["file", "chunk", "label", "reconstruction_rmse"]
 def write_reconstructions(
     spectrograms: str, reconstructions: str, page: str, *, count: int, overwrite: bool = False
 ) -> str:
-    """Write an HTML page with `count` chunks of a table, half of them the least like their target.
+    """Write an HTML page with `count` chunks: half with the largest errors, half with the smallest.
 
     Parameters
     ----------
     spectrograms, reconstructions : str
-        URIs of the tables; the parts of the second are made from those of the first.
+        URIs of the two tables; each part of the second is made from a part of the first.
     page : str
         URI of the page.
     count : int > 0

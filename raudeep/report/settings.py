@@ -9,7 +9,7 @@ Settings = dict[str, Any]
 
 
 def settings_of(recipe: Mapping[str, Any]) -> dict[str, Settings]:
-    """Return the settings of a recipe by what they are of; those that are None are left out.
+    """Return the settings of a recipe by section, without those that are None.
 
     Parameters
     ----------

@@ -52,7 +52,7 @@ def trial_history(rows: Sequence[Mapping[str, Any]], *, objective: str, maximise
 def parallel_coordinates(
     rows: Sequence[Mapping[str, Any]], fields: Sequence[str], *, objective: str, maximises: bool
 ) -> str:
-    """Return a line for each trial across an axis for each field, coloured by the objective.
+    """Return parallel coordinates: a line for each trial, an axis for each field.
 
     An axis has the values that were tried, evenly spaced in their order; a trial that has none for
     a field passes below. Trials that were stopped are dashed.

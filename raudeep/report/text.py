@@ -39,7 +39,7 @@ def duration(seconds: float | None) -> str:
 
 
 def grouped(failures: Iterable[tuple[str, str]], *, most: int = 10) -> list[str]:
-    """Return a line for each kind of failure, the commonest first, with one of its recordings.
+    """Return a line for each kind of failure, the most common first, with an example.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ class Candidate:
 
 
 def base_of(recipe: Recipe, autoencoder: str | None, tune: TuneConfig) -> Candidate:
-    """Return the recipe's autoencoder that a search starts from; the first one without a name.
+    """Return the autoencoder of the recipe that the search starts from. Default: the first.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def candidate_of(base: Candidate, point: Point) -> Candidate:
 
 
 def check_values(base: Candidate, space: SearchSpace) -> None:
-    """Raise `ConfigError` for the first value that no trial can have, whatever its others are.
+    """Raise `ConfigError` for the first value that is invalid in every trial.
 
     Of ranges the ends are looked at. Values that go together with some others only are no mistake:
     points that hold them with others are left out when they are drawn.
@@ -148,7 +148,7 @@ def _reason_against(
 def recipe_of(
     recipe: Recipe, base: Candidate, point: Point, *, reserved_folds: tuple[int, ...]
 ) -> Recipe:
-    """Return the recipe of one view and autoencoder: a point's, evaluated on the reserved folds.
+    """Return the recipe of one point, evaluated on the reserved folds.
 
     What a search held out for its own loss is trained on, unless the training stops early by it.
     """

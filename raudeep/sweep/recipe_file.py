@@ -13,7 +13,7 @@ __all__ = ["recipe_toml"]
 
 
 def recipe_toml(recipe: Recipe, *, comment: str = "") -> str:
-    """Return a recipe as TOML: what differs from the defaults, each view and autoencoder whole.
+    """Return a recipe as TOML: values that are no defaults, and whole views and autoencoders.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def recipe_toml(recipe: Recipe, *, comment: str = "") -> str:
     for name, each in recipe.autoencoders.items():
         model = _differences(each.model, type(each.model)())
         kind = {} if each.model.kind == AutoencoderConfig.kind else {"kind": each.model.kind}
-        # The seed that a recipe makes for the name is left for it to make.
+        # A seed that follows from the name is left out.
         made = TrainingConfig(seed=autoencoder_seed(seed, name))
         training = _differences(each.training, made)
         header = _pairs({"view": each.view, **kind})

@@ -25,7 +25,7 @@ class TrialRecord:
     status: Status = "running"
     """Or finished; stopped early; failed, which `message` explains."""
     history: list[dict[str, Any]] = field(default_factory=list)
-    """The epochs after which the objective was taken: epoch, objective, and of what it is.
+    """The epochs at which the objective was measured, with its value and its name.
 
     That is the epoch, with its losses, whose weights the artifact would have: with early stopping,
     the best one so far.
@@ -57,7 +57,7 @@ class TrialRecord:
 
 
 def rank_trials(records: Iterable[TrialRecord], *, maximises: bool) -> list[dict[str, Any]]:
-    """Return a row for each trial that has come to an end, the best first.
+    """Return a row for each finished or stopped trial, the best first.
 
     Finished trials come first: of a trial that was stopped nobody knows how good it would have
     become. Stopped ones follow, those that came furthest first, then what failed. The searched

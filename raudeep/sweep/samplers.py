@@ -1,4 +1,4 @@
-"""Where the next point of a search comes from: random draws, a grid, or Optuna's TPE.
+"""Samplers: random draws, a grid, or Optuna's TPE.
 
 Every sampler may be asked for a point that was tried before; whoever asks knows what was tried, and
 tells what became of it. So a search that was interrupted goes on: what is known is told again.
@@ -46,7 +46,7 @@ class RandomSampler:
 
 
 class GridSampler:
-    """Every point of a space once, in an order that the seed makes.
+    """Every point of a space once, in an order that depends on the seed.
 
     Raises
     ------
@@ -139,8 +139,8 @@ def make_sampler(space: SearchSpace, tune: TuneConfig, *, num_known: int) -> Sam
         return GridSampler(space, seed=tune.seed)
     if tune.searcher == "random":
         return RandomSampler(space, seed=tune.seed)
-    # Of a small sweep not all trials are spent on chance. A run that goes on draws other random
-    # points than the run before it drew.
+    # A small sweep must not spend all its trials on random points. A continued run draws other
+    # random points than the run before.
     return TpeSampler(
         space,
         seed=int(np.random.SeedSequence((tune.seed, num_known)).generate_state(1)[0]),

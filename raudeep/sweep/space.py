@@ -1,7 +1,7 @@
-"""Search spaces: which fields of a configuration are searched, in which values, on what condition.
+"""Search spaces: the fields to search, their values and their conditions.
 
 A space is a TOML file. ``[search]`` holds a table for each searched field; a list of tables are
-alternatives, of which the first whose ``when`` holds is taken, and the recipe's own value if none
+alternatives: the first whose ``when`` holds is taken, or the recipe's own value if none
 does. ``[tune]`` may hold the fields of `TuneConfig`::
 
     [search]
@@ -131,9 +131,9 @@ class SearchSpace:
 def parse_sweep(
     content: Mapping[str, Any], *, where: str, overrides: Mapping[str, Any] | None = None
 ) -> tuple[SearchSpace, TuneConfig]:
-    """Return the search space of a whole file and how it is to be searched.
+    """Return the search space of a file, and how to search it.
 
-    `where` names it in messages; `overrides` are those of `raudeep.storage.recipes.load_space`.
+    `where` names the file in messages; `overrides` as in `raudeep.storage.recipes.load_space`.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def parse_sweep(
 
 
 def parse_space(content: Mapping[str, Any], *, where: str) -> SearchSpace:
-    """Return the search space of a table as TOML gives it; `where` names it in messages.
+    """Return the search space of a TOML table; `where` names it in messages.
 
     Raises
     ------
