@@ -157,7 +157,7 @@ def fit_classifier(
 def check_finite(
     embeddings: Floats, rows: NDArray[np.int64], where: str, name: Name = row_number
 ) -> None:
-    """Raise `EvaluationError` unless all values of `rows`, which are those of `where`, are."""
+    """Raise `EvaluationError` if any of these rows holds NaN or infinity."""
     broken = rows[~np.isfinite(embeddings[rows]).all(axis=1)]
     _refuse(broken, where, name, "embeddings must be finite")
 

@@ -1,6 +1,6 @@
-"""Making folds and partitions: stratified by label, each recording on one side of a split.
+"""Makes folds and partitions, stratified by label, with each recording on one side of a split.
 
-So are the recordings of a group, such as those of a speaker, where their names say which it is.
+Recordings of one group (a speaker, a session) stay together if their names tell the group.
 """
 
 import math
@@ -114,7 +114,7 @@ def _folds_of_groups(
     num_folds: int,
     rng: np.random.Generator,
 ) -> dict[str, int]:
-    """Return the fold of each recording, those of a group in the same."""
+    """Return the fold of each recording; a group has one fold."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     files = list(label_of)
@@ -179,8 +179,7 @@ def stratified_partitions(
     seed : int >= 0
         Seed of the shuffle.
     group_pattern : str, optional
-        As in `stratified_folds`. The shares are those of groups then, each of which counts for the
-        class that it has most of.
+        As in `stratified_folds`. Shares then count groups, each for its most frequent class.
 
     Returns
     -------

@@ -21,7 +21,7 @@ Rows = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Changes:
-    """The recordings of a plan beside those of a manifest."""
+    """Compares the recordings of a plan with a manifest."""
 
     before: pa.Table
     """As planned."""
@@ -74,10 +74,10 @@ class Changes:
         return found
 
     def planned(self, unmade: Collection[int]) -> pa.Table:
-        """Return what is planned now.
+        """Return the recordings of the plan as they are planned now.
 
-        Parts that are made keep the contents that their rows are made of; those of `unmade` are
-        planned as they are today. Labels, partitions and folds are those of today for all.
+        Finished parts keep the contents of their rows; parts in `unmade` are planned with the
+        contents of today. All get the labels, partitions and folds of today.
         """
         to_make = np.isin(self.before["part"].to_numpy(), list(unmade)) & self.here
         same = self.here & ~self.changed

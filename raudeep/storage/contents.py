@@ -33,7 +33,7 @@ __all__ = [
     "with_times",
 ]
 
-_LAST_BLOCK = 3  # of those of a file, from 0, which divide it evenly
+_LAST_BLOCK = 3  # four blocks at equal distances in a file, counted from 0
 _BLOCK_BYTES = 2**12
 _BLOCKS, _ETAG = "blocks", "etag"  # kinds of contents
 _THREADS = 16  # that wait for a disc or a network
@@ -42,7 +42,7 @@ Value = TypeVar("Value")
 
 
 class Compared(NamedTuple):
-    """Recordings as a plan has them, compared with those of today."""
+    """Recordings of a plan, compared with their files of today."""
 
     changed: NDArray[np.bool_]
     """Which have another content."""
@@ -55,7 +55,7 @@ class Compared(NamedTuple):
 def with_times(manifest: pa.Table) -> pa.Table:
     """Return the recordings of a manifest with the times and contents that cost nothing.
 
-    The columns are those of a manifest, `MODIFIED` and `CONTENT`. What is not known is null.
+    It has the columns of a manifest, `MODIFIED` and `CONTENT`. Unknown values are null.
     """
     columns = manifest.select(MANIFEST.names)
     if MODIFIED.name in manifest.column_names:

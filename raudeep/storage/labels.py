@@ -44,7 +44,7 @@ class Labels:
 
 
 def labels_of_parts(uri: str, index: TableIndex) -> Labels:
-    """Return what a table is to say whose parts are made of those of another one, at `uri`."""
+    """Return the labels for a table whose parts are made from the parts of the table at `uri`."""
 
     def of_part(number: int) -> pa.Table:
         return read_part(uri, index.parts[number].name, columns=["file", *LABELS])
@@ -73,7 +73,7 @@ def labels_fingerprint(recordings: pa.Table) -> str:
 
 
 def said_labels(manifest: pa.Table) -> pa.Table:
-    """Return the files of a manifest, and those of `LABELS` that it says anything of."""
+    """Return the files of a manifest with those columns of `LABELS` that have any value."""
     columns = [name for name in LABELS if manifest[name].null_count < manifest.num_rows]
     return manifest.select(["file", *columns])
 
@@ -98,7 +98,7 @@ def with_labels(rows: pa.Table, labels: pa.Table) -> pa.Table:
 
 
 def differing(rows: pa.Table, labels: pa.Table) -> set[str]:
-    """Return the recordings of which rows say anything else than `labels`."""
+    """Return the recordings whose rows differ from `labels`."""
     wanted = with_labels(rows, labels)
     found = np.zeros(rows.num_rows, dtype=bool)
     for name in label_columns(rows.column_names, labels.column_names):

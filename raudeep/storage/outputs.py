@@ -136,12 +136,12 @@ def _has_keys(content: bytes, keys: Iterable[str] = ()) -> bool:
 
 
 def check_apart(outputs: Iterable[str]) -> None:
-    """Refuse outputs of which one is another, or lies in it.
+    """Refuse outputs that are equal or lie inside one another.
 
     Raises
     ------
     ConfigError
-        If two are no places of their own, however they are written.
+        If two outputs share a place, whatever their spelling.
     """
     places = sorted((f"{_resolved(uri)}/", uri) for uri in outputs)
     for (outer, first), (inner, second) in pairwise(places):  # what is below a place comes next

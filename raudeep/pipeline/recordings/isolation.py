@@ -30,7 +30,7 @@ __all__ = ["Crew", "keep_memory", "serve"]
 _ATTEMPTS = 3  # at an item whose process dies
 _AHEAD = 4  # items per process that are begun before the first of them is asked for
 _PIPE_BYTES = 2**20  # where it can be had: a piece that does not fit stops whoever sends it
-_PIECES = 16  # of an item that wait for being taken; a long recording has thousands
+_MAX_QUEUED_PIECES = 16  # of one recording; a long one has thousands
 _SECONDS_TO_END = 5.0  # after a kill; what waits for a disc that is gone may never end
 _HEADER = struct.Struct(">Q")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
@@ -163,7 +163,7 @@ class _Work:
             if not run:
                 self._room.release()  # the other threads wait as well
             self._next += len(run)
-            self._pieces |= {index: queue.Queue(_PIECES) for index in run}
+            self._pieces |= {index: queue.Queue(_MAX_QUEUED_PIECES) for index in run}
             self._begun.notify_all()
             return run
 

@@ -51,8 +51,8 @@ def plan_recordings(
 ) -> dict[str, Plan]:
     """Return the plan of each table: its own, extended by the recordings that are new to it.
 
-    With `overwrite`, a table is made anew where recordings of it changed or are gone; with
-    `retry_errors`, its parts are where one could not be used.
+    With `overwrite`, a table whose recordings changed or are gone is recomputed; with
+    `retry_errors`, parts that contain a failed recording are recomputed.
     """
     bounds = partial(recording_slices, bytes_per_row=bytes_per_row)
     return {

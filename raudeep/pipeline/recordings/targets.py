@@ -79,7 +79,7 @@ class Target:
     pieces: tuple[Piece, ...]
     writer: TableWriter
     finish: Callable[[pa.Table], pa.Table] | None = None
-    """Makes the rows of the table of those of embeddings, which they are without."""
+    """Turns embedding rows into rows of this table; None writes them unchanged."""
 
     @property
     def sources(self) -> tuple[str, ...]:

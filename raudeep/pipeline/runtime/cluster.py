@@ -259,7 +259,7 @@ def _keeping_termination() -> Iterator[None]:
 
 
 def _check_listens(address: str) -> None:
-    """Raise where nobody listens at HOST:PORT; Ray itself would go on trying for minutes."""
+    """Raise if nothing listens at HOST:PORT; Ray itself would keep trying for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or "/" in host or not port.isdigit():  # "auto", or what Ray has to judge
         return

@@ -183,7 +183,7 @@ def _feature_dims(table: str, schema: pa.Schema, shapes: set[tuple[int, int]]) -
 
 
 def _with_all_folds(places: dict[Place, None], num_folds: int) -> list[Place]:
-    """Return `places`, and beside a fold all others: one without rows is a file without rows."""
+    """Add the missing folds of each partition; an empty fold becomes an empty file."""
     whole = {
         Place(place.partition, fold)
         for place in places
