@@ -1,4 +1,4 @@
-"""What limits a score before a classifier is trained: labels that cannot be predicted."""
+"""Limits of a score that are known before training: labels that cannot be predicted."""
 
 import math
 from collections.abc import Collection, Sequence

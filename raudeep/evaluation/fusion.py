@@ -1,4 +1,4 @@
-"""Whether tables hold the same chunks, so that their embeddings become one wider one."""
+"""Matches the chunks of several tables, so that their embeddings can be joined."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -163,7 +163,7 @@ def check_same_chunks(tables: Mapping[str, Mapping[Key, Span]]) -> None:
 
 
 def are_cut_alike(one: Sequence[Span], other: Sequence[Span]) -> bool:
-    """Return whether the chunks of a recording are as many, and much the same parts of it.
+    """Return whether two tables cut a recording into nearly the same chunks.
 
     Starts and ends may differ by half a chunk: views cut between frames of their own. How much a
     single chunk takes of a recording is free, and where a time is not known none is asked for.

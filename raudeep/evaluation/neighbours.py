@@ -15,7 +15,7 @@ _BLOCK_VALUES = 2**22  # of float64 at a time: 32 MB
 def similarities(
     queries: NDArray[np.floating], rows: NDArray[np.floating], *, metric: Metric
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return how near each row is to the nearest query, and which one that is, both shape (N,).
+    """Return how near each row is to its nearest query, and which query that is; both (N,).
 
     The larger, the nearer; of equally near queries it is the first.
 

@@ -1,4 +1,4 @@
-"""Embeddings in the plane, to be looked at: PCA, t-SNE, UMAP."""
+"""Projects embeddings to the plane: PCA, t-SNE, UMAP."""
 
 import logging
 from typing import Any, Literal
@@ -22,7 +22,7 @@ _SPREADS = (1e-15, 1e15)  # beyond, squares of float32 vanish or overflow, and t
 
 
 def projection_seconds(method: Projection, num_rows: int) -> float:
-    """Return about how long `project` takes, of two cores."""
+    """Return about how many seconds `project` takes on two cores."""
     return _SECONDS_PER_ROW[method] * num_rows
 
 

@@ -1,4 +1,4 @@
-"""Whose the folder of an output is: claimed before anything is written there, by one run only.
+"""Claims the folder of an output for one run, before anything is written there.
 
 A claim is a file with the identity of what is made. Of two processes that begin at one moment only
 one can create it. Who makes the same shares the folder: the run that goes on, a second process of
@@ -28,7 +28,7 @@ def claim(
     continues: Callable[[Identity], bool] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Claim a folder for an output; nothing where it is claimed for this one already.
+    """Claim a folder for an output; a second claim for the same output changes nothing.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def claim(
 
 
 def claimed(uri: str, *, name: str = CLAIM) -> Identity | None:
-    """Return what a folder is claimed for; None where that is nothing, or cannot be read.
+    """Return the output that a folder is claimed for; None without a readable claim.
 
     Raises
     ------
@@ -93,7 +93,7 @@ class _Claim:
 
 
 def check_claim(uri: str, identity: Identity) -> None:
-    """Raise `TableError` where a folder is claimed for another output."""
+    """Raise `TableError` if a folder is claimed for another output."""
     found = claimed(uri)
     if found not in (None, identity):
         raise TableError(found.conflict(identity, place=uri))
@@ -101,7 +101,7 @@ def check_claim(uri: str, identity: Identity) -> None:
 
 @contextmanager
 def claiming(uri: str, identity: Identity, *, overwrite: bool = False) -> Iterator[None]:
-    """Hold the claim of a folder, of an output that says what it is once it is finished."""
+    """Hold the claim of a folder while an output is made that later identifies itself."""
     claim(uri, identity, overwrite=overwrite)
     try:
         yield
@@ -110,7 +110,7 @@ def claiming(uri: str, identity: Identity, *, overwrite: bool = False) -> Iterat
 
 
 def release(uri: str, identity: Identity) -> None:
-    """Give back the claim of a folder, where it is that of this output.
+    """Give back the claim of a folder if it belongs to this output.
 
     A finished one may have it still: its run was killed before it could give it back.
     """

@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 OWN_PREFIX = ".raudeep-"
-"""Begins the name of every file and folder that only a process at work has."""
+"""Start of the names of temporary files and folders."""
 _TEMPORARY = f"{OWN_PREFIX}*.tmp"
 _TRIES = 100  # to make a file in a folder that others delete
 _UNABLE = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EBADF)  # what a file system cannot do
@@ -69,7 +69,7 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Let the names that a folder holds, and no longer holds, be on the disc."""
+    """Sync a folder, so that new and deleted names are on the disc."""
     with suppress(FileNotFoundError):  # somebody has deleted it, with what was written there
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -80,7 +80,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def temporary_file(folder: Path) -> Iterator[tuple[Path, int]]:
-    """Give a new file that is deleted at the end if it still has its name, and its descriptor.
+    """Yield a new file and its descriptor; it is deleted at the end if it still has its name.
 
     The folder is made if missing, also where others delete it meanwhile, since nothing is in it.
     It is locked as long as this process lives, so that others know whose file is nobody's.

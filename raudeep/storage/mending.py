@@ -1,4 +1,4 @@
-"""What a power cut or a failing disc has damaged of a table, taken away so that it is made again.
+"""Removes files of a table that a power cut or a disc has damaged, so that they are recomputed.
 
 Nothing that can be read is lost: a plan is made of the parts, and an index of both.
 """
@@ -30,7 +30,7 @@ _READERS = 16
 
 
 def drop_damaged(uri: str) -> None:
-    """Delete the files of a table that cannot be read, such that its command makes them again."""
+    """Delete unreadable files of a table, so that its command recomputes them."""
     sizes = uris.list_files(uri)
     files = table_files(sizes)
     index = None if files.index is None or is_damaged_index(uri) else read_index(uri)

@@ -102,7 +102,7 @@ class Slices(Protocol):
 
 
 def labels_of_plan(uri: str) -> Labels:
-    """Return what the rows of a table are to say, as its plan on storage has it now."""
+    """Return the labels that the rows of a table must have, from its plan on storage."""
     plan = Plan.of_files(read_plans(uri))
     return Labels(plan.labels, plan.slice)
 
@@ -113,7 +113,7 @@ def read_plans(uri: str) -> list[PlanFile]:
 
 
 def planned_uri(uri: str, file: str) -> str | None:
-    """Return where the recording `file` of a table lies; None where no plan says so."""
+    """Return the URI of the recording `file` of a table; None if no plan tells."""
     for name in table_files(uris.list_files(uri)).plans.values():
         rows = read_part(uri, name, columns=["file", "uri"])
         found = rows.filter(pc.equal(rows["file"], file))["uri"]
@@ -154,7 +154,7 @@ def readable_plans(uri: str, present: TableFiles) -> dict[int, PlanFile]:
 
 
 def write_plan(writer: TableWriter, number: int, file: PlanFile, *, only_new: bool = False) -> None:
-    """Write a file of a plan; with `only_new`, `FileExistsError` where there is one."""
+    """Write a file of a plan; with `only_new`, raise `FileExistsError` if it exists."""
     said = {"recordings": file.fingerprint} | ({"labels": file.labels} if file.labels else {})
     schema = with_metadata(PLAN, said)
     table = file.recordings.replace_schema_metadata(schema.metadata)

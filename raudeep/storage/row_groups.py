@@ -1,4 +1,4 @@
-"""The row groups of a table, the pieces in which a table is read that memory does not hold."""
+"""The row groups of a table, in which tables larger than memory are read."""
 
 from collections.abc import Sequence
 from multiprocessing.pool import ThreadPool

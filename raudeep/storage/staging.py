@@ -1,4 +1,4 @@
-"""Files that are built piece by piece, on this machine, before any of them appears in its place."""
+"""Builds files piece by piece on this machine, and moves them to their place when all are done."""
 
 import fcntl
 import json
@@ -20,13 +20,13 @@ __all__ = ["staging", "unfinished_files"]
 logger = logging.getLogger(__name__)
 
 _STAGING_PREFIX = f"{OWN_PREFIX}staging-"
-"""Begins the name of a folder that a killed process leaves behind until the next one."""
+"""Start of the name of a folder with unfinished files; the next process deletes it."""
 _UNFINISHED = f"{OWN_PREFIX}unfinished.json"
-"""Lies in a folder while several files get their places there."""
+"""Name of a file that lies in a folder while several files are moved there."""
 
 
 def unfinished_files(uri: str) -> list[str] | None:
-    """Return the files that a killed process left half of in a folder; None where all are whole.
+    """Return the files that a killed process left incomplete in a folder; None if all are whole.
 
     They are those that it was to write and those that it was to replace.
 
@@ -57,7 +57,7 @@ def _read_note(uri: str) -> list[str] | None:
 
 @contextmanager
 def _alone(uri: str) -> Iterator[bool]:
-    """Give whether no process holds a folder, and keep it so; True where there are no locks."""
+    """Lock a folder and yield whether no other process holds it; True if there are no locks."""
     if not uris.is_local(uri):
         yield True
         return
@@ -81,7 +81,7 @@ def _alone(uri: str) -> Iterator[bool]:
 
 @contextmanager
 def staging(uri: str, *, replacing: Collection[str] = ()) -> Iterator[Path]:
-    """Give a folder to build files in; without an error they are moved to the folder `uri`.
+    """Yield a folder to build files in; without an error they are moved to the folder `uri`.
 
     Each file appears whole. If one cannot be moved, all is as it was before: new files are taken
     away again, and old ones put back. If the process is killed before the last of several is in its
@@ -181,7 +181,7 @@ def _held(folder: Path) -> Iterator[Path]:
 
 
 def _begin(uri: str, names: Sequence[str], replacing: Collection[str], *, goes_on: bool) -> None:
-    """Note that several files get their places in a folder, where no other process does so."""
+    """Mark a folder into which several files are moved, if no other process does the same."""
     note = uris.join(uri, _UNFINISHED)
     try:
         uris.write_bytes(note, json.dumps(names).encode(), only_new=not goes_on)
@@ -198,7 +198,7 @@ def _at_once(uri: str) -> str:
 
 
 def _keep(uri: str, name: str, old: Path) -> None:
-    """Keep what a file below `uri` holds, if there is one."""
+    """Keep a copy of a file below `uri`, if it exists."""
     place = uris.join(uri, name)
     if uris.file_size(place) is not None:
         (old / name).parent.mkdir(parents=True, exist_ok=True)
@@ -206,7 +206,7 @@ def _keep(uri: str, name: str, old: Path) -> None:
 
 
 def _undo(uri: str, names: Iterable[str], old: Path) -> bool:
-    """Put back what files below `uri` held, or delete them; return whether no such thing failed."""
+    """Restore files below `uri` from their copies, or delete them; return whether all worked."""
     whole = True
     for name in names:
         place = uris.join(uri, name)

@@ -1,4 +1,4 @@
-"""How a store is spoken to, through fsspec: its settings, what its errors mean, whole writes."""
+"""Access to stores through fsspec: settings, errors, writes of whole objects."""
 
 import errno
 import os
@@ -69,7 +69,7 @@ Answer = TypeVar("Answer")
 
 
 class StoreError(OSError):
-    """A store does not answer as it should, so that nothing is known of what was asked for."""
+    """A store gives no proper answer, so that the state of the file is unknown."""
 
 
 def connect(uri: str) -> tuple[Any, str]:
@@ -98,7 +98,7 @@ def connect(uri: str) -> tuple[Any, str]:
 
 
 def _options(uri: str) -> dict[str, Any]:
-    """Return how a store is spoken to; what the user set by fsspec's configuration counts first.
+    """Return the settings for a store; settings in the user's fsspec configuration come first.
 
     The keys and the endpoint of the environment are said, not left to be found: fsspec keeps a file
     system for the next call with the same options, which may be made in another environment, and
@@ -128,7 +128,7 @@ def _protocol(uri: str) -> str:
 
 @contextmanager
 def session(uri: str) -> Iterator[tuple[Any, str]]:
-    """Connect, and raise whatever the store says as an OSError that names the URI and a way out.
+    """Connect, and raise errors of the store as an OSError with the URI and advice.
 
     `StoreError` is what says nothing of the file, also where there is no such store.
     """
@@ -173,7 +173,7 @@ def store_of(uri: str) -> str:
 
 
 def answers(uri: str) -> bool:
-    """Return whether the store of a URI answers when it is asked for this one, whatever it says."""
+    """Return whether the store of a URI gives any answer about it."""
     try:
         asked(uri, lambda system, path: system.info(path))
     except StoreError:
@@ -194,12 +194,12 @@ def _os_errors(uri: str) -> Iterator[None]:
 
 
 def _said(uri: str, error: BaseException) -> str:
-    """Return what a library says of a URI, which it may quote."""
+    """Return the message of a library about a URI, without secrets."""
     return public_text(str(error).replace(uri, public_uri(uri)))
 
 
 def _cause(uri: str, error: BaseException) -> BaseException | None:
-    """Return the error of a library as a cause; None where a traceback of it may show a secret."""
+    """Return the error of a library as a cause; None if its traceback may show a secret."""
     return error if public_uri(uri) == uri else None
 
 
@@ -225,7 +225,7 @@ def _os_error(uri: str, error: BaseException) -> OSError:
 
 
 def _code(error: BaseException) -> str:
-    """Return what S3 calls an error."""
+    """Return the name of an error in S3."""
     response = getattr(error.__cause__, "response", None) or {}
     return str(response.get("Error", {}).get("Code", ""))
 

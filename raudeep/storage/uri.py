@@ -58,7 +58,7 @@ def is_local(uri: str) -> bool:
 
 
 def absolute(uri: str) -> str:
-    """Return `uri` such that it means the same in every working directory; no slash at the end."""
+    """Return an absolute URI without a slash at the end."""
     if is_local(uri):
         return str(_local(uri).absolute())
     place, query = split_query(uri)
@@ -191,7 +191,7 @@ def fetch_file(uri: str, file: Path) -> None:
 
 
 def check_writable(uri: str) -> None:
-    """Raise `TableError` unless files can be written below `uri`; leaves nothing behind.
+    """Raise `TableError` if files cannot be written below `uri`; leaves nothing behind.
 
     What killed processes left there goes, too.
     """
@@ -225,7 +225,7 @@ def clean(uri: str) -> None:
 
 
 def delete(uri: str) -> None:
-    """Delete a file or a folder with all that is in it; nothing where there is none."""
+    """Delete a file, or a folder with its content; do nothing if it does not exist."""
     if is_local(uri):
         local = _local(uri)
         if local.is_dir() and not local.is_symlink():
@@ -244,14 +244,14 @@ def delete(uri: str) -> None:
 
 
 def delete_empty(uri: str) -> None:
-    """Delete a folder in which nothing is; a store has no such folders."""
+    """Delete an empty folder; stores have none."""
     if is_local(uri):
         with suppress(OSError):
             _local(uri).rmdir()
 
 
 def delete_file(uri: str) -> None:
-    """Delete a file; nothing where there is none."""
+    """Delete a file; do nothing if it does not exist."""
     if is_local(uri):
         _local(uri).unlink(missing_ok=True)
         return
@@ -289,7 +289,7 @@ def list_files(uri: str) -> Files:
 
 
 def list_corpus(uri: str) -> Files:
-    """Return every file below a folder that can be read, as `list_files`, and what else is there.
+    """Return every readable file below a folder, as `list_files`, and the other entries.
 
     Raises
     ------

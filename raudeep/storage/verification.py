@@ -1,4 +1,4 @@
-"""Whether a table on storage is what its index and its plan say, and how to make it so again."""
+"""Checks a table on storage against its index and its plan, and repairs it."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -50,7 +50,7 @@ class Fault(NamedTuple):
 
 
 def verify_table(uri: str, *, repair: bool = False) -> list[Fault]:
-    """Return what is wrong with a table: every part is read and compared with index and plan.
+    """Return the faults of a table; every part is read and compared with index and plan.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def verify_table(uri: str, *, repair: bool = False) -> list[Fault]:
 
 
 def _drop(uri: str, index: TableIndex | None, files: TableFiles, faults: list[Fault]) -> None:
-    """Delete what is broken, such that a kill at any moment leaves what the next run mends.
+    """Delete broken files, in an order that the next run can mend after a kill at any moment.
 
     The index goes last, and only if it lists something that is gone: as long as it is there, each
     file that it lists is missing or as it should be. Where it is itself at fault, it goes first.
@@ -180,7 +180,7 @@ def _check_content(
 
 
 def _read(uri: str, part: Part) -> tuple[pa.Table, pa.Schema] | str:
-    """Return keys and schema of a part, of which all is read; or why it cannot be."""
+    """Read all of a part; return its keys and schema, or the reason why it cannot be read."""
     try:
         table = read_part(uri, part.name)
     except TableError as error:
@@ -189,13 +189,13 @@ def _read(uri: str, part: Part) -> tuple[pa.Table, pa.Schema] | str:
 
 
 def _identity(columns: pa.Schema) -> Identity:
-    """Return what a part with these columns is made from."""
+    """Return the identity that a part keeps in its schema: stage, configuration, inputs."""
     stored = read_metadata(columns)
     return Identity(stored.get("stage", ""), stored.get("config", {}), stored.get("inputs", {}))
 
 
 def _of_another(owner: Identity, index: TableIndex | None, columns: pa.Schema) -> str:
-    """Return why a part is of another table, or nothing.
+    """Return why a part belongs to another table, or nothing.
 
     One that the index lists may be of the table before it grew. Of others it is not known which
     inputs they are to be made of.
@@ -209,7 +209,7 @@ def _of_another(owner: Identity, index: TableIndex | None, columns: pa.Schema) -
 
 
 def _damage(error: TableError) -> str:
-    """Return what is wrong with a file; raise where it is only out of reach."""
+    """Return the fault of a file; raise if it only cannot be reached."""
     if not is_damage(error):
         raise error
     return str(error)
@@ -244,7 +244,7 @@ def _duplicates(
 def _check_plan(
     uri: str, index: TableIndex | None, present: TableFiles
 ) -> tuple[list[list[str]], list[Fault]]:
-    """Return the files of each part of the plan, as far as it is whole, and what is wrong with it.
+    """Return the files of each part of the plan, as far as it is whole, and its faults.
 
     A table that is not made from recordings has none.
     """
