@@ -68,6 +68,14 @@ class Fit:
         """Which of the data-parallel workers this one is."""
         return self._shard.rank
 
+    def agreed(self, choice: bool) -> bool:
+        """Return on all data-parallel workers what the one of rank 0 chose."""
+        if not self._is_shared:
+            return choice
+        chosen = torch.tensor(int(choice), device=self.device)
+        torch.distributed.broadcast(chosen, src=0)
+        return bool(chosen)
+
     @property
     def _is_shared(self) -> bool:
         return self._shard.world_size > 1

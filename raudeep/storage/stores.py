@@ -25,6 +25,7 @@ __all__ = [
     "connect",
     "put",
     "put_file",
+    "read",
     "session",
     "store_of",
 ]
@@ -152,6 +153,13 @@ def asked(uri: str, ask: Callable[[Any, str], Answer]) -> Answer:
             return ask(system, path)
 
     return _again(uri, once)
+
+
+def read(uri: str) -> bytes:
+    """Return the content of a file, of S3 with one request."""
+    # Else it asks for the size first, to read a large file in several pieces at a time.
+    settings = {"max_concurrency": 1} if _protocol(uri) in _S3 else {}
+    return asked(uri, lambda system, path: bytes(system.cat_file(path, **settings)))
 
 
 def _again(uri: str, ask: Callable[[], Answer]) -> Answer:

@@ -127,7 +127,7 @@ def read_bytes(uri: str) -> bytes:
     if is_local(uri):
         with open_regular(_local(uri)) as file:
             return file.read()
-    return stores.asked(uri, lambda system, path: bytes(system.cat_file(path)))
+    return stores.read(uri)
 
 
 def open_file(uri: str, *, whole_reads: bool = False) -> Any:

@@ -20,8 +20,8 @@ from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
 from raudeep.pipeline.runtime.cluster import ensure_ray
 from raudeep.pipeline.training.board import Board
 from raudeep.pipeline.training.placement import Share, find_places
+from raudeep.pipeline.training.run import WorkerJob
 from raudeep.pipeline.training.runs import Run, _fit, _put, train_autoencoders
-from raudeep.pipeline.training.worker import WorkerJob
 from raudeep.storage.row_groups import row_groups
 
 places_of_ray = import_module("ray.util.placement_group")  # whose name a function of Ray has

@@ -1,5 +1,6 @@
 """Trainings that end before workers of Ray would start run in the process of the command."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from raudeep.config import AutoencoderConfig, ResourceConfig, TrainingConfig
 from raudeep.errors import ConfigError, ResourceError
 from raudeep.pipeline.artifacts import load_autoencoder, read_history
-from raudeep.pipeline.training import estimate, record, runs, worker
+from raudeep.pipeline.training import estimate, runs, saving, worker
 from raudeep.pipeline.training.estimate import is_short
 from raudeep.pipeline.training.runs import Run, train_autoencoders
 from raudeep.storage import uri as uris
@@ -92,7 +93,8 @@ def test_one_that_is_killed_ends_with_the_weights_of_an_undisturbed_one(
     def kill(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(record, "_SECONDS_BETWEEN", seconds_between)
+    monkeypatch.setattr(saving, "_SECONDS_BETWEEN", seconds_between)
+    monkeypatch.setattr(saving, "_SHARE", math.inf)
     check = worker._check
     monkeypatch.setattr(worker, "_check", lambda result, name: result.epoch < 5 or kill())
     with pytest.raises(KeyboardInterrupt):

@@ -1,5 +1,6 @@
 """Which errors of a training worker end the run; from what it goes on after a kill."""
 
+import math
 import shutil
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -13,8 +14,9 @@ from raudeep.config import AutoencoderConfig, TrainingConfig
 from raudeep.errors import ConfigError, ResourceError, TableError
 from raudeep.models.batching import Spectrograms
 from raudeep.pipeline.artifacts import forget_epochs, kept_epochs
-from raudeep.pipeline.training import worker
-from raudeep.pipeline.training.worker import Run, WorkerJob, train_worker
+from raudeep.pipeline.training import saving, worker
+from raudeep.pipeline.training.run import Run, WorkerJob
+from raudeep.pipeline.training.worker import train_worker
 from raudeep.storage.identity import Identity
 from raudeep.storage.stores import StoreError
 
@@ -107,6 +109,8 @@ def train(folder, monkeypatch, *, killed_after, recorded=None):
         patch.setattr(
             worker, "read_training_data", lambda *_: (rows, Spectrograms(values, lengths))
         )
+        patch.setattr(saving, "_SECONDS_BETWEEN", 0.0)
+        patch.setattr(saving, "_SHARE", math.inf)
         patch.setattr(worker, "Examples", lambda *_: None)
         patch.setattr(worker, "log_epoch", lambda *_, **__: None)
         patch.setattr(worker, "_track", lambda *_, **__: nullcontext(lambda result: None))

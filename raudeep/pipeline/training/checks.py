@@ -9,7 +9,7 @@ from raudeep.config import TrainingConfig, settled
 from raudeep.errors import ConfigError, TableError
 from raudeep.models.autoencoder import build_autoencoder
 from raudeep.pipeline.artifacts import load_autoencoder, read_history, read_optimizer_state
-from raudeep.pipeline.training.worker import Run
+from raudeep.pipeline.training.run import Run
 from raudeep.storage.index import read_index
 from raudeep.storage.table import read_table
 

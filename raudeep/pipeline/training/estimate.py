@@ -9,7 +9,7 @@ from raudeep.config import ResourceConfig
 from raudeep.models.autoencoder import build_autoencoder
 from raudeep.models.inference import default_device
 from raudeep.pipeline.runtime.cluster import ensure_ray
-from raudeep.pipeline.training.worker import Run
+from raudeep.pipeline.training.run import Run
 from raudeep.storage.index import read_index
 from raudeep.storage.table import read_table
 

@@ -5,7 +5,6 @@ Both write the same folder, so that one goes on from what the other left.
 
 import logging
 import tempfile
-import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +19,6 @@ __all__ = ["FolderRecord", "RayRecord", "Record", "forget_unusable_record"]
 logger = logging.getLogger(__name__)
 
 _RECORD = "checkpoint_manager_snapshot.json"  # as Ray Train calls it
-_SECONDS_BETWEEN = 5.0  # two checkpoints of a training in this process
 
 Write = Callable[[Path], None]
 """Writes the files of a checkpoint into a folder."""
@@ -32,11 +30,8 @@ class Record(Protocol):
     def find(self) -> Checkpoint | None:
         """Return the checkpoint from which the training goes on; None where it begins."""
 
-    def add(self, epoch: int, write: Write | None) -> bool:
-        """Take a finished epoch and, from the worker of rank 0, its checkpoint.
-
-        Return whether the checkpoint is written, or is about to be.
-        """
+    def add(self, epoch: int, write: Write | None) -> None:
+        """Take a finished epoch and, from the worker of rank 0, its checkpoint."""
 
 
 class RayRecord:
@@ -57,22 +52,21 @@ class RayRecord:
 
         return find_checkpoint(ray.train.get_checkpoint(), self._run)
 
-    def add(self, epoch: int, write: Write | None) -> bool:
+    def add(self, epoch: int, write: Write | None) -> None:
         """Report an epoch to Ray Train, which copies its checkpoint, if there is one."""
         import ray.train
 
         metrics = {"epoch": epoch}
         if write is None:
             ray.train.report(metrics)
-            return False
+            return
         with tempfile.TemporaryDirectory() as folder:
             write(Path(folder))
             ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
-        return True
 
 
 class FolderRecord:
-    """The record of a training in this process, which writes a checkpoint every few seconds.
+    """The record of a training in this process.
 
     Parameters
     ----------
@@ -82,16 +76,15 @@ class FolderRecord:
 
     def __init__(self, run: str) -> None:
         self._run = run
-        self._written = time.monotonic()
 
     def find(self) -> Checkpoint | None:
         """Return the checkpoint from which the training goes on; None where it begins."""
         return find_checkpoint(None, self._run)
 
-    def add(self, epoch: int, write: Write | None) -> bool:
-        """Write a checkpoint, unless the last one is only seconds old, and delete earlier ones."""
-        if write is None or time.monotonic() - self._written < _SECONDS_BETWEEN:
-            return False
+    def add(self, epoch: int, write: Write | None) -> None:
+        """Write a checkpoint, and delete earlier ones."""
+        if write is None:  # which a single process never has
+            return
         before = list(uris.list_files(self._run))
         name = f"checkpoint_{datetime.now():%Y-%m-%d_%H-%M-%S.%f}"  # as Ray Train names them
         with tempfile.TemporaryDirectory() as folder:
@@ -100,8 +93,6 @@ class FolderRecord:
                 uris.write_bytes(uris.join(self._run, name, path.name), path.read_bytes())
         for earlier in before:  # also the record of Ray Train, which names what is deleted here
             uris.delete_file(uris.join(self._run, earlier))
-        self._written = time.monotonic()
-        return True
 
 
 def forget_unusable_record(name: str, run: str) -> None:

@@ -33,8 +33,9 @@ from raudeep.pipeline.training.estimate import is_short
 from raudeep.pipeline.training.objective import Objective
 from raudeep.pipeline.training.placement import Share, find_places, share_resources
 from raudeep.pipeline.training.record import forget_unusable_record
+from raudeep.pipeline.training.run import Run, WorkerJob
 from raudeep.pipeline.training.tracking import check_tracker
-from raudeep.pipeline.training.worker import Run, WorkerJob, train_here, train_worker
+from raudeep.pipeline.training.worker import train_here, train_worker
 from raudeep.storage import uri as uris
 from raudeep.storage.claim import claiming, release
 from raudeep.storage.identity import Identity
@@ -50,7 +51,7 @@ _MAX_STARTS = 20  # of a run whose places are gone, or taken by others, when it 
 _SETTINGS = {  # of Ray Train, for its processes
     # That workers are given to take the places that were found for them.
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "30",
-    # Between two polls. A worker that reports an epoch waits until the one before was taken.
+    # Between two polls. A worker that reports waits until what it reported before was taken.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25",
 }
 _SECONDS_TO_END = 30.0  # that a cancelled run is waited for
@@ -65,7 +66,8 @@ def train_autoencoders(
 ) -> list[StageSummary]:
     """Train autoencoders, several at once, and write an artifact for each.
 
-    A run whose artifact exists is not repeated; an interrupted one goes on from its last epoch.
+    A run whose artifact exists is not repeated; an interrupted one goes on from its last
+    checkpoint, which is seconds old or of the last epoch.
 
     Parameters
     ----------

@@ -1,12 +1,11 @@
-"""What trains an autoencoder: read the tables, train, report each epoch, write the artifact."""
+"""What trains an autoencoder: read the tables, train, tell of each epoch, write the artifact."""
 
 import logging
 import math
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from raudeep.config import ArchitectureConfig, Tracker, TrainingConfig, fingerprint, settled
+from raudeep.config import fingerprint
 from raudeep.credentials import public_uri
 from raudeep.errors import ConfigError, error_for_user
 from raudeep.models.artifact import TrainedAutoencoder
@@ -23,93 +22,29 @@ from raudeep.models.batching import SpectrogramSource, mix_seed
 from raudeep.models.fitting import EpochResult, Fit, split_by_recording
 from raudeep.models.inference import default_device
 from raudeep.pipeline.artifacts import (
-    artifact_identity,
-    check_place,
     forget_epochs,
-    keep_epoch,
-    kept_epochs,
     load_autoencoder,
     read_history,
     read_metrics,
     read_optimizer_state,
     write_artifact,
-    write_events,
 )
-from raudeep.pipeline.training.checkpoint import Progress, write_checkpoint
+from raudeep.pipeline.training.checkpoint import Progress
 from raudeep.pipeline.training.data import loaded_if_small, read_training_data
 from raudeep.pipeline.training.events import Examples, log_epoch, show_metrics
 from raudeep.pipeline.training.objective import Objective
 from raudeep.pipeline.training.record import FolderRecord, RayRecord, Record
+from raudeep.pipeline.training.run import WorkerJob
+from raudeep.pipeline.training.saving import Saving, has_kept_epochs
 from raudeep.pipeline.training.tracking import track
-from raudeep.storage import uri as uris
-from raudeep.storage.identity import Identity
 from raudeep.storage.index import read_index
 from raudeep.storage.stores import StoreError
 
-__all__ = ["Run", "WorkerJob", "train_here", "train_worker"]
+__all__ = ["train_here", "train_worker"]
 
 logger = logging.getLogger(__name__)
 
 _NUM_EXAMPLES = 3
-_UNRECORDED = 2  # epochs that were reported, at most, when Ray Train has none of them on record
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """One autoencoder to train."""
-
-    name: str
-    spectrograms: tuple[str, ...]
-    """URIs of the spectrogram tables to train on, all with the same bands."""
-    output: str
-    """URI of the artifact's folder."""
-    model: ArchitectureConfig
-    training: TrainingConfig
-    continue_from: str | None = None
-    """URI of the artifact whose training is continued for `training.num_epochs` more epochs."""
-
-    def __post_init__(self) -> None:
-        if isinstance(self.spectrograms, str) or not self.spectrograms:
-            raise ConfigError(
-                f"the 'spectrograms' of run {self.name!r} must be a tuple of one table or more. "
-                f"Got {self.spectrograms!r}."
-            )
-        # Workers have working directories of their own.
-        object.__setattr__(self, "spectrograms", tuple(map(uris.absolute, self.spectrograms)))
-        object.__setattr__(self, "output", uris.absolute(self.output))
-        if self.continue_from is not None:
-            object.__setattr__(self, "continue_from", uris.absolute(self.continue_from))
-
-    def identity(self) -> Identity:
-        """Return what the artifact is made from."""
-        tables = [read_index(uri, stage="spectrograms") for uri in self.spectrograms]
-        config = {
-            "kind": self.model.kind,
-            "autoencoder": asdict(self.model),
-            "training": asdict(self.training),
-        }
-        # Of what is trained; so a run that a limit killed goes on under another one.
-        config = settled(config)
-        inputs = {f"spectrograms{i}": table.fingerprint for i, table in enumerate(tables)}
-        if self.continue_from is not None:
-            inputs["continued"] = artifact_identity(self.continue_from).fingerprint
-        return Identity("autoencoder", config, inputs)
-
-
-@dataclass(frozen=True)
-class WorkerJob:
-    """What trains a run: sent to a worker of Ray Train, or used in this process."""
-
-    run: Run
-    identity: Identity
-    threads: int
-    tell: Callable[[dict[str, Any]], None]
-    """Takes each finished epoch, as a dict with the run's name."""
-    checkpoints: str
-    """URI of the folder that holds the checkpoints of the run."""
-    tracker: Tracker | None = None
-    objective: Objective | None = None
-    """What a sweep ranks by; taken after its epochs and the last one."""
 
 
 def train_worker(loop_config: dict[str, Any]) -> None:
@@ -175,38 +110,34 @@ def _train(job: WorkerJob, record: Record) -> None:
     with tempfile.TemporaryDirectory() as logs, _track(job, rank=fit.rank) as log:
         suffix = f".{job.identity.fingerprint}"
         writer = SummaryWriter(logs, filename_suffix=suffix) if fit.rank == 0 else None
+        saving = Saving(job, record, fit, progress, Path(logs))
         while not progress.is_done(run.training.early_stopping_epochs):
             result = fit.run_epoch(progress.epoch + 1, chosen, validation)
             _check(result, name=run.name)
             progress.add(result, fit)
-            if job.objective is not None and scored is not None and writer is not None:
-                progress.history[-1] |= _measure(job, job.objective, fit, progress, scored)
-            if writer is None:
-                record.add(result.epoch, None)
-                continue
-            last = result.epoch == progress.last_epoch
-            check_place(run.output, job.identity)
-            log_epoch(writer, result, fit.model, examples, pictures=last or result.epoch % 8 == 1)
-            written = {path.name: path.read_bytes() for path in Path(logs).iterdir()}
-            write_events(run.output, written)
-            show_metrics(run.name, result)
-            log(result)
-            if run.training.checkpoints_to_keep != 1:  # that one is the artifact's own
-                keep_epoch(run.output, job.identity.fingerprint, result.epoch, fit.weights())
-            if record.add(result.epoch, partial(write_checkpoint, fit=fit, progress=progress)):
-                _forget_early_epochs(job, progress, spare=_UNRECORDED)
-            _tell(job, progress)
+            if writer is not None:
+                if job.objective is not None and scored is not None:
+                    progress.history[-1] |= _measure(job, job.objective, fit, progress, scored)
+                last = result.epoch == progress.last_epoch
+                pictures = last or result.epoch % 8 == 1
+                log_epoch(writer, result, fit.model, examples, pictures=pictures)
+                show_metrics(run.name, result)
+                log(result)
+            saving.add()
+            if writer is not None:
+                _tell(job, progress)
         if writer is not None:
             writer.close()
-    if fit.rank == 0:
-        _write(job, fit, progress, examples, num_chunks=num_chunks)
+            saving.write()
+            _write(job, fit, progress, examples, num_chunks=num_chunks)
+            saving.forget(progress.epoch)  # last: until then a kill goes on from them
 
 
 def _restore(job: WorkerJob, fit: Fit, record: Record) -> Progress:
     """Return how far the training is, with the weights and the optimiser of that moment."""
     run = job.run
     if found := record.find():
-        if _has_kept_epochs(job, found.progress):
+        if has_kept_epochs(job, found.progress):
             fit.restore(found.weights, found.optimizer_state)
             if fit.rank == 0:
                 _tell(job, found.progress, goes_on=True)
@@ -227,30 +158,6 @@ def _restore(job: WorkerJob, fit: Fit, record: Record) -> Progress:
     # Of a training that was stopped early, as of any other, what led to these weights.
     history = read_history(run.continue_from)[: read_metrics(run.continue_from)["epoch"]]
     return Progress(history=history, last_epoch=len(history) + run.training.num_epochs)
-
-
-def _has_kept_epochs(job: WorkerJob, progress: Progress) -> bool:
-    """Return whether the weights of all epochs that should be kept until now are there.
-
-    Where the artifact was deleted, or another training took its place, they are gone with it.
-    """
-    training, output = job.run.training, job.run.output
-    most = training.checkpoints_to_keep
-    if most == 1:  # that one is the artifact's own
-        return True
-    first = progress.last_epoch - training.num_epochs + 1
-    if most is not None:
-        first = max(first, progress.epoch - most + 1)
-    kept = kept_epochs(output, job.identity.fingerprint)
-    return set(range(first, progress.epoch + 1)) <= set(kept)
-
-
-def _forget_early_epochs(job: WorkerJob, progress: Progress, *, spare: int) -> None:
-    """Delete kept weights of earlier epochs but for `spare` more, which a checkpoint may need."""
-    most = job.run.training.checkpoints_to_keep
-    if most not in (None, 1):
-        up_to = progress.epoch - most - spare
-        forget_epochs(job.run.output, job.identity.fingerprint, up_to=up_to)
 
 
 def _check(result: EpochResult, *, name: str) -> None:
@@ -312,7 +219,6 @@ def _write(
     if progress.best:
         fit.model.load_state_dict(progress.best)
         optimizer_state = progress.best_optimizer
-    check_place(job.run.output, job.identity)
     tables = [read_index(uri) for uri in job.run.spectrograms]
     trained = TrainedAutoencoder(
         name=job.run.name,
@@ -330,4 +236,3 @@ def _write(
         examples=examples.table(fit.model),
         optimizer_state=optimizer_state,
     )
-    _forget_early_epochs(job, progress, spare=0)  # last: until then a kill goes on from them
