@@ -115,7 +115,9 @@ def embed(
     readouts: Annotated[
         tuple[Readout, ...],
         Parameter(
-            negative="", help="Embeddings to write; with several, each to a folder of its name."
+            negative="",
+            help="How vectors are taken: state as in auDeep, or pooled, which is better in most "
+            "experiments. Of several, each is written to a folder of its name.",
         ),
     ] = ("state",),
     fuse: Annotated[
