@@ -24,6 +24,12 @@ class Ratio(NamedTuple):
     reference: str
     ours: list[float]
     theirs: list[float]
+    limit: str = ""
+    """What cannot be left out, measured in the same run."""
+    limits: list[float] | None = None
+    """Its seconds."""
+    rest: str = ""
+    """What holds ours back."""
 
 
 def audio_folder(scratch: Path) -> Path:
