@@ -15,12 +15,14 @@
 #include <thread>
 #include <vector>
 
-#if defined(__AVX512BF16__) || defined(__AMX_BF16__)
+#if defined(__AVX512BF16__)
+#define HAS_PAIRS  // AVX512-BF16: products of two bfloat16 at once
 #include <immintrin.h>
-#endif
-#if defined(__AMX_BF16__)
+#if defined(__AMX_TILE__) && defined(__AMX_BF16__) && defined(__linux__)
+#define HAS_TILES  // AMX: products of tiles of 16 by 32
 #include <sys/syscall.h>
 #include <unistd.h>
+#endif
 #endif
 
 namespace {
@@ -99,7 +101,7 @@ struct Plain {
   static void put(Operand* to, T value) { *to = value; }
 };
 
-#if defined(__AVX512BF16__)
+#if defined(HAS_PAIRS)
 struct Pairs {
   using Value = float;
   using Operand = BFloat16;
@@ -182,7 +184,7 @@ struct Product : P {
   static void end() {}
 };
 
-#if defined(__AMX_BF16__)
+#if defined(HAS_TILES)
 struct Tiles : Product<Pairs> {  // 32 rows by 32 columns at once
   static void multiply(const Operand* a, int64_t lda, const std::vector<Operand>& packed, Value* c,
                        int64_t ldc, int64_t m, int64_t n, int64_t k, bool add) {
@@ -533,10 +535,10 @@ extern "C" void drop_values(const void* from, void* to, int64_t count, int type,
 extern "C" void run_layer(const Layer* layer, int type, bool lstm, bool backward) {
   if (type == 0) return run<float, Product<Plain<float>>>(*layer, lstm, backward);
   if (type == 1) return run<double, Product<Plain<double>>>(*layer, lstm, backward);
-#if defined(__AMX_BF16__)
+#if defined(HAS_TILES)
   if (Tiles::allowed()) return run<BFloat16, Tiles>(*layer, lstm, backward);
 #endif
-#if defined(__AVX512BF16__)
+#if defined(HAS_PAIRS)
   run<BFloat16, Product<Pairs>>(*layer, lstm, backward);
 #else
   run<BFloat16, Product<Plain<float>>>(*layer, lstm, backward);
