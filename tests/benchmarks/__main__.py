@@ -5,6 +5,9 @@
 steps                 a training step against PyTorch's layers and its matrix products alone
 lengths               a training step of mixed lengths against one length of as many frames
 loop, spectrograms    a stage against a bare loop over the same kernels
+mixed                 two trainings side by side on recordings of about 7 s, and one of a minute
+growth                training with recordings and their length, embedding 400 to 40 000 clips
+recipe                the esc-10 recipe from audio to scores, beside auDeep's figures
 throughput            audio to embeddings, against a process pool without Ray and against Daft
 data-parallel         one autoencoder on one and two workers: losses, steps beside a bare DDP loop
 at-once               four autoencoders trained at once and one after another: time and memory
@@ -40,11 +43,14 @@ from tests.benchmarks.corpus import BUILD, Ratio
 from tests.benchmarks.crash_points import bench_crash_points
 from tests.benchmarks.data_parallel import bench_data_parallel
 from tests.benchmarks.fsync import bench_fsync
+from tests.benchmarks.growth import bench_growth
 from tests.benchmarks.kills import bench_kills
 from tests.benchmarks.million import bench_million
+from tests.benchmarks.mixed import bench_mixed
 from tests.benchmarks.nodes import bench_nodes
 from tests.benchmarks.races import bench_races
 from tests.benchmarks.ratios import bench_loop, bench_spectrograms
+from tests.benchmarks.recipe import bench_recipe
 from tests.benchmarks.soak import bench_soak
 from tests.benchmarks.steps import bench_lengths, bench_steps
 from tests.benchmarks.ten_hours import bench_ten_hours
@@ -68,6 +74,9 @@ CHECKS = {
     "crash-points": bench_crash_points,
     "races": bench_races,
     "nodes": bench_nodes,
+    "mixed": bench_mixed,
+    "growth": bench_growth,
+    "recipe": bench_recipe,
 }
 
 FASTEST = ("amx_bf16", "avx512_bf16", "avx512_bw", "avx2")  # of what matters for training
