@@ -18,6 +18,7 @@ from raudeep.pipeline.artifacts import read_history
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
 from raudeep.pipeline.runtime.cluster import ensure_ray
+from raudeep.pipeline.training import runs
 from raudeep.pipeline.training.board import Board
 from raudeep.pipeline.training.placement import Share, find_places
 from raudeep.pipeline.training.run import WorkerJob
@@ -69,8 +70,9 @@ def train(spectrograms, folder, resources, **changes):
 
 
 @pytest.fixture
-def killer(tmp_path):
+def killer(tmp_path, monkeypatch):
     """Kill a worker, as the kernel would, each time that there is a new checkpoint."""
+    monkeypatch.setattr(runs, "_SAVE_SECONDS", 0.0)
     killed: list[int] = []
 
     def checkpoints():
@@ -100,9 +102,9 @@ def killer(tmp_path):
 
 def test_two_workers_of_which_one_is_killed_have_the_losses_of_one(spectrograms, tmp_path, killer):
     assert len(row_groups(spectrograms)) > 2
-    alone = train(spectrograms, tmp_path / "one", None, **STREAMED)
+    alone = train(spectrograms, tmp_path / "one", None, num_epochs=60, **STREAMED)
     killed = killer(times=1)
-    together = train(spectrograms, tmp_path / "killed", TWO, **STREAMED)
+    together = train(spectrograms, tmp_path / "killed", TWO, num_epochs=60, **STREAMED)
     assert killed
     assert together == pytest.approx(alone, rel=1e-3)
     assert together[-2] < 0.8 * together[0]

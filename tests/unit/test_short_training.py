@@ -93,7 +93,7 @@ def test_one_that_is_killed_ends_with_the_weights_of_an_undisturbed_one(
     def kill(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(saving, "_SECONDS_BETWEEN", seconds_between)
+    monkeypatch.setattr(runs, "_SAVE_SECONDS", seconds_between)
     monkeypatch.setattr(saving, "_SHARE", math.inf)
     check = worker._check
     monkeypatch.setattr(worker, "_check", lambda result, name: result.epoch < 5 or kill())

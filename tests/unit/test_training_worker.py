@@ -109,7 +109,6 @@ def train(folder, monkeypatch, *, killed_after, recorded=None):
         patch.setattr(
             worker, "read_training_data", lambda *_: (rows, Spectrograms(values, lengths))
         )
-        patch.setattr(saving, "_SECONDS_BETWEEN", 0.0)
         patch.setattr(saving, "_SHARE", math.inf)
         patch.setattr(worker, "Examples", lambda *_: None)
         patch.setattr(worker, "log_epoch", lambda *_, **__: None)
@@ -126,6 +125,7 @@ def train(folder, monkeypatch, *, killed_after, recorded=None):
             threads=torch.get_num_threads(),
             tell=tell,
             checkpoints=str(folder / "runs"),
+            save_seconds=0.0,
         )
         with pytest.raises(Killed):
             train_worker({"job": job})

@@ -16,9 +16,10 @@ from raudeep.storage.table import read_table
 __all__ = ["is_short"]
 
 _START_SECONDS = 15.0  # of Ray and the processes of a first training, on two cores
-# The step was measured on the demo recipe; the operations are what a slow core does in float32.
+# The step of the demo recipe takes a third of that with `models.kernel`, and more without. The
+# operations are what a slow core does in float32.
 _SECONDS_PER_ROW = 1e-4  # at the least
-_SECONDS_PER_STEP = 1.2e-3  # of all layers, for each frame of the longest row of a mini-batch
+_SECONDS_PER_STEP = 3e-4  # of all layers, for each frame of the longest row of a mini-batch
 _OPERATIONS_PER_SECOND = 2e10
 _OPERATIONS = 6  # of a parameter and a frame: a product forward and two backward
 

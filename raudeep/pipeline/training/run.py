@@ -71,3 +71,5 @@ class WorkerJob:
     tracker: Tracker | None = None
     objective: Objective | None = None
     """What a sweep ranks by; taken after its epochs and the last one."""
+    save_seconds: float = 5.0
+    """Seconds between two checkpoints, at the least."""

@@ -46,6 +46,7 @@ __all__ = ["Run", "fit_runs", "train_autoencoders"]
 
 logger = logging.getLogger(__name__)
 
+_SAVE_SECONDS = 5.0  # between two checkpoints of a run, at the least
 _MAX_FAILURES = 3  # of a run's workers, before the run fails
 _MAX_STARTS = 20  # of a run whose places are gone, or taken by others, when it starts
 _SETTINGS = {  # of Ray Train, for its processes
@@ -188,7 +189,8 @@ def _fit_all(
             for run in runs:
                 identity = identities[run.name]
                 place = _checkpoints_of(run, identity, checkpoints)
-                train_here(WorkerJob(run, identity, 1, show, place, tracker))
+                job = WorkerJob(run, identity, 1, show, place, tracker, save_seconds=_SAVE_SECONDS)
+                train_here(job)
             return
         with closing(fit_runs(runs, identities, checkpoints, share, tracker=tracker)) as entries:
             for entry in entries:
@@ -256,9 +258,8 @@ def fit_runs(
                 cpus, identity = share.cpus_per_worker, identities[run.name]
                 place = _checkpoints_of(run, identity, checkpoints)
                 forget_unusable_record(run.name, place)
-                job = WorkerJob(
-                    run, identity, cpus, partial(_put, board), place, tracker, objective
-                )
+                tell = partial(_put, board)
+                job = WorkerJob(run, identity, cpus, tell, place, tracker, objective, _SAVE_SECONDS)
                 task = ray.remote(**settings_of_task)(_fit)
                 running.add(task.remote(job, checkpoints, share))
             finished, _ = ray.wait(list(running), timeout=1.0)

@@ -22,7 +22,6 @@ from raudeep.pipeline.training.run import WorkerJob
 
 __all__ = ["Saving", "has_kept_epochs"]
 
-_SECONDS_BETWEEN = 5.0  # two checkpoints, at the least
 _SHARE = 0.1  # of the time, at most, that checkpoints take
 _UNRECORDED = 2  # checkpoints that were reported, at most, when Ray Train has none of them yet
 _MOST_BYTES = 500_000_000  # of kept weights that wait for the next checkpoint
@@ -55,7 +54,7 @@ class Saving:
         self._kept: dict[int, Mapping[str, Tensor]] = {}  # and not written yet
         # A kill can lead back to any of these epochs.
         self._saved = deque([progress.epoch], maxlen=1 + _UNRECORDED)
-        self._last, self._pause = time.monotonic(), _SECONDS_BETWEEN
+        self._last, self._pause = time.monotonic(), job.save_seconds
 
     def add(self) -> None:
         """Take a finished epoch, and save the training where the last time is seconds ago."""
@@ -74,7 +73,7 @@ class Saving:
         else:
             self._record.add(epoch, None)
         self._last = time.monotonic()
-        self._pause = max(_SECONDS_BETWEEN, (self._last - began) / _SHARE)
+        self._pause = max(self._job.save_seconds, (self._last - began) / _SHARE)
 
     def write(self) -> None:
         """Write events and kept weights; `TableError` where another training took the place."""
