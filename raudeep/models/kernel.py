@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from raudeep.models.packing import Packing
 
@@ -76,9 +77,7 @@ def recurrent_layer(
         The lengths.
     """
     is_lstm = isinstance(layer, nn.LSTM)
-    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else inputs.dtype
-    if dtype not in _TYPES:  # float16
-        dtype = torch.float32
+    dtype = _dtype(inputs)
     exact = torch.float64 if dtype == torch.float64 else torch.float32
     units = layer.hidden_size
     weights: dict[str, Any] = dict(layer.named_parameters())
@@ -109,10 +108,17 @@ def dropout(values: Tensor, probability: float) -> Tensor:
     Which ones follows from a seed that PyTorch's generator draws. Under autocast the result is in
     bfloat16.
     """
-    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else values.dtype
     seed = int(torch.randint(2**63 - 1, ()))
-    result: Tensor = _Dropout.apply(values.to(dtype).contiguous(), probability, seed)
+    values = values.to(_dtype(values)).contiguous()
+    result: Tensor = _Dropout.apply(values, probability, seed)
     return result
+
+
+def _dtype(values: Tensor) -> torch.dtype:
+    """Return the type to compute with: autocast's, if the kernel has it."""
+    enabled = torch.is_autocast_enabled("cpu")
+    dtype = torch.get_autocast_dtype("cpu") if enabled else values.dtype
+    return dtype if dtype in _TYPES else torch.float32
 
 
 class _Dropout(torch.autograd.Function):
@@ -174,6 +180,7 @@ class _RecurrentLayer(torch.autograd.Function):
         return outputs[packing.batch :], final
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         d_outputs, d_final = gradients
         inputs, state, weight, recurrent, outputs, saved = ctx.saved_tensors
@@ -250,13 +257,12 @@ def compiled() -> ctypes.CDLL | None:
     """Return the kernel, compiled now if need be, or None and a warning if it cannot be."""
     try:
         library = ctypes.CDLL(str(_library()))
-    except (OSError, subprocess.SubprocessError) as error:
-        said = getattr(error, "stderr", None) or str(error)
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         logger.warning(
             "training and embedding use PyTorch's recurrent layers, which take about twice as "
-            "long: raudeep's own need a C++ compiler, which is missing or failed. Install g++ or "
-            "clang++. (%s)",
-            said.strip().splitlines()[-1] if said.strip() else type(error).__name__,
+            "long: raudeep's own need a C++ compiler and a cache folder. Install g++ or clang++, "
+            "or let XDG_CACHE_HOME name a folder to write to. (%s)",
+            _reason(error),
         )
         return None
     address, number = ctypes.c_void_p, ctypes.c_int64
@@ -268,13 +274,23 @@ def compiled() -> ctypes.CDLL | None:
     return library
 
 
+def _reason(error: Exception) -> str:
+    """Return one line on why there is no kernel."""
+    if isinstance(error, subprocess.CalledProcessError):
+        lines = error.stderr.decode(errors="replace").strip().splitlines()
+        return f"{error.cmd[0]} failed: {lines[0] if lines else f'code {error.returncode}'}"
+    return str(error)
+
+
 def _library() -> Path:
     """Return the path of the shared library for this machine.
 
     Raises
     ------
     OSError
-        If there is no compiler, or no folder to write to.
+        If there is no compiler, or the cache folder cannot be written to.
+    RuntimeError
+        If there is no home folder.
     subprocess.SubprocessError
         If the compiler fails.
     """

@@ -180,15 +180,22 @@ def test_without_a_compiler_one_warning_says_what_to_install(monkeypatch, fresh,
     monkeypatch.delenv("CXX", raising=False)
     assert kernel.compiled() is None
     (record,) = caplog.records
-    assert "Install g++ or clang++" in record.getMessage()
+    assert "Install g++ or clang++," in record.getMessage()
     assert "no g++, clang++ or c++ on the PATH" in record.getMessage()
 
 
 def test_a_compiler_that_fails_leaves_nothing_and_is_named(monkeypatch, fresh, caplog):
     monkeypatch.setenv("CXX", "false")
     assert kernel.compiled() is None
-    assert "Install g++" in caplog.text
+    assert "(false failed: code 1)" in caplog.text
     assert not list(fresh.rglob("*.so"))
+
+
+def test_without_a_folder_to_write_to_the_warning_names_it(monkeypatch, fresh, caplog):
+    (fresh / "raudeep").write_text("no folder")
+    assert kernel.compiled() is None
+    assert "let XDG_CACHE_HOME name a folder" in caplog.text
+    assert str(fresh) in caplog.text
 
 
 def test_the_kernel_is_compiled_once(monkeypatch, fresh):
