@@ -41,6 +41,8 @@ from raudeep.storage.index import read_index
 from raudeep.storage.table import read_table
 from tests.models import write_model
 
+pytestmark = pytest.mark.usefixtures("decoding_here")
+
 VIEW = SpectrogramConfig(window_seconds=0.032, overlap_seconds=0.016, n_mels=16, clip_below_db=-60)
 SMALL = {"num_units": 8, "dropout": 0.0}
 WINDOWS = {"window_bands": 6, "overlap_bands": 1}

@@ -33,7 +33,8 @@ from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
 from raudeep.pipeline.stage import embedding_array, spectrogram_arrays
 from raudeep.storage.index import read_index
 from raudeep.storage.table import read_errors, read_table
-from tests.support import run
+
+pytestmark = pytest.mark.usefixtures("decoding_here")
 
 ONCE = EvaluationConfig(repeats=1)
 CNN = CnnConfig(num_filters=2, num_units=8, num_epochs=1, num_delayed=1, batch_size=50)
@@ -319,18 +320,18 @@ def test_what_was_made_without_a_recording_that_is_good_now_is_refused_and_made_
     assert [each.reused for each in result.summaries] == [each.parts for each in result.summaries]
 
 
-def test_commands_print_scores_for_machines_and_refuse_what_makes_no_sense(corpus, tmp_path):
+def test_commands_print_scores_for_machines_and_refuse_what_makes_no_sense(corpus, tmp_path, cli):
     tiny = ("--num-filters", 2, "--num-units", 8, "--num-epochs", 1, "--num-delayed", 0)
-    code, stdout, stderr = run(
+    code, stdout, stderr = cli(
         "baseline", "cnn", corpus, "--output", tmp_path / "a", *tiny, "--json"
     )
     assert code == 0, stderr
     score = json.loads(stdout)
     assert (score["num_splits"], score["repeats"], score["size"]) == (5, 1, None)
-    code, _, stderr = run("baseline", "cnn", tmp_path / "nothing", "--output", tmp_path / "b")
+    code, _, stderr = cli("baseline", "cnn", tmp_path / "nothing", "--output", tmp_path / "b")
     assert code == 1
     assert stderr.startswith("raudeep: no corpus at ")
-    code, _, stderr = run(
+    code, _, stderr = cli(
         "baseline", "sparse-coding", corpus, "--output", tmp_path / "c", "--num-atoms", 30
     )
     assert code != 0
@@ -338,14 +339,14 @@ def test_commands_print_scores_for_machines_and_refuse_what_makes_no_sense(corpu
     assert not (tmp_path / "c").exists()
 
 
-def test_a_benchmark_scores_baselines_beside_its_embeddings(recipe, corpus, tmp_path):
+def test_a_benchmark_scores_baselines_beside_its_embeddings(recipe, corpus, tmp_path, cli):
     text = recipe.read_text().replace("num_epochs = 6", "num_epochs = 1")
     text = 'baselines = ["band-statistics"]\n' + text
     text += "\n[cnn]\nnum_filters = 2\nnum_units = 8\nnum_epochs = 1\nnum_delayed = 0\n"
     path = tmp_path / "with-baselines.toml"
     path.write_text(text)
     command = ("benchmark", path, "--corpus", corpus, "--output", tmp_path / "out")
-    code, stdout, stderr = run(*command, "--baselines", "cnn", "band-statistics")
+    code, stdout, stderr = cli(*command, "--baselines", "cnn", "band-statistics")
     assert code == 0, stderr
     assert "band-statistics-60db" in stdout
     results = json.loads((tmp_path / "out" / "results.json").read_text())
@@ -365,7 +366,7 @@ def test_a_benchmark_scores_baselines_beside_its_embeddings(recipe, corpus, tmp_
     assert "Readout: baseline" in (tmp_path / "out" / "report.html").read_text()
 
     # Asked for less, the results show less; what was scored stays, with the time that it took.
-    code, stdout, stderr = run(*command, "--json")
+    code, stdout, stderr = cli(*command, "--json")
     assert code == 0, stderr
     fewer = json.loads(stdout)
     own = [row["embedding"] for row in fewer["scores"] if row["readout"] == "baseline"]

@@ -24,6 +24,8 @@ from tests.embeddings import (
 )
 from tests.support import assert_one_line
 
+pytestmark = pytest.mark.usefixtures("decoding_here")
+
 
 @pytest.mark.parametrize("kind", ["mlp", "svm"])
 def test_kept_classifier_predicts_bitwise_as_the_one_just_fitted(cli, tmp_path, monkeypatch, kind):

@@ -25,43 +25,43 @@ def model(tmp_path_factory):
     return write_two_models(tmp_path_factory.mktemp("models"))["a"]
 
 
-def test_files_are_embedded_by_name(corpus, model, tmp_path):
+def test_files_are_embedded_by_name(corpus, model, tmp_path, cli):
     files = sorted(corpus.rglob("*.wav"))[:3]
-    code, _, stderr = run("embed", *files, "--model", model, "--output", tmp_path / "table")
+    code, _, stderr = cli("embed", *files, "--model", model, "--output", tmp_path / "table")
     assert code == 0, stderr
     folder = Path(os.path.commonpath(files))
     folder = folder if folder.is_dir() else folder.parent
     names = [file.relative_to(folder).as_posix() for file in files]
     assert sorted(read_table(str(tmp_path / "table"))["file"].to_pylist()) == sorted(names)
-    code, _, stderr = run("embed", *files, corpus, "--model", model, "--output", tmp_path / "b")
+    code, _, stderr = cli("embed", *files, corpus, "--model", model, "--output", tmp_path / "b")
     assert (code, stderr.count("\n")) == (1, 1)
     assert "Several sources are single files" in stderr
 
 
-def test_the_commands_plan_embed_verify_and_repair(corpus, model, tmp_path):
+def test_the_commands_plan_embed_verify_and_repair(corpus, model, tmp_path, cli):
     output = tmp_path / "table"
     command = ("embed", corpus, "--model", model, "--output", output)
-    code, stdout, stderr = run(*command, "--dry-run", "--json")
+    code, stdout, stderr = cli(*command, "--dry-run", "--json")
     assert code == 0, stderr
     assert json.loads(stdout)["recordings"] == 25
     assert not output.exists()
     job = [sys.executable, str(JOB), *map(str, command[1:])]
     done = subprocess.run(job, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    code, stdout, _ = run("verify", output)
+    code, stdout, _ = cli("verify", output)
     assert (code, stdout) == (0, f"{output} is as its index says.\n")
     before = read_table(str(output))
     (output / "part-00002.parquet").unlink()
-    code, stdout, stderr = run("verify", output, "--json")
+    code, stdout, stderr = cli("verify", output, "--json")
     assert code == 1
     assert json.loads(stdout)[0]["name"] == "part-00002.parquet"
     makes = "the command that made the table makes it again"
     dropped = f"--repair drops what is broken; {makes}."
     assert stderr == f"raudeep: {output}: 1 fault(s). {dropped}\n"
-    code, stdout, stderr = run("verify", output, "--repair")
+    code, stdout, stderr = cli("verify", output, "--repair")
     assert (code, "is missing" in stdout) == (1, True)
     assert stderr == f"raudeep: {output}: 1 fault(s). What was broken is dropped; {makes}.\n"
-    assert run(*command)[0] == 0
+    assert cli(*command)[0] == 0
     assert read_table(str(output)).equals(before)
 
 
@@ -106,9 +106,9 @@ def test_a_wrong_cluster_is_an_error_with_little_work_too(corpus, model, tmp_pat
         (["--fuse", "--reconstruction-rmse"], "and no --epochs or --reconstruction-rmse"),
     ],
 )
-def test_wrong_flags_are_one_line(corpus, model, tmp_path, flags, said):
+def test_wrong_flags_are_one_line(corpus, model, tmp_path, flags, said, cli):
     command = ("embed", corpus, "--model", model, "--output", tmp_path / "table")
-    code, _, stderr = run(*command, *flags)
+    code, _, stderr = cli(*command, *flags)
     assert (code, stderr.count("\n")) == (1, 1)
     assert said in stderr
     assert not (tmp_path / "table").exists()
@@ -129,7 +129,7 @@ def test_chunks_that_hold_no_window_are_refused_before_the_first(
 @pytest.mark.parametrize(
     ("sent", "said"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")]
 )
-def test_an_interrupted_run_says_how_to_go_on_and_goes_on(corpus, model, tmp_path, sent, said):
+def test_an_interrupted_run_says_how_to_go_on_and_goes_on(corpus, model, tmp_path, sent, said, cli):
     clips = [path for path in sorted(corpus.rglob("*.*")) if path.is_file()]
     rows = "".join(f"{number:05d},{clips[number % 25]}\n" for number in range(5000))
     manifest, output = tmp_path / "many.csv", tmp_path / "table"
@@ -151,7 +151,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_goes_on(corpus, model, tmp_pat
     finished = {path: path.stat().st_mtime_ns for path in output.glob("part-*.parquet")}
     with pytest.raises(TableError, match=r"is unfinished\. Run the same command again"):
         read_index(str(output))
-    code, _, stderr = run(*command)
+    code, _, stderr = cli(*command)
     assert code == 0, stderr
     assert all(path.stat().st_mtime_ns == when for path, when in finished.items())
     assert sorted(read_table(str(output))["file"].to_pylist()) == [

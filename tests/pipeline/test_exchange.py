@@ -20,6 +20,8 @@ from tests.pipeline.exchange import (
     write,
 )
 
+pytestmark = pytest.mark.usefixtures("decoding_here")
+
 # --- round trips
 
 

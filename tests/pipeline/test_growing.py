@@ -14,6 +14,8 @@ from raudeep.storage.table import read_errors, read_table
 from tests.models import write_two_models
 from tests.support import refused
 
+pytestmark = pytest.mark.usefixtures("decoding_here")
+
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):

@@ -26,6 +26,8 @@ from raudeep.storage.table import read_table
 from tests.models import write_model
 from tests.support import assert_one_line, heeding_interrupts, start
 
+pytestmark = pytest.mark.usefixtures("decoding_here")
+
 
 @pytest.fixture(scope="module")
 def spectrograms(tmp_path_factory):

@@ -5,6 +5,8 @@ import pytest
 from tests.outputs import COMMANDS, FILES, FOLDERS, hashes, make_things, put
 from tests.support import assert_one_line
 
+pytestmark = pytest.mark.usefixtures("decoding_here")
+
 JOB = "runtime_resources/working_dir_files/_ray_pkg_0123456789abcdef"
 
 

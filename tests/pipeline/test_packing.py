@@ -29,6 +29,8 @@ from raudeep.storage.table import read_errors, read_table
 from tests.models import write_model
 from tests.support import assert_one_line
 
+pytestmark = pytest.mark.usefixtures("decoding_here")
+
 VIEW = SpectrogramConfig(fixed_seconds=0.5, n_mels=16)
 
 

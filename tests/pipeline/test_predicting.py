@@ -20,6 +20,8 @@ from raudeep.storage.table import read_table
 from tests.models import write_model
 from tests.support import assert_one_line
 
+pytestmark = pytest.mark.usefixtures("decoding_here")
+
 
 @pytest.fixture(scope="module")
 def models(corpus, tmp_path_factory):

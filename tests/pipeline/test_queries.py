@@ -18,6 +18,8 @@ from raudeep.storage.table import read_part, read_table
 from raudeep.storage.writer import TableWriter
 from tests.models import write_model
 
+pytestmark = pytest.mark.usefixtures("decoding_here")
+
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):

@@ -19,6 +19,8 @@ from raudeep.pipeline.tuning.sweep import plan_sweep, tune_autoencoders
 from raudeep.storage.recipes import load_recipe
 from raudeep.sweep.space import parse_space
 
+pytestmark = pytest.mark.usefixtures("decoding_here")
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -13,6 +13,8 @@ from raudeep.storage.recipes import load_recipe
 from raudeep.storage.recordings import read_recording
 from raudeep.storage.table import read_errors, read_table
 
+pytestmark = pytest.mark.usefixtures("decoding_here")
+
 SMALL = {
     "spectrogram": {"n_mels": 24},
     "autoencoder": {"num_layers": 1, "num_units": 6},

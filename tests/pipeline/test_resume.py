@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from raudeep.storage.table import read_table
-from tests.support import run, start
+from tests.support import start
 
 TABLES = [
     "manifest",
@@ -51,10 +51,10 @@ def _flat(value):
 
 
 @pytest.mark.timeout(1200)
-def test_a_benchmark_killed_in_every_stage_equals_an_undisturbed_one(corpus, recipe, tmp_path):
+def test_a_benchmark_killed_in_every_stage_equals_an_undisturbed_one(corpus, recipe, tmp_path, cli):
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     common = ("benchmark", recipe, "--corpus", corpus)
-    code, _, stderr = run(*common, "--output", undisturbed)
+    code, _, stderr = cli(*common, "--output", undisturbed)
     assert code == 0, stderr
 
     command = (*common, "--output", killed)
@@ -62,7 +62,7 @@ def test_a_benchmark_killed_in_every_stage_equals_an_undisturbed_one(corpus, rec
         _kill_in(stage, killed, *command)
         assert not (killed / "results.json").exists()
     before = _parts(killed)
-    code, stdout, stderr = run(*command, "--json")
+    code, stdout, stderr = cli(*command, "--json")
     assert code == 0, stderr
 
     after = _parts(killed)

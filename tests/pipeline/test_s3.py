@@ -238,11 +238,11 @@ def test_a_streamed_table_takes_one_request_for_each_row_group(proxy, corpus):
         ),
     ],
 )
-def test_a_mistake_is_one_line_that_names_the_place(store, monkeypatch, settings, place, said):
+def test_a_mistake_is_one_line_that_names_the_place(store, monkeypatch, settings, place, said, cli):
     for name, value in settings.items():
         monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-    code, _, stderr = run("inspect", place)
+    code, _, stderr = cli("inspect", place)
     assert (code, stderr.count("\n")) == (1, 1)
     assert place in stderr
     assert said in stderr
@@ -262,12 +262,12 @@ def test_a_denied_key_is_said_with_what_to_check(store, monkeypatch):
         uris.write_bytes("s3://out/x", b"")
 
 
-def test_the_option_of_the_endpoint_counts_before_the_environment(port, monkeypatch):
+def test_the_option_of_the_endpoint_counts_before_the_environment(port, monkeypatch, cli):
     set_environment(monkeypatch, port)
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")  # where nobody listens
     endpoint = environment(port)["AWS_ENDPOINT_URL"]
-    code, stdout, stderr = run("inspect", "s3://audio", "--json", "--endpoint-url", endpoint)
+    code, stdout, stderr = cli("inspect", "s3://audio", "--json", "--endpoint-url", endpoint)
     assert code == 0, stderr
     assert json.loads(stdout)["recordings"] == 25
 
@@ -311,7 +311,7 @@ def test_the_main_job_runs_with_everything_in_a_store(store, recipe, corpus, sho
     secrets = (*SECRETS, *keys.values())
     place = "s3://out/signed.csv"
     command = ("benchmark", recipe, "--corpus", place, "--output", "s3://out/benchmark")
-    command += ("--training.in-memory-gb", "0", "--json")
+    command += ("--training.in-memory-gb", "0", "--training.num-epochs", "2", "--json")
     command += ("--resources.cpus-per-worker", "2")  # a training of one core is too short for Ray
     said, found = [], []
     with web_server(corpus) as host, arguments_with_secrets(secrets) as arguments:

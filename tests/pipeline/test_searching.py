@@ -24,7 +24,8 @@ from raudeep.storage.identity import Identity
 from raudeep.storage.opening import open_table
 from raudeep.storage.table import read_table
 from tests.models import write_model
-from tests.support import run
+
+pytestmark = pytest.mark.usefixtures("decoding_here")
 
 READOUTS = ("state", "pooled")
 
@@ -250,18 +251,18 @@ def test_mistakes_are_said_in_one_line(corpus, models, table, file):
         find_nearest(table, vectors_of(file, table), index="s3://bucket/index")
 
 
-def test_the_command_prints_what_was_found(table, file):
+def test_the_command_prints_what_was_found(table, file, cli):
     command = ("search", table, "--recording", file, "--num-results", 3)
-    code, stdout, stderr = run(*command, "--json")
+    code, stdout, stderr = cli(*command, "--json")
     assert code == 0, stderr
     found = json.loads(stdout)
     assert [list(match) for match in found] == [
         ["file", "chunk", "start", "end", "label", "query_chunk", "score"]
     ] * 3
-    code, stdout, _ = run(*command)
+    code, stdout, _ = cli(*command)
     assert code == 0
     assert all(match["file"] in stdout for match in found)
-    code, _, stderr = run("search", table)
+    code, _, stderr = cli("search", table)
     assert (code, stderr.count("\n")) == (1, 1)
     assert "search takes a recording with --model, or --recording alone" in stderr
 

@@ -19,6 +19,8 @@ from raudeep.storage.silence import read_silence
 from raudeep.storage.table import read_table
 from tests.models import write_two_models
 
+pytestmark = pytest.mark.usefixtures("decoding_here")
+
 RATE = 16000
 VIEW = SpectrogramConfig(n_mels=8)
 

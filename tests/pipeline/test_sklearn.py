@@ -29,6 +29,8 @@ from raudeep.storage.index import read_index
 from raudeep.storage.table import read_table
 from tests.models import write_model, write_two_models
 
+pytestmark = pytest.mark.usefixtures("decoding_here")
+
 
 @pytest.fixture
 def models(tmp_path):

@@ -17,6 +17,8 @@ from raudeep.config import SpectrogramConfig
 from raudeep.sklearn import AutoencoderTransformer, EmbeddingTransformer
 from tests.models import write_model
 
+pytestmark = pytest.mark.usefixtures("decoding_here")
+
 # Those that need no recordings; `check_estimator` skips them, as it has only numbers to fit on.
 WITHOUT_DATA = [
     checks.check_estimator_cloneable,

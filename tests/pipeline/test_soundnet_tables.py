@@ -13,6 +13,8 @@ from raudeep.pipeline.recordings.packing import pack_corpus
 from raudeep.storage.index import read_index
 from raudeep.storage.table import read_table
 
+pytestmark = pytest.mark.usefixtures("decoding_here")
+
 
 @pytest.fixture(scope="module")
 def manifest(corpus):

@@ -22,8 +22,9 @@ from raudeep.pipeline.tables.fusing import fuse_tables
 from raudeep.pipeline.training.runs import Run, train_autoencoders
 from raudeep.storage.index import read_index
 from raudeep.storage.table import read_table
-from tests.support import run
 from tests.tables import flip_a_bit
+
+pytestmark = pytest.mark.usefixtures("decoding_here")
 
 VIEW = SpectrogramConfig(
     window_seconds=0.064, overlap_seconds=0.032, n_mels=16, fixed_seconds=0.5, clip_below_db=-60
@@ -169,7 +170,7 @@ def test_fusing_by_ray_equals_a_plain_loop(trained, corpus, tmp_path, monkeypatc
     np.testing.assert_array_equal(embedding_array(fused), np.concatenate(both, axis=1))
 
 
-def test_evaluate_prints_scores_for_people_and_machines(trained, corpus, tmp_path):
+def test_evaluate_prints_scores_for_people_and_machines(trained, corpus, tmp_path, cli):
     manifest, _ = load_manifest(str(corpus))
     table = tmp_path / "embeddings"
     embed_corpus(
@@ -177,11 +178,11 @@ def test_evaluate_prints_scores_for_people_and_machines(trained, corpus, tmp_pat
         [Embedder(name="m", model=str(trained / "model"), outputs={"state": str(table)})],
     )
     command = ("evaluate", "mlp", table, "--repeats", 2, "--num-epochs", 20)
-    code, stdout, stderr = run(*command, "--output", tmp_path / "a", "--json")
+    code, stdout, stderr = cli(*command, "--output", tmp_path / "a", "--json")
     assert code == 0, stderr
     score = json.loads(stdout)
     assert score["num_splits"] == 5
     assert np.sum(score["confusion"]) == 2 * 25
-    code, stdout, _ = run(*command, "--output", tmp_path / "b")
+    code, stdout, _ = cli(*command, "--output", tmp_path / "b")
     assert code == 0
     assert f"{100 * score['accuracy']:.1f}" in stdout

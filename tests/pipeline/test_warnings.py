@@ -19,6 +19,8 @@ from raudeep.pipeline.recordings.targets import Embedder
 from raudeep.storage.index import read_index
 from tests.models import write_model
 
+pytestmark = pytest.mark.usefixtures("decoding_here")
+
 VIEW = SpectrogramConfig(
     window_seconds=0.08, overlap_seconds=0.04, n_mels=16, fixed_seconds=0.5, clip_below_db=-60
 )

@@ -18,6 +18,8 @@ from raudeep.pipeline.recordings import isolation
 from raudeep.pipeline.recordings.isolation import Crew
 from tests.support import heeding_interrupts
 
+pytestmark = pytest.mark.long
+
 
 def work(item, *, folder=""):
     """Do what the item says; runs in a process of its own."""

@@ -18,6 +18,8 @@ from raudeep.pipeline.recordings.targets import Embedder
 from raudeep.storage.table import read_errors, read_table
 from tests.models import write_model
 
+pytestmark = pytest.mark.usefixtures("decoding_here")
+
 
 @pytest.fixture
 def model(tmp_path):

@@ -11,6 +11,8 @@ from raudeep.storage.index import read_index
 from raudeep.storage.table import read_table
 from raudeep.storage.verification import verify_table
 
+pytestmark = pytest.mark.usefixtures("decoding_here")
+
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "older"
 VIEW = "--window-seconds 0.04 --overlap-seconds 0.02 --n-mels 8 --fixed-seconds 0.25"
 COMMANDS = {

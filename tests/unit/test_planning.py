@@ -10,6 +10,8 @@ from raudeep.corpora.demo import write_demo_corpus
 from tests.models import write_model
 from tests.support import assert_one_line
 
+pytestmark = pytest.mark.usefixtures("decoding_here")
+
 
 @pytest.mark.parametrize(
     ("flags", "said"),

@@ -11,6 +11,8 @@ import pytest
 
 from tests.support import heeding_interrupts, start
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
 def test_a_reader_that_has_enough_is_no_error(tmp_path, form):

@@ -16,6 +16,8 @@ from raudeep.storage import stores
 from raudeep.storage import uri as uris
 from raudeep.storage.table import read_errors, read_table
 
+pytestmark = pytest.mark.long
+
 NOBODY = "http://127.0.0.1:1"
 
 

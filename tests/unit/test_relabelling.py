@@ -23,6 +23,8 @@ from raudeep.storage.verification import verify_table
 from tests.models import write_two_models
 from tests.support import refused
 
+pytestmark = pytest.mark.usefixtures("decoding_here")
+
 LABELS = ["low", "high", "low", "high", "low", "high"]
 """Of the recordings."""
 
