@@ -42,14 +42,14 @@ WEIGHTS_FILE, CONFIG_FILE, CARD_FILE = "model.safetensors", "config.json", "READ
 
 @dataclass(frozen=True)
 class _Versioned:
-    """The first thing that is wanted of a configuration."""
+    """Checks made before anything else is read from a configuration."""
 
     format_version: Any
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Described:
-    """What an artifact's configuration says."""
+    """Fields of an artifact's configuration."""
 
     kind: str
     name: str
@@ -69,16 +69,16 @@ class TrainedAutoencoder:
     name: str
     model: Autoencoder
     input: dict[str, Any]
-    """The configuration of the table that it was trained on: what it embeds was made alike."""
+    """Configuration of the training table; its input is computed in the same way."""
     sample_rates: tuple[int, ...] = ()
-    """Of the spectrograms that it was trained on, in Hz; none where their table does not say."""
+    """Sample rates of the training recordings in Hz; empty if their table does not name them."""
     training: TrainingConfig
     identity: dict[str, Any]
-    """What it was made from, for the pipeline to compare: stage, config and inputs."""
+    """Stage, configuration and inputs of the training; the pipeline compares them."""
     metrics: dict[str, Any]
 
     def check_vector(self, readout: Readout) -> None:
-        """Raise `ConfigError` if an embedding is not one vector, but one for each frame."""
+        """Raise `ConfigError` if the embedding is a vector for each frame, and not one vector."""
         if readout == "state" and self.model.config.keeps_time:
             raise ConfigError(
                 f"the 'state' of {self.name!r} is a vector for each frame, which embeds no "
@@ -108,7 +108,7 @@ class TrainedAutoencoder:
 
 
 def pack_artifact(trained: TrainedAutoencoder, *, versions: Mapping[str, str]) -> dict[str, bytes]:
-    """Return the files of an artifact, the configuration last: where it is, the rest is."""
+    """Return the files of an artifact; the configuration, written last, says that all are there."""
     model = trained.model
     config = {
         "format_version": FORMAT_VERSION,

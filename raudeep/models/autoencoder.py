@@ -36,7 +36,7 @@ __all__ = [
 
 
 class Autoencoder(nn.Module, ABC):
-    """What all have in common; `lengths` are the frames of each spectrogram, None for all T.
+    """Base class; `lengths` are the frames of each spectrogram, None if all have T.
 
     Parameters
     ----------
@@ -74,13 +74,13 @@ class Autoencoder(nn.Module, ABC):
 
     @property
     def reconstructed_bands(self) -> int:
-        """Bands of `to_spectrograms`, the first of F."""
+        """Number of bands of `to_spectrograms`, the lowest of F."""
         return self.bands
 
     @property
     @abstractmethod
     def representation_size(self) -> int:
-        """S."""
+        """Size S of the representation."""
 
     @property
     @abstractmethod
@@ -88,7 +88,7 @@ class Autoencoder(nn.Module, ABC):
         """H, the size of the vector of a frame that `encode` returns."""
 
     def embedding_size(self, readout: Readout) -> int:
-        """Return E: that of the representation, or twice that of a frame's vector when pooled."""
+        """Return E: S for ``state``, 2 H for ``pooled``."""
         return self.representation_size if readout == "state" else 2 * self.frame_size
 
     def embed(
@@ -118,12 +118,12 @@ class TimeAutoencoder(Autoencoder):
 
     @property
     def representation_size(self) -> int:
-        """S."""
+        """Size S of the representation."""
         return self.core.representation_size
 
     @property
     def frame_size(self) -> int:
-        """Outputs of the encoder's top layer."""
+        """Number of outputs H of the encoder's top layer."""
         return self.core.encoder.output_size
 
     def encode(self, spectrograms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -159,12 +159,12 @@ class FrequencyAutoencoder(Autoencoder):
 
     @property
     def representation_size(self) -> int:
-        """S, for each frame."""
+        """Size S of the representation of a frame."""
         return self.core.representation_size
 
     @property
     def frame_size(self) -> int:
-        """That of the representation."""
+        """Size S of the representation."""
         return self.core.representation_size
 
     def encode(self, spectrograms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -189,7 +189,7 @@ class FrequencyAutoencoder(Autoencoder):
 
     @property
     def reconstructed_bands(self) -> int:
-        """Bands that the windows cover."""
+        """Number of bands that the windows cover."""
         return self.windows.covered
 
 
@@ -209,12 +209,12 @@ class FrequencyTimeAutoencoder(Autoencoder):
 
     @property
     def representation_size(self) -> int:
-        """S."""
+        """Size S of the representation."""
         return self.time.representation_size
 
     @property
     def frame_size(self) -> int:
-        """Outputs of the time encoder's top layer."""
+        """Number of outputs H of the time encoder's top layer."""
         return self.time.encoder.output_size
 
     def encode(self, spectrograms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -247,7 +247,7 @@ class FrequencyTimeAutoencoder(Autoencoder):
 
     @property
     def reconstructed_bands(self) -> int:
-        """Bands that the windows cover."""
+        """Number of bands that the windows cover."""
         return self.windows.covered
 
     def _frames(self, steps: Tensor, windows: Packing, packing: Packing) -> Tensor:

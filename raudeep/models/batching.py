@@ -44,11 +44,11 @@ class Batch(NamedTuple):
     lengths: Tensor | None
     """Frames of each, None where all have T."""
     weight: float
-    """1, or 0 for a share without a row, which holds one that counts for nothing."""
+    """1, or 0 for a share without rows: its single row does not count."""
     num_rows: int
-    """Of the global batch."""
+    """Rows of the global batch."""
     num_frames: int
-    """Of the global batch."""
+    """Frames of the global batch."""
 
 
 class SpectrogramSource(Protocol):
@@ -74,7 +74,7 @@ class SpectrogramSource(Protocol):
         ...
 
     def ordered(self, size: int, shard: Shard) -> Iterator[Batch]:
-        """Yield batches of this worker alone; those of all workers hold every row once."""
+        """Yield the batches of this worker; each row is in the batches of one worker."""
         ...
 
     def take(self, rows: Tensor) -> "SpectrogramSource":
@@ -107,7 +107,7 @@ class Spectrograms:
     def from_numpy(
         cls, frames: NDArray[np.float32], lengths: NDArray[np.int64] | None = None
     ) -> "Spectrograms":
-        """Return spectrograms (N, T, F), or those of the given lengths from (sum T, F)."""
+        """Return spectrograms from (N, T, F), or with `lengths` from (sum of the lengths, F)."""
         values = torch.from_numpy(frames)
         if lengths is None:
             shape = values.shape
@@ -149,7 +149,7 @@ class Spectrograms:
         return self._batches(shares, batches, shard)
 
     def ordered(self, size: int, shard: Shard) -> Iterator[Batch]:
-        """Yield every batch that is this worker's, neighbours in length together."""
+        """Yield the batches of this worker; each holds rows of similar lengths."""
         batches = list(batches_by_length(self.lengths, size))[shard.rank :: shard.world_size]
         return self._batches(batches, batches, shard)
 
@@ -192,16 +192,16 @@ def are_equal(lengths: Tensor) -> bool:
 def share_of_batch(
     share: tuple[Tensor, Tensor | None] | None, lengths: Tensor, bands: int, device: torch.device
 ) -> Batch:
-    """Return what a worker computes of a batch of the given lengths.
+    """Return a worker's share of a batch with these lengths.
 
-    A worker without a row takes part with one that counts for nothing, or all would wait for it.
+    A worker without rows takes part with one that does not count; the others wait for each worker.
     """
     values, own = share or (torch.zeros(1, 1, bands, device=device), None)
     return Batch(values, own, float(share is not None), len(lengths), int(lengths.sum()))
 
 
 def batches_by_length(lengths: Tensor, size: int) -> Iterator[Tensor]:
-    """Yield the rows of all batches, neighbours in length together; the last may be smaller."""
+    """Yield the rows of each batch, sorted by length; the last batch may be smaller."""
     if len(lengths):
         yield from torch.split(torch.argsort(lengths, stable=True), size)
 
@@ -242,5 +242,5 @@ def mix_seed(*numbers: int) -> int:
 
 
 def generator(*numbers: int) -> torch.Generator:
-    """Return a source of random numbers of its own; see `mix_seed`."""
+    """Return a new random generator, seeded by `mix_seed`."""
     return torch.Generator().manual_seed(mix_seed(*numbers))

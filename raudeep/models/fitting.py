@@ -152,7 +152,7 @@ class Fit:
             overall /= self._shard.world_size
         rmse = overall.sqrt()
         self._optimizer.zero_grad()
-        # The gradient of sqrt(m) is that of m over 2 sqrt(m), whoever computed which part of m.
+        # d sqrt(m) = dm / (2 sqrt(m)); each worker computes its part of dm.
         (mean_square / (2 * rmse).clamp_min(1e-12)).backward()  # type: ignore[no-untyped-call]
         if self.config.gradient_clip is not None:
             nn.utils.clip_grad_value_(self.model.parameters(), self.config.gradient_clip)

@@ -31,7 +31,7 @@ def default_device() -> torch.device:
 def default_batch_size(device: torch.device) -> int:
     """Return how many spectrograms are embedded at once.
 
-    What a CPU gains from more of them it loses to memory that is out of its caches.
+    Larger batches gain nothing on a CPU: they do not fit into its caches.
     """
     return 256 if device.type == "cuda" else 64
 
@@ -58,7 +58,7 @@ def embed_spectrograms(
     readouts : tuple of {"state", "pooled"}
         See `Autoencoder.embed`.
     batch_size : int, optional
-        Spectrograms per pass; without, that of `default_batch_size`.
+        Spectrograms per pass; `default_batch_size` if None.
     """
     device = next(model.parameters()).device
     batch_size = batch_size or default_batch_size(device)

@@ -18,9 +18,9 @@ _MOST = 2**31 - 1
 def kept_memory() -> Iterator[None]:
     """Keep freed memory in the process until the end of the block.
 
-    The tensors of a training step are as large as those of the step before. glibc gives memory of
-    that size back to the system each time, which fills new pages with zeros again. Other C
-    libraries are left as they are.
+    Each training step allocates tensors of the same sizes. glibc returns large blocks to the
+    system, which then has to fill new pages with zeros at each step. Does nothing with other C
+    libraries.
     """
     library = _glibc()
     if library is None:

@@ -21,7 +21,7 @@ class SequenceAutoencoder(nn.Module):
     """Encode sequences step by step, decode them backwards from the final states.
 
     The final states of all encoder layers, through a linear layer and tanh, are the representation.
-    Its size is that of the decoder's states, which it initialises. The decoder reconstructs the
+    It initialises the decoder's states and has their size. The decoder reconstructs the
     reversed sequence; its input is the expected previous step, or with `feed_previous_prob` at
     times its own output.
 
@@ -69,7 +69,7 @@ class SequenceAutoencoder(nn.Module):
 
     @property
     def representation_size(self) -> int:
-        """S."""
+        """Size S of the representation."""
         return self.decoder.state_size
 
     def encode(self, sequences: Tensor, packing: Packing) -> tuple[Tensor, Tensor]:

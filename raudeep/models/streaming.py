@@ -59,7 +59,7 @@ def streamed_order(groups: Tensor, *, buffer_size: int, seed: int) -> StreamedOr
         Gives the order.
     """
     random = generator(seed)
-    # Numbered anew: some groups may have no row at all.
+    # Groups are renumbered, since some may have no row.
     _, groups, counts = torch.unique_consecutive(groups, return_inverse=True, return_counts=True)
     order = torch.randperm(len(counts), generator=random)
     turns, begins = torch.empty_like(order), torch.empty_like(order)
@@ -77,10 +77,10 @@ def streamed_order(groups: Tensor, *, buffer_size: int, seed: int) -> StreamedOr
 
 @dataclass(frozen=True)
 class StreamedSpectrograms:
-    """Spectrograms that are read anew in each epoch, a group of them at a time.
+    """Spectrograms that are read in each epoch again, one group at a time.
 
-    Each worker reads its own groups only, those of every so-manieth turn; its share of a batch is
-    the rows of these. The more groups of each worker the buffer holds, the more equal the shares.
+    With W workers, each reads every W-th group; its share of a batch is the rows of its groups.
+    The more groups of each worker the buffer holds, the more equal the shares.
     """
 
     read: Callable[[int], Spectrograms]
@@ -104,7 +104,7 @@ class StreamedSpectrograms:
         return are_equal(self.lengths)
 
     def to(self, device: torch.device) -> "StreamedSpectrograms":
-        """Return them as they are: it is the batches that go to a device."""
+        """Return self: the batches are moved to the device."""
         return self
 
     def take(self, rows: Tensor) -> "StreamedSpectrograms":
@@ -141,7 +141,7 @@ class StreamedSpectrograms:
         return self._batches([rows[mine[rows]] for rows in batches], batches, shard)
 
     def ordered(self, size: int, shard: Shard) -> Iterator[Batch]:
-        """Yield batches of the groups that are this worker's, neighbours in length together."""
+        """Yield the batches of this worker's groups; each holds rows of similar lengths."""
         groups = self._rows_by_group()[shard.rank :: shard.world_size]
         rows = torch.cat([torch.empty(0, dtype=torch.int64), *groups])
         batches = [
@@ -168,7 +168,7 @@ class StreamedSpectrograms:
         return Spectrograms(frames, self.lengths)
 
     def _block(self, size: int) -> int:
-        """Return how many rows are sorted by their lengths at a time: full batches."""
+        """Return how many rows are sorted by length at a time, a multiple of the batch size."""
         return max(1, self.buffer_size // size) * size
 
     def _rows_by_group(self) -> list[Tensor]:
@@ -203,7 +203,7 @@ class StreamedSpectrograms:
             yield values.pin_memory() if on_gpu else values
 
     def _load(self, shares: Sequence[Tensor]) -> Iterator[dict[int, Spectrograms]]:
-        """Yield, for each share, the groups that it needs and some others that are at hand."""
+        """Yield, for each share, the loaded groups: those it needs, and others."""
         first: dict[int, int] = {}
         last: dict[int, int] = {}
         for index, rows in enumerate(shares):
