@@ -23,6 +23,7 @@ __all__ = [
     "answers",
     "asked",
     "connect",
+    "find",
     "put",
     "put_file",
     "read",
@@ -160,6 +161,17 @@ def read(uri: str) -> bytes:
     # Else it asks for the size first, to read a large file in several pieces at a time.
     settings = {"max_concurrency": 1} if _protocol(uri) in _S3 else {}
     return asked(uri, lambda system, path: bytes(system.cat_file(path, **settings)))
+
+
+def find(system: Any, path: str) -> dict[str, Any]:
+    """Return what fsspec says of each file below a folder, by name."""
+    folder, _, name = path.rstrip("/").rpartition("/")
+    if folder and system.protocol == _S3:
+        # Else two more requests ask whether an empty folder is a file.
+        found: dict[str, Any] = system.find(folder, prefix=f"{name}/", detail=True)
+    else:
+        found = system.find(path, detail=True)
+    return found
 
 
 def _again(uri: str, ask: Callable[[], Answer]) -> Answer:

@@ -275,7 +275,7 @@ def list_files(uri: str) -> Files:
             return Files(dict(sorted(files_below(absolute(uri)))))
     try:
         with _listing(uri), stores.session(uri) as (system, path):
-            found = system.find(path, detail=True)
+            found = stores.find(system, path)
     except FileNotFoundError:
         return Files({})
     prefix = path.rstrip("/") + "/"
