@@ -11,10 +11,10 @@ import pytest
 import torch
 from s3fs import S3FileSystem
 
-from raudeep.config import SpectrogramConfig, TrainingConfig
+from raudeep.config import AutoencoderConfig, SpectrogramConfig, TrainingConfig
 from raudeep.errors import ConfigError, TableError
 from raudeep.models.batching import Shard
-from raudeep.pipeline.artifacts import delete_artifact
+from raudeep.pipeline.artifacts import delete_artifact, read_history
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.recordings.embedding import embed_corpus
 from raudeep.pipeline.recordings.packing import pack_corpus
@@ -23,6 +23,7 @@ from raudeep.pipeline.recordings.targets import Embedder
 from raudeep.pipeline.runtime.cluster import ensure_ray
 from raudeep.pipeline.stage import embedding_array
 from raudeep.pipeline.tables.reading import read_table
+from raudeep.pipeline.training import runs
 from raudeep.pipeline.training.data import read_training_data
 from raudeep.storage import claim as claims
 from raudeep.storage import stores
@@ -39,6 +40,7 @@ from raudeep.storage.writer import TableWriter
 from tests.models import write_model
 from tests.s3 import FaultProxy, environment, moto_server, set_environment
 from tests.support import run
+from tests.unit.test_training_data import write as write_spectrograms
 from tests.web import (
     SECRETS,
     SIGNATURES,
@@ -223,6 +225,22 @@ def test_a_streamed_table_takes_one_request_for_each_row_group(proxy, corpus):
     rows = [batch.num_rows for batch in data.spectrograms.shuffled(1, 5, 0, shard)]
     assert rows == [5] * 5
     assert len(counting.gets()) == len(row_groups(table)) > 2
+
+
+def test_a_training_takes_fewer_requests_than_its_epochs(proxy, tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "_SAVE_SECONDS", 1000.0)
+    write_spectrograms(tmp_path / "table", np.random.default_rng(0), frames=5)
+    counting = proxy()
+    training = runs.Run(
+        name="model",
+        spectrograms=(str(tmp_path / "table"),),
+        output="s3://out/trained",
+        model=AutoencoderConfig(num_units=4, num_layers=1),
+        training=TrainingConfig(num_epochs=60),
+    )
+    runs.train_autoencoders([training], checkpoints="s3://out/runs")
+    assert len(counting.requests) < 60
+    assert len(read_history(training.output)) == 60
 
 
 @pytest.mark.parametrize(
