@@ -28,7 +28,7 @@ from tests.benchmarks.process import finish, start
 
 # Fewer recordings would be extracted in the driver's own process, sooner than Ray starts.
 CLIPS_PER_CLASS = int(os.environ.get("RAUDEEP_NODES_CLIPS", "400"))
-EPOCHS = int(os.environ.get("RAUDEEP_NODES_EPOCHS", "12"))
+EPOCHS = int(os.environ.get("RAUDEEP_NODES_EPOCHS", "40"))
 SHORTER = ("--evaluation.repeats", 1, "--mlp.num-epochs", 50)  # what no node is taken from
 MOST_DIFFERENCE = 1e-6
 
