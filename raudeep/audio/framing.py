@@ -90,8 +90,10 @@ def emphasise(samples: NDArray[np.float32], coefficient: float) -> NDArray[np.fl
     >>> emphasise(np.array([1, 1, 1], dtype=np.float32), 0.5)
     array([1. , 0.5, 0.5], dtype=float32)
     """
-    emphasised = samples.copy()
-    emphasised[1:] -= np.float32(coefficient) * samples[:-1]
+    emphasised = np.empty_like(samples)
+    emphasised[:1] = samples[:1]
+    np.multiply(samples[:-1], -np.float32(coefficient), out=emphasised[1:])
+    emphasised[1:] += samples[1:]
     return emphasised
 
 

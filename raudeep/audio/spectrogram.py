@@ -5,14 +5,11 @@ another is computed once (`compute_views`).
 """
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from raudeep.audio.decode import resample
@@ -25,7 +22,7 @@ from raudeep.audio.framing import (
     mix_channels,
     silence_of,
 )
-from raudeep.audio.mel import mel_filter_bank
+from raudeep.audio.transform import mel_filters, transform_frames
 from raudeep.config import Channels, SpectrogramConfig
 from raudeep.errors import AudioError
 
@@ -96,28 +93,19 @@ def compute_views(
     Freitag et al., auDeep: Unsupervised Learning of Representations from Audio with Deep Recurrent
     Neural Networks, JMLR 18(173), section 2.
     """
-    decibels: dict[tuple[object, ...], tuple[NDArray[np.float32], bool]] = {}
-    powers: dict[tuple[object, ...], tuple[NDArray[np.float32], _Signal]] = {}
+    bands: dict[_PowerKey, tuple[dict[_Bank, _Bands], _Signal]] = {}
+    banks: dict[_PowerKey, dict[_Bank, SpectrogramConfig]] = {}
+    keys = [_power_key(config, samples.shape[0]) for config in configs]
+    for key, config in zip(keys, configs, strict=True):
+        banks.setdefault(key, {}).setdefault((config.n_mels, config.mel), config)
+    for key, wanted in banks.items():
+        bands[key] = _bands(samples, sample_rate, list(wanted.values()))
     views = []
-    for config in configs:
-        power_key = (
-            config.sample_rate,
-            config.fixed_seconds,
-            config.center,
-            config.channels if samples.shape[0] > 1 else None,
-            config.pre_emphasis,
-            config.window_seconds,
-            config.overlap_seconds,
-        )
-        if power_key not in powers:
-            powers[power_key] = _power(samples, sample_rate, config)
-        power, signal = powers[power_key]
-        db_key = (*power_key, config.n_mels, config.mel)
+    for key, config in zip(keys, configs, strict=True):
+        found, signal = bands[key]
+        decibels, silent = found[config.n_mels, config.mel]
         rate = config.sample_rate or sample_rate
-        if db_key not in decibels:
-            bands = power if config.n_mels is None else power @ _filters(rate, config).T
-            decibels[db_key] = (power_to_db(bands), not bands.any())
-        views.append(_finish(*decibels[db_key], signal, rate=rate, config=config))
+        views.append(_finish(decibels, silent, signal, rate=rate, config=config))
     return views
 
 
@@ -180,11 +168,34 @@ class _Signal:
         return self._known[key]
 
 
-@np.errstate(over="ignore", invalid="ignore")  # found at the end, in one place
-def _power(
-    samples: NDArray[np.float32], sample_rate: int, config: SpectrogramConfig
-) -> tuple[NDArray[np.float32], _Signal]:
-    """Return power (T, 1 + n_fft // 2), and what it is of."""
+_PowerKey = tuple[object, ...]
+"""What two views have in common whose power is the same."""
+_Bank = tuple[int | None, str]
+"""Number of mel bands and their edges."""
+
+
+class _Bands(NamedTuple):
+    decibels: NDArray[np.float32]
+    is_silent: bool
+
+
+def _power_key(config: SpectrogramConfig, channels: int) -> _PowerKey:
+    return (
+        config.sample_rate,
+        config.fixed_seconds,
+        config.center,
+        config.channels if channels > 1 else None,
+        config.pre_emphasis,
+        config.window_seconds,
+        config.overlap_seconds,
+    )
+
+
+def _bands(
+    samples: NDArray[np.float32], sample_rate: int, configs: Sequence[SpectrogramConfig]
+) -> tuple[dict[_Bank, _Bands], _Signal]:
+    """Return decibels (T, F) under each filter bank of views with the same power, and what of."""
+    config = configs[0]
     if config.sample_rate is not None:
         samples = resample(samples, sample_rate=sample_rate, target_rate=config.sample_rate)
         sample_rate = config.sample_rate
@@ -213,48 +224,23 @@ def _power(
             "Set fixed_seconds to at least a window."
         )
     frames = np.lib.stride_tricks.sliding_window_view(signal, window_length)[::hop_length]
-    window = _hann(window_length)
-    windowed = frames - frames.mean(axis=1, keepdims=True)
-    windowed *= window
-    spectrum = scipy.fft.rfft(windowed, axis=1)  # several times NumPy's speed in float32
-    power = np.square(spectrum.real)
-    power += np.square(spectrum.imag)
-    power /= window.sum() ** 2 * window_length
-    if not np.isfinite(power.sum()):
+    found = transform_frames(frames, [mel_filters(sample_rate, each) for each in configs])
+    if not all(np.isfinite(each.sum()) for each in found):
         raise AudioError("holds amplitudes too large for float32; normalise it to [-1, 1]")
     cut = recorded - signal.size
     before = math.copysign(abs(cut) // 2, cut) if config.center else 0.0
     extent = _Extent(before / sample_rate, signal.size / sample_rate, recorded / sample_rate)
-    found = _Signal(
+    transformed = _Signal(
         *(samples, mixed, config.channels),
         extent=extent,
         window_length=window_length,
         hop_length=hop_length,
     )
-    return power.astype(np.float32, copy=False), found
-
-
-@lru_cache(maxsize=64)
-def _hann(length: int) -> NDArray[np.float32]:
-    """Return the periodic Hann window."""
-    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)).astype(np.float32)
-
-
-@lru_cache(maxsize=64)
-def _filters(sample_rate: int, config: SpectrogramConfig) -> NDArray[np.float32]:
-    assert config.n_mels is not None
-    n_fft = int(config.window_seconds * sample_rate)
-    bank = mel_filter_bank(
-        sample_rate=sample_rate, n_fft=n_fft, n_mels=config.n_mels, edges=config.mel
-    )
-    if empty := int((~bank.any(axis=1)).sum()):
-        warnings.warn(
-            f"n_mels={config.n_mels} leaves {empty} of {config.n_mels} filters empty at "
-            f"n_fft={n_fft}, sample_rate={sample_rate}. Use fewer bands, a longer window, "
-            "or mel='exact'.",
-            stacklevel=2,
-        )
-    return bank
+    named = {
+        (each.n_mels, each.mel): _Bands(power_to_db(power), not power.any())
+        for each, power in zip(configs, found, strict=True)
+    }
+    return named, transformed
 
 
 def _finish(
