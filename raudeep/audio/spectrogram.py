@@ -236,7 +236,7 @@ def _bands(
         window_length=window_length,
         hop_length=hop_length,
     )
-    named = {
+    named: dict[_Bank, _Bands] = {
         (each.n_mels, each.mel): _Bands(power_to_db(power), not power.any())
         for each, power in zip(configs, found, strict=True)
     }

@@ -105,13 +105,8 @@ def transform_frames(
 
 
 @lru_cache(maxsize=64)
-def _hann(length: int) -> NDArray[np.float32]:
-    """Return the periodic Hann window."""
-    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)).astype(np.float32)
-
-
-@lru_cache(maxsize=64)
 def _scaled_hann(length: int) -> NDArray[np.float32]:
     """Return the periodic Hann window, scaled such that the squared transform is the power."""
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
-    return (window / (window.sum() * math.sqrt(length))).astype(np.float32)
+    scaled: NDArray[np.float32] = (window / (window.sum() * math.sqrt(length))).astype(np.float32)
+    return scaled
