@@ -5,6 +5,7 @@
 steps                 a training step against PyTorch's layers and its matrix products alone
 lengths               a training step of mixed lengths against one length of as many frames
 loop, spectrograms    a stage against a bare loop over the same kernels
+mlp                   the classifier's fits against PyTorch loops and their products alone
 mixed                 two trainings side by side on recordings of about 7 s, and one of a minute
 growth                training with recordings and their length, embedding 400 to 40 000 clips
 recipe                the esc-10 recipe from audio to scores, beside auDeep's figures
@@ -20,8 +21,8 @@ fsync                 embedding 10 000 clips, with and without waiting for the d
 races                 two runs of other settings at one new output at one moment, 100 times
 nodes                 a benchmark on three nodes of which two vanish: the same tables and scores
 
-Without a name: the ratios (steps, lengths, loop, spectrograms, throughput, fsync), as one table
-and as ``build/benchmarks/bench.json``. ``RAUDEEP_TEST_DATA`` names the folder that holds
+Without a name: the ratios (steps, lengths, loop, spectrograms, mlp, throughput, fsync), as one
+table and as ``build/benchmarks/bench.json``. ``RAUDEEP_TEST_DATA`` names the folder that holds
 ``esc-10``; without it a corpus is synthesised. Files and pictures are in ``build/benchmarks``.
 """
 
@@ -49,7 +50,7 @@ from tests.benchmarks.million import bench_million
 from tests.benchmarks.mixed import bench_mixed
 from tests.benchmarks.nodes import bench_nodes
 from tests.benchmarks.races import bench_races
-from tests.benchmarks.ratios import bench_loop, bench_spectrograms
+from tests.benchmarks.ratios import bench_loop, bench_mlp, bench_spectrograms
 from tests.benchmarks.recipe import bench_recipe
 from tests.benchmarks.soak import bench_soak
 from tests.benchmarks.steps import bench_lengths, bench_steps
@@ -61,6 +62,7 @@ RATIOS = {
     "lengths": bench_lengths,
     "loop": bench_loop,
     "spectrograms": bench_spectrograms,
+    "mlp": bench_mlp,
     "throughput": bench_throughput,
     "fsync": bench_fsync,
 }

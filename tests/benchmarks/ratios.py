@@ -1,5 +1,6 @@
 """Timings of a stage against a plain loop over the same kernels, in the same process."""
 
+import itertools
 import tempfile
 import time
 from collections.abc import Callable
@@ -10,10 +11,11 @@ from torch import nn
 
 from raudeep.audio.decode import decode
 from raudeep.audio.spectrogram import compute_views
-from raudeep.config import AutoencoderConfig, TrainingConfig
+from raudeep.config import AutoencoderConfig, MlpConfig, TrainingConfig
 from raudeep.models.autoencoder import TimeAutoencoder, reconstruction_error
 from raudeep.models.batching import Spectrograms
 from raudeep.models.fitting import Fit, bfloat16_is_faster
+from raudeep.models.mlp import fit_mlps
 from raudeep.pipeline.corpus import load_manifest
 from raudeep.pipeline.recordings.spectrograms import extract_spectrograms
 from raudeep.storage.recipes import load_recipe
@@ -89,3 +91,47 @@ def bench_spectrograms() -> list[Ratio]:
 
         what = f"spectrograms, {manifest.num_rows} clips"
         return [Ratio(what, "one-process loop", *pairs(stage, loop))]
+
+
+def bench_mlp() -> list[Ratio]:
+    """Five MLPs on the fused vectors of a fold, against one PyTorch loop after the other."""
+    rows, size, classes, seeds = 320, 4096, 10, range(5)
+    config = MlpConfig(num_epochs=40)
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    X, y = torch.randn(rows, size), torch.randint(classes, (rows,))
+    widths = [size, *[config.num_units] * config.num_layers, classes]
+    shapes = list(itertools.pairwise(widths))
+
+    def ours() -> None:
+        fit_mlps(X.numpy(), y.numpy(), num_classes=classes, config=config, seeds=seeds)
+
+    def loops() -> None:
+        for _ in seeds:
+            layers: list[nn.Module] = []
+            for before, after in shapes:
+                layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(config.dropout)]
+            network = nn.Sequential(*layers[:-2])
+            optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
+            for _ in range(config.num_epochs):
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(network(X), y).backward()
+                optimizer.step()
+
+    values = [torch.randn(rows, width) for width in widths]
+    weights = [torch.randn(after, before) for before, after in shapes]
+
+    def products() -> None:
+        for _ in range(len(seeds) * config.num_epochs):
+            for index, weight in enumerate(weights):
+                values[index] @ weight.t()
+                values[index + 1].t() @ values[index]
+                if index:
+                    values[index + 1] @ weight
+
+    mine, theirs = pairs(ours, loops)
+    alone, _ = pairs(products, lambda: None)
+    what = f"{len(seeds)} MLPs of {size} values, {config.num_epochs} epochs"
+    rest = "Adam on the weights of the first layer, dropout"
+    limit = "their matrix products"
+    return [Ratio(what, "PyTorch loops", mine, theirs, limit=limit, limits=alone, rest=rest)]
