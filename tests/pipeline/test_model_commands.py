@@ -356,6 +356,10 @@ def test_a_training_that_is_terminated_goes_on_with_the_same_command(spectrogram
         assert process.stderr is not None
         while not (line := process.stderr.readline()).startswith(said):
             assert line, process.wait()
+        # A training is saved some seconds after its first epoch, and its record says when.
+        while not list((tmp_path / "m" / "runs").rglob("checkpoint_manager_snapshot.json")):
+            assert process.poll() is None
+            time.sleep(0.1)
         process.send_signal(signal.SIGTERM)
         _, stderr = process.communicate(timeout=120)
         assert process.returncode == 143, stderr
