@@ -163,7 +163,8 @@ struct Product : P {
       }
     }
     for (int i = 0; i < kRowTile; ++i)
-      for (int j = 0; j < kWide; ++j) std::memcpy(c + i * ldc + j * kLanes, &sum[i][j], kVectorBytes);
+      for (int j = 0; j < kWide; ++j)
+        std::memcpy(c + i * ldc + j * kLanes, &sum[i][j], kVectorBytes);
   }
 
   static void multiply(const Operand* a, int64_t lda, const std::vector<Operand>& packed, Value* c,
@@ -446,16 +447,17 @@ struct Run {
       // Rows of the step before: its h in `outputs`, its c in `saved`.
       const int64_t before = t ? layer.batch + offsets[t - 1] + first : first;
       const S* saved = static_cast<const S*>(layer.saved);
+      const int64_t cells = (Cell::kStates - 1) * layer.batch;  // an LSTM's c lie behind all h
       for (int64_t row = 0; row < active; ++row) {
         const int64_t at = place + row, last = t ? offsets[t - 1] + first + row : 0;
-        T* dc = state + (layer.batch + row) * units;
         Cell::backward(
             units, saved + at * Cell::kSaved * units,
             static_cast<const S*>(layer.outputs) + (before + row) * units,
             t ? saved + last * Cell::kSaved * units : nullptr,
-            static_cast<const T*>(layer.initial) + ((Cell::kStates - 1) * layer.batch + first + row) * units,
-            static_cast<const S*>(layer.d_outputs) + at * units, &dh[row * wide], dc,
-            product.data(), static_cast<S*>(layer.d_inputs) + at * gates,
+            static_cast<const T*>(layer.initial) + (cells + first + row) * units,
+            static_cast<const S*>(layer.d_outputs) + at * units, &dh[row * wide],
+            state + (cells + row) * units, product.data(),
+            static_cast<S*>(layer.d_inputs) + at * gates,
             static_cast<S*>(layer.d_candidate) + at * units, bias);
         for (int64_t i = 0; i < gates; ++i) P::put(&operand[row * deep + i], product[i]);
       }
