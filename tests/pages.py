@@ -69,7 +69,7 @@ def commands_of(block: Block) -> list[list[str]]:
 
 
 def run_block(block: Block, names: dict, cli) -> None:
-    """Run a block in the working directory; Python's names are those of the blocks before it."""
+    """Run a block in the working directory; Python blocks of a page share their names."""
     if block.title is not None:
         Path(block.title).write_text(smaller(block.text), "utf-8")
     if block.language == "toml":

@@ -19,7 +19,7 @@ __all__ = [
 
 Silence = Literal["left", "right", "none"]
 """Which channel has a sound where there is none after the mix; ``"none"`` if neither has."""
-_STEP = 64  # one sample in so many is looked at first
+_STEP = 64  # every 64th sample is tested first
 _LEFT_OVER = 0.01  # of the amplitude: more of it is a sound, less what opposite channels leave
 
 

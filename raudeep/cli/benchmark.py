@@ -48,7 +48,7 @@ def benchmark(
         tuple[Baseline, ...] | None,
         Parameter(
             negative="",
-            help="Other methods to score on the same folds. Default: those of the recipe.",
+            help="Other methods to score on the same folds. Default: the methods of the recipe.",
         ),
     ] = None,
     seed: Annotated[int | None, Parameter(help="Seed. Default: the recipe's.")] = None,

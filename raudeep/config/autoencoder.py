@@ -198,7 +198,7 @@ _GROUP = "raudeep.autoencoders"
 
 @lru_cache(maxsize=1)
 def autoencoder_kinds() -> dict[str, type[ArchitectureConfig]]:
-    """Return the classes of fields by kind: raudeep's, then those of installed packages.
+    """Return the configuration classes by kind: raudeep's first, then installed packages'.
 
     A package names each class in an entry point of the group ``raudeep.autoencoders``, under the
     name of the kind. A class that cannot be used is left out, with a warning.

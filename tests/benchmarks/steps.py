@@ -1,6 +1,6 @@
 """One training step of an autoencoder on one core: PyTorch's layers, the products alone, lengths.
 
-The time is that of the thread, so that what else runs on the machine counts less.
+Times are CPU times of one thread: other work on the machine changes them less.
 """
 
 import time
